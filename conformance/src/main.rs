@@ -1,0 +1,3 @@
+//! Development only.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The configuration language and the typed options of the server

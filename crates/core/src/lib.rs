@@ -1,0 +1,1 @@
+//! Core NATS: sessions, logins, accounts, permissions, interest, delivery decisions

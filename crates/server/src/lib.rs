@@ -1,0 +1,1 @@
+//! The NATS server: sockets, timers, threads, and the embeddable handle

@@ -1,0 +1,1 @@
+//! Simulated disk and clock, workloads and checkers; used by tests only

@@ -1,0 +1,1 @@
+//! Subject grammar, wildcards, transforms, the sublist and per-subject state
