@@ -9,7 +9,8 @@
 //!
 //! - the grammar: [`is_valid_subscription`], [`is_valid_literal`], [`has_wildcard`], [`tokens`];
 //! - the algebra of patterns: [`matches()`], [`is_subset`], [`overlaps`];
-//! - [`Sublist`], the index of an account's subscriptions by pattern.
+//! - [`Sublist`], the index of an account's subscriptions by pattern;
+//! - [`SubjectMap`], the per-subject state of a stream.
 //!
 //! The crate is pure and keeps no state of its own: callers own each structure and its lock.
 //!
@@ -30,9 +31,11 @@
 mod grammar;
 mod hash;
 mod label;
+mod map;
 mod pattern;
 mod sublist;
 
 pub use grammar::{has_wildcard, is_valid_literal, is_valid_subscription, token_count, tokens};
+pub use map::{Iter, SubjectMap};
 pub use pattern::{is_subset, matches, overlaps};
 pub use sublist::{MatchSet, Sublist};
