@@ -1,1 +1,33 @@
-//! The message log: segments, catalog, commit and recovery as state machines over disk requests
+//! The message log: segments, catalog, commit and recovery as state machines over disk requests.
+//!
+//! ```
+//! use natterjack_store::{Get, Limits, Log, NewMessage};
+//!
+//! let mut log = Log::memory(1, Limits::default());
+//! let hello = NewMessage { subject: b"greet", headers: b"", payload: b"hello", time: 1, flags: 0 };
+//! let appended = log.append(hello);
+//! assert_eq!(appended.seq, 1);
+//! assert!(log.durable() >= appended.pos);
+//! let Get::Found(message) = log.get(1) else { panic!() };
+//! assert_eq!(&message.payload[..], b"hello");
+//! ```
+
+mod log;
+mod types;
+
+mod chunk;
+mod disk;
+mod filter;
+mod index;
+mod query;
+mod record;
+mod subjects;
+mod times;
+
+pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, RequestId};
+pub use filter::Filter;
+pub use log::Log;
+pub use types::{
+    Appended, Get, Limits, LogPos, NewMessage, Next, Purge, Purged, SeqRange, State, Stored,
+    SubjectState,
+};

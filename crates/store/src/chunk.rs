@@ -1,0 +1,307 @@
+//! The index of one run of records: a segment of the file log, a slab of the memory log.
+//!
+//! Per message it keeps a word (offset of its record and two bits), the id of its subject and its
+//! stamp in 2 to 4 bytes, so 10 to 12 bytes. The length of a record is the distance to the
+//! next one; `others` holds where records begin that are no messages. While sequences are dense the
+//! position in the arrays is the sequence; where many are missing (compaction, mirrors with gaps)
+//! a sorted array of sequences is kept beside them.
+
+use bytes::Bytes;
+
+use crate::subjects::NO_SUBJECT;
+use crate::times::Times;
+
+const DEAD: u32 = 1 << 31;
+const HEADERS: u32 = 1 << 30;
+const OFFSET: u32 = HEADERS - 1;
+/// Offsets, and so segments, end below this.
+pub(crate) const OFFSET_MAX: u32 = OFFSET;
+/// A gap up to this is filled with dead entries; a wider one makes the chunk sparse.
+const GAP_FILLED: u64 = 64;
+
+/// A message as the index sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) seq: u64,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+    pub(crate) headers: bool,
+    pub(crate) subject: u32,
+    pub(crate) time: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// The segment's number; 0, 1, 2 … in a memory log.
+    pub(crate) id: u64,
+    base: u64,
+    seqs: Option<Vec<u32>>,
+    words: Vec<u32>,
+    subjects: Vec<u32>,
+    times: Times,
+    others: Vec<u32>,
+    end: u32,
+    live: u32,
+    live_len: u64,
+    /// The records themselves, in a memory log only.
+    bodies: Option<Vec<Bytes>>,
+}
+
+#[allow(dead_code, reason = "the file log uses all of it")]
+impl Chunk {
+    /// An empty chunk whose first record will be at `offset`, with sequences from `base` on.
+    pub(crate) fn new(id: u64, base: u64, offset: u32, bodies: bool) -> Chunk {
+        Chunk {
+            id,
+            base,
+            seqs: None,
+            words: Vec::new(),
+            subjects: Vec::new(),
+            times: Times::default(),
+            others: Vec::new(),
+            end: offset,
+            live: 0,
+            live_len: 0,
+            bodies: bodies.then(Vec::new),
+        }
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The highest sequence that has an entry, or one below the base.
+    pub(crate) fn last(&self) -> u64 {
+        match (&self.seqs, self.words.len()) {
+            (_, 0) => self.base.wrapping_sub(1),
+            (Some(seqs), n) => self.base + u64::from(seqs[n - 1]),
+            (None, n) => self.base + n as u64 - 1,
+        }
+    }
+
+    /// Entries, dead ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(crate) fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Bytes of the records of live messages.
+    pub(crate) fn live_len(&self) -> u64 {
+        self.live_len
+    }
+
+    /// Where the next record goes.
+    pub(crate) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Whether an entry for `seq` fits the chunk's arrays.
+    pub(crate) fn takes(&self, seq: u64) -> bool {
+        seq - self.base < u64::from(u32::MAX)
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry, body: Option<Bytes>) {
+        if self.words.is_empty() {
+            self.base = entry.seq;
+        }
+        let gap = entry.seq - self.base - self.dense_len();
+        if self.seqs.is_none() && gap > GAP_FILLED {
+            self.seqs = Some((0..self.words.len() as u32).collect());
+        }
+        if let Some(seqs) = &mut self.seqs {
+            seqs.push((entry.seq - self.base) as u32);
+        } else {
+            for _ in 0..gap {
+                self.push_word(DEAD | entry.offset, NO_SUBJECT, entry.time, Some(Bytes::new()));
+            }
+        }
+        let headers = if entry.headers { HEADERS } else { 0 };
+        self.push_word(entry.offset | headers, entry.subject, entry.time, body);
+        self.end = entry.offset + entry.len;
+        self.live += 1;
+        self.live_len += u64::from(entry.len);
+    }
+
+    /// Notes a record that is no message, or a region that is no record.
+    pub(crate) fn push_other(&mut self, offset: u32, len: u32) {
+        self.others.push(offset);
+        self.end = offset + len;
+    }
+
+    fn dense_len(&self) -> u64 {
+        if self.seqs.is_some() { 0 } else { self.words.len() as u64 }
+    }
+
+    fn push_word(&mut self, word: u32, subject: u32, time: i64, body: Option<Bytes>) {
+        self.words.push(word);
+        self.subjects.push(subject);
+        self.times.push(time);
+        if let Some(bodies) = &mut self.bodies {
+            bodies.push(body.unwrap_or_default());
+        }
+    }
+
+    /// The place of the first entry at or after `seq`.
+    pub(crate) fn lower_bound(&self, seq: u64) -> usize {
+        if seq <= self.base {
+            return 0;
+        }
+        match &self.seqs {
+            Some(seqs) => seqs.partition_point(|&rel| self.base + u64::from(rel) < seq),
+            None => ((seq - self.base) as usize).min(self.words.len()),
+        }
+    }
+
+    /// The place of `seq` if its message lives.
+    pub(crate) fn find(&self, seq: u64) -> Option<usize> {
+        let at = self.lower_bound(seq);
+        (at < self.words.len() && self.seq(at) == seq && self.is_live(at)).then_some(at)
+    }
+
+    /// The place of `seq` if it has a record here, dead or not.
+    pub(crate) fn find_any(&self, seq: u64) -> Option<usize> {
+        let at = self.lower_bound(seq);
+        (at < self.words.len() && self.seq(at) == seq).then_some(at)
+    }
+
+    pub(crate) fn seq(&self, at: usize) -> u64 {
+        self.base
+            + match &self.seqs {
+                Some(seqs) => u64::from(seqs[at]),
+                None => at as u64,
+            }
+    }
+
+    pub(crate) fn is_live(&self, at: usize) -> bool {
+        self.words[at] & DEAD == 0
+    }
+
+    pub(crate) fn subject(&self, at: usize) -> u32 {
+        self.subjects[at]
+    }
+
+    pub(crate) fn time(&self, at: usize) -> i64 {
+        self.times.get(at)
+    }
+
+    pub(crate) fn time_max(&self) -> i64 {
+        self.times.max()
+    }
+
+    pub(crate) fn body(&self, at: usize) -> Option<&Bytes> {
+        self.bodies.as_ref().map(|bodies| &bodies[at])
+    }
+
+    /// Offset, length and headers bit of the record of a live entry.
+    pub(crate) fn record(&self, at: usize) -> (u32, u32, bool) {
+        let start = self.words[at] & OFFSET;
+        let next = self.words.get(at + 1).map_or(self.end, |word| word & OFFSET);
+        let other = self.others.partition_point(|&other| other <= start);
+        let end = self.others.get(other).map_or(next, |&other| other.min(next));
+        (start, end - start, self.words[at] & HEADERS != 0)
+    }
+
+    /// Marks a live entry dead and returns what [`Chunk::record`] said.
+    pub(crate) fn kill(&mut self, at: usize) -> (u32, u32, bool) {
+        let record = self.record(at);
+        self.words[at] |= DEAD;
+        self.subjects[at] = NO_SUBJECT;
+        if let Some(bodies) = &mut self.bodies {
+            bodies[at] = Bytes::new();
+        }
+        self.live -= 1;
+        self.live_len -= u64::from(record.1);
+        record
+    }
+
+    pub(crate) fn kill_all(&mut self) {
+        self.words.iter_mut().for_each(|word| *word |= DEAD);
+        self.subjects.fill(NO_SUBJECT);
+        if let Some(bodies) = &mut self.bodies {
+            bodies.fill(Bytes::new());
+        }
+        self.live = 0;
+        self.live_len = 0;
+    }
+
+    /// The place of the first live entry from `at` on.
+    pub(crate) fn next_live(&self, at: usize) -> Option<usize> {
+        if self.live == 0 {
+            return None;
+        }
+        let rest = self.words.get(at..)?;
+        rest.iter().position(|word| word & DEAD == 0).map(|n| at + n)
+    }
+
+    /// The place of the last live entry before `end`.
+    pub(crate) fn prev_live(&self, end: usize) -> Option<usize> {
+        if self.live == 0 {
+            return None;
+        }
+        self.words[..end.min(self.words.len())].iter().rposition(|word| word & DEAD == 0)
+    }
+
+    /// The place of the first message on `subject` from `at` on.
+    pub(crate) fn next_on(&self, subject: u32, at: usize) -> Option<usize> {
+        if self.live == 0 {
+            return None;
+        }
+        self.subjects.get(at..)?.iter().position(|&id| id == subject).map(|n| at + n)
+    }
+
+    /// The place of the last message on `subject` before `end`.
+    pub(crate) fn prev_on(&self, subject: u32, end: usize) -> Option<usize> {
+        if self.live == 0 {
+            return None;
+        }
+        self.subjects[..end.min(self.words.len())].iter().rposition(|&id| id == subject)
+    }
+
+    /// Live entries from `at` on.
+    pub(crate) fn live_from(&self, at: usize) -> u64 {
+        if at == 0 {
+            return u64::from(self.live);
+        }
+        self.words[at.min(self.words.len())..].iter().filter(|&&word| word & DEAD == 0).count()
+            as u64
+    }
+
+    /// Live entries with their places.
+    pub(crate) fn iter_live(&self, from: usize) -> impl Iterator<Item = usize> + '_ {
+        (from..self.words.len()).filter(|&at| self.is_live(at))
+    }
+
+    /// Drops dead entries of a memory chunk.
+    pub(crate) fn compact(&mut self) {
+        let mut sparse = Chunk::new(self.id, self.base, 0, self.bodies.is_some());
+        sparse.seqs = Some(Vec::with_capacity(self.live as usize));
+        for at in 0..self.words.len() {
+            if !self.is_live(at) {
+                continue;
+            }
+            let (_, len, headers) = self.record(at);
+            let entry = Entry {
+                seq: self.seq(at),
+                offset: sparse.end,
+                len,
+                headers,
+                subject: self.subjects[at],
+                time: self.times.get(at),
+            };
+            sparse.push(entry, self.bodies.as_ref().map(|bodies| bodies[at].clone()));
+        }
+        sparse.shrink();
+        *self = sparse;
+    }
+
+    /// Gives back spare room once nothing will be appended.
+    pub(crate) fn shrink(&mut self) {
+        self.words.shrink_to_fit();
+        self.subjects.shrink_to_fit();
+        self.others.shrink_to_fit();
+        self.times.shrink();
+    }
+}

@@ -1,0 +1,256 @@
+//! Which messages a stream holds: sequences, subjects, counters and limits.
+//!
+//! Everything here is a function of the operations applied, in their order. Appending, recovery
+//! and both kinds of log go through the same calls, which is why a replay ends in the same state.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+use crate::chunk::{Chunk, Entry};
+use crate::query::Memo;
+use crate::subjects::{Subjects, Unknown};
+use crate::{Filter, Limits, Purge, SeqRange, State};
+
+/// Bytes of a record that are neither subject, headers nor payload.
+pub(crate) const RECORD_OVERHEAD: usize = crate::record::OVERHEAD;
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) chunks: VecDeque<Chunk>,
+    pub(crate) subjects: Subjects,
+    pub(crate) state: State,
+    pub(crate) limits: Limits,
+    pub(crate) memo: Memo,
+    memory: bool,
+}
+
+/// A message on its way into the index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) seq: u64,
+    pub(crate) time: i64,
+    pub(crate) subject: &'a [u8],
+    pub(crate) headers: bool,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
+impl Index {
+    pub(crate) fn new(first_seq: u64, limits: Limits, memory: bool) -> Index {
+        let first_seq = first_seq.max(1);
+        let state = State { first_seq, last_seq: first_seq - 1, ..State::default() };
+        Index {
+            chunks: VecDeque::new(),
+            subjects: Subjects::default(),
+            state,
+            limits,
+            memo: Memo::default(),
+            memory,
+        }
+    }
+
+    /// nats-server's accounting of a message whose record has `len` bytes (jetstream.md 5.2).
+    pub(crate) fn accounted(&self, len: u32, headers: bool) -> u64 {
+        let content = u64::from(len) - RECORD_OVERHEAD as u64;
+        if self.memory { 16 + content } else { 30 + content + if headers { 4 } else { 0 } }
+    }
+
+    /// Opens a chunk behind all others. Its records start at `offset`.
+    pub(crate) fn open_chunk(&mut self, id: u64, offset: u32) {
+        self.chunks.push_back(Chunk::new(id, self.state.last_seq + 1, offset, self.memory));
+    }
+
+    /// Adds a message to the last chunk; its sequence is above all earlier ones.
+    pub(crate) fn push(&mut self, m: Incoming<'_>, body: Option<Bytes>) {
+        let (subject, new) = self.subjects.add(m.subject, m.seq);
+        if new {
+            self.memo.forget(subject);
+        }
+        let entry = Entry {
+            seq: m.seq,
+            offset: m.offset,
+            len: m.len,
+            headers: m.headers,
+            subject,
+            time: m.time,
+        };
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.push(entry, body);
+        }
+        let bytes = self.accounted(m.len, m.headers);
+        let state = &mut self.state;
+        if state.messages == 0 {
+            (state.first_seq, state.first_time) = (m.seq, m.time);
+        }
+        state.messages += 1;
+        state.bytes += bytes;
+        (state.last_seq, state.last_time) = (m.seq, m.time);
+    }
+
+    /// Uses up sequences to `upto` without messages.
+    pub(crate) fn skip(&mut self, upto: u64, time: Option<i64>) {
+        if upto > self.state.last_seq {
+            self.state.last_seq = upto;
+            if self.state.messages == 0 {
+                self.state.first_seq = upto + 1;
+            }
+        }
+        if let Some(time) = time {
+            self.state.last_time = time;
+        }
+    }
+
+    /// Removes what the limits do not allow after a message on `subject` was added.
+    pub(crate) fn enforce_after(&mut self, subject: &[u8], gone: &mut impl FnMut(u64)) {
+        if let (Some(max), Some(id)) =
+            (self.limits.max_msgs_per_subject, self.subjects.find(subject))
+        {
+            self.enforce_subject(id, max, gone);
+        }
+        self.enforce_stream(gone);
+    }
+
+    /// Removes what the limits do not allow.
+    pub(crate) fn enforce_all(&mut self, gone: &mut impl FnMut(u64)) {
+        if let Some(max) = self.limits.max_msgs_per_subject {
+            for id in 0..self.subjects.ids() as u32 {
+                self.enforce_subject(id, max, gone);
+            }
+        }
+        self.enforce_stream(gone);
+    }
+
+    fn enforce_subject(&mut self, id: u32, max: u64, gone: &mut impl FnMut(u64)) {
+        let over = self.subjects.state(id).count.saturating_sub(max);
+        for _ in 0..over {
+            let first = self.subjects.state(id).first;
+            self.remove(first);
+            gone(first);
+        }
+    }
+
+    fn enforce_stream(&mut self, gone: &mut impl FnMut(u64)) {
+        let Limits { max_msgs, max_bytes, .. } = self.limits;
+        while self.state.messages > 0
+            && (max_msgs.is_some_and(|max| self.state.messages > max)
+                || max_bytes.is_some_and(|max| self.state.bytes > max))
+        {
+            let first = self.state.first_seq;
+            self.remove(first);
+            gone(first);
+        }
+    }
+
+    /// The chunk that has or would have `seq`: the first that ends at or after it.
+    pub(crate) fn chunk_at(&self, seq: u64) -> usize {
+        self.chunks.partition_point(|chunk| chunk.last() < seq)
+    }
+
+    /// Chunk and place of a live message.
+    pub(crate) fn find(&self, seq: u64) -> Option<(usize, usize)> {
+        let chunk = self.chunk_at(seq);
+        let at = self.chunks.get(chunk)?.find(seq)?;
+        Some((chunk, at))
+    }
+
+    /// Removes a message. False if there is none.
+    pub(crate) fn remove(&mut self, seq: u64) -> bool {
+        let Some((chunk, at)) = self.find(seq) else { return false };
+        let subject = self.chunks[chunk].subject(at);
+        let (_, len, headers) = self.chunks[chunk].kill(at);
+        self.state.messages -= 1;
+        self.state.bytes -= self.accounted(len, headers);
+        if seq == self.state.first_seq {
+            self.find_first(seq + 1);
+        }
+        match self.subjects.remove(subject, seq) {
+            Unknown::Nothing => {}
+            Unknown::First => {
+                if let Some(first) = self.next_on(subject, seq + 1) {
+                    self.subjects.set_first(subject, first);
+                }
+            }
+            Unknown::Last => {
+                if let Some(last) = self.prev_on(subject, seq) {
+                    self.subjects.set_last(subject, last);
+                }
+            }
+        }
+        if self.memory {
+            self.tidy(chunk);
+        }
+        true
+    }
+
+    fn find_first(&mut self, from: u64) {
+        let found = if self.state.messages == 0 { None } else { self.next_live(from) };
+        let state = &mut self.state;
+        (state.first_seq, state.first_time) = match found {
+            Some(seq) => (seq, 0),
+            None => (state.last_seq + 1, 0),
+        };
+        if let Some((chunk, at)) = found.and_then(|seq| self.find(seq)) {
+            self.state.first_time = self.chunks[chunk].time(at);
+        }
+    }
+
+    /// Frees the room of a memory chunk that is mostly dead.
+    fn tidy(&mut self, at: usize) {
+        let last = at + 1 == self.chunks.len();
+        let chunk = &mut self.chunks[at];
+        if chunk.live() == 0 && !last {
+            self.chunks.remove(at);
+        } else if chunk.len() >= 256 && (chunk.live() as usize) < chunk.len() / 2 {
+            chunk.compact();
+        }
+    }
+
+    /// Removes what `purge` asks for, calls `gone` for each and counts them.
+    pub(crate) fn purge(&mut self, purge: &Purge<'_>, gone: &mut impl FnMut(u64)) -> u64 {
+        let filter = purge.filter.map(Filter::new).filter(|filter| !filter.is_all());
+        let below = purge.below_seq.unwrap_or(u64::MAX);
+        if filter.is_none() && purge.keep.unwrap_or(0) == 0 && below > self.state.last_seq {
+            return self.purge_all(purge.below_seq.unwrap_or(0));
+        }
+        let filters: Vec<Filter> = filter.into_iter().collect();
+        let mut left = match purge.keep {
+            Some(keep) => self.num_pending(&filters, 0).saturating_sub(keep),
+            None => u64::MAX,
+        };
+        let (mut count, mut from) = (0, 0);
+        while left > 0
+            && let Some(seq) = self.next_match(&filters, from)
+            && seq < below
+        {
+            self.remove(seq);
+            gone(seq);
+            (count, left, from) = (count + 1, left - 1, seq + 1);
+        }
+        count
+    }
+
+    fn purge_all(&mut self, next_seq: u64) -> u64 {
+        let count = self.state.messages;
+        if self.memory {
+            self.chunks.clear();
+            self.open_chunk(0, 0);
+        } else {
+            self.chunks.iter_mut().for_each(Chunk::kill_all);
+        }
+        self.subjects.clear();
+        self.memo.clear();
+        let state = &mut self.state;
+        state.last_seq = state.last_seq.max(next_seq.saturating_sub(1));
+        (state.messages, state.bytes) = (0, 0);
+        (state.first_seq, state.first_time) = (state.last_seq + 1, 0);
+        count
+    }
+
+    #[allow(dead_code, reason = "recovery calls it")]
+    /// Adds to the sequences known to be lost.
+    pub(crate) fn lose(&mut self, range: SeqRange) {
+        let lost = &mut self.state.lost;
+        let at = lost.partition_point(|other| other.first < range.first);
+        lost.insert(at, range);
+    }
+}
