@@ -94,6 +94,10 @@ impl Connect {
     /// # Errors
     /// The argument is no JSON object (or `null`), or a known field has the wrong type.
     pub fn parse(json: &[u8]) -> Result<Self, ConnectError> {
+        // Reading strings as bytes, below, lets raw control characters pass; this look at the syntax
+        // does not, and leaves it open whether a string is UTF-8.
+        serde_json::from_slice::<IgnoredAny>(json)
+            .map_err(|error| ConnectError(describe(&error)))?;
         let mut connect = Self::default();
         let mut from = serde_json::Deserializer::from_slice(json);
         (&mut from)
