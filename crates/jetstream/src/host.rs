@@ -1,0 +1,72 @@
+//! What the engine asks of the process around it: routing, interest, disk and timers.
+//!
+//! The server implements [`Host`]; tests implement it with a recorder. Every call may happen while
+//! a stream's lock is held, so none may block or call back into the engine.
+
+use std::sync::Arc;
+
+use natterjack_store::DiskRequest;
+
+use crate::stream::StreamCell;
+
+/// A message that leaves a stream or the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The account in which it is routed.
+    pub account: &'a str,
+    /// The subject by which subscriptions are found: an inbox or a deliver subject.
+    pub route: &'a [u8],
+    /// Only members of this queue group receive it (push consumers with `deliver_group`); `None`
+    /// routes to plain subscriptions only where `shown` differs from `route`, else as a publish.
+    pub queue: Option<&'a [u8]>,
+    /// The subject that the MSG line shows: for deliveries the stored one.
+    pub subject: &'a [u8],
+    /// The reply subject of the MSG line.
+    pub reply: Option<&'a [u8]>,
+    /// The complete header block, or empty.
+    pub headers: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// What became of an [`Outgoing`] message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// Nobody listens.
+    No,
+    /// At least one subscription took it.
+    Yes,
+    /// It was taken, and the target is filling up: pause until the host resumes the stream.
+    Congested,
+}
+
+/// Effects of the engine.
+pub trait Host {
+    /// Routes a message. Called in the order in which messages must arrive.
+    fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered;
+
+    /// True when somebody in `account` would receive `subject`: with `queue`, a member of that
+    /// group; without, a plain subscriber.
+    fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool;
+
+    /// Performs a disk request and later calls `JetStream::completed` with `owner`. Owner 0 is the
+    /// catalog, any other is a stream's id.
+    fn disk(&mut self, owner: u64, request: DiskRequest);
+
+    /// Calls `JetStream::tick` for `owner` at or after the monotonic instant. Later calls replace
+    /// earlier ones; `u64::MAX` cancels.
+    fn wake_at(&mut self, owner: u64, mono_ns: u64);
+
+    /// Hands every publish in `account` that matches `subject` to `stream`.
+    fn subscribe(&mut self, account: &str, subject: &[u8], stream: &Arc<StreamCell>);
+
+    /// Ends what [`subscribe`](Host::subscribe) began.
+    fn unsubscribe(&mut self, account: &str, subject: &[u8], stream_id: u64);
+
+    /// While on, `StreamCell::interest_changed` is called when subscriptions that match `subject`
+    /// come or go: a push consumer delivers there.
+    fn watch_interest(&mut self, account: &str, subject: &[u8], stream_id: u64, on: bool);
+
+    /// 64 random bits.
+    fn random(&mut self) -> u64;
+}
