@@ -117,6 +117,54 @@ impl Connect {
     }
 }
 
+/// A copy of a CONNECT argument that may be traced: the string values of `pass`, `auth_token`, `sig`,
+/// `proxy_sig` and `nkey` are replaced by `[REDACTED]`. The argument need not be valid.
+#[must_use]
+pub fn redact(json: &[u8]) -> Vec<u8> {
+    const SECRETS: [&[u8]; 5] = [b"pass", b"auth_token", b"sig", b"proxy_sig", b"nkey"];
+    let mut out = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(open) = memchr::memchr(b'"', rest) {
+        let (name, after) = split_string(&rest[open + 1..]);
+        let gap = |text: &[u8]| text.iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+        // From the quote after the name to the quote before the value: `" : "`.
+        let mut value = 1 + gap(after.get(1..).unwrap_or_default());
+        let is_name = after.get(value) == Some(&b':');
+        value += 1;
+        value += gap(after.get(value..).unwrap_or_default());
+        let secret = SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name));
+        let used = open + 1 + name.len();
+        if secret && is_name && after.get(value) == Some(&b'"') {
+            out.extend_from_slice(&rest[..=used + value]);
+            out.extend_from_slice(b"[REDACTED]");
+            rest = split_string(&after[value + 1..]).1;
+        } else {
+            out.extend_from_slice(&rest[..used]);
+            rest = after;
+        }
+        // The closing quote, unless the text ended inside the string.
+        if let Some((quote, after)) = rest.split_first() {
+            out.push(*quote);
+            rest = after;
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Splits after the opening quote of a JSON string: its content, and what starts with the closing quote.
+fn split_string(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+        at += found;
+        if text[at] == b'"' {
+            return text.split_at(at);
+        }
+        at += 2;
+    }
+    (text, &[])
+}
+
 /// Says where and what kind, without the values that serde puts into its texts: one may be a password.
 fn describe(error: &serde_json::Error) -> String {
     let kind = match error.classify() {

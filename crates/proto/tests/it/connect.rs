@@ -1,7 +1,7 @@
 //! CONNECT arguments. Every row was seen on nats-server 2.15.1.
 
 use natterjack_proto::Connect;
-use natterjack_proto::connect::SubjectPermission;
+use natterjack_proto::connect::{SubjectPermission, redact};
 
 fn parse(json: impl AsRef<[u8]>) -> Connect {
     let json = json.as_ref();
@@ -127,5 +127,29 @@ fn secrets_show_neither_in_debug_nor_in_errors() {
     for json in [r#"{"verbose":"hush"}"#, r#"{"pass":{"hush":1}}"#, r#"{"user":"a" "hush"}"#] {
         let error = Connect::parse(json.as_bytes()).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+    }
+}
+
+#[test]
+fn traces_are_redacted() {
+    let rows = [
+        (r#"{"user":"u","pass":"hush"}"#, r#"{"user":"u","pass":"[REDACTED]"}"#),
+        (r#"{"PASS" : "hu\"sh\\","x":1}"#, r#"{"PASS" : "[REDACTED]","x":1}"#),
+        (
+            r#"{"auth_token":"a","sig":"b","proxy_sig":"c","nkey":"d","jwt":"e"}"#,
+            r#"{"auth_token":"[REDACTED]","sig":"[REDACTED]","proxy_sig":"[REDACTED]","nkey":"[REDACTED]","jwt":"e"}"#,
+        ),
+        (r#"{"name":"pass","x":"pass"}"#, r#"{"name":"pass","x":"pass"}"#),
+        (r#"{"name":"pass","pass":"hush"}"#, r#"{"name":"pass","pass":"[REDACTED]"}"#),
+        (r#"{"pass":"hush"#, r#"{"pass":"[REDACTED]"#),
+        (r#"{"pass":"hush\"#, r#"{"pass":"[REDACTED]"#),
+        (r#"{"pass":null,"pass":1}"#, r#"{"pass":null,"pass":1}"#),
+        (r#"{"pass":"#, r#"{"pass":"#),
+        (r#"{"pass"#, r#"{"pass"#),
+        (r#"""#, r#"""#),
+        ("", ""),
+    ];
+    for (json, expected) in rows {
+        assert_eq!(String::from_utf8(redact(json.as_bytes())).unwrap(), expected, "{json}");
     }
 }

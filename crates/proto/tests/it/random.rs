@@ -1,5 +1,6 @@
 //! Properties over random bytes and random operations.
 
+use natterjack_proto::connect::redact;
 use natterjack_proto::headers::{HeaderBlock, without_status};
 use natterjack_proto::{Connect, Headers, Info, Limits, Parser, encode};
 use proptest::collection::vec;
@@ -129,7 +130,7 @@ proptest! {
     #[test]
     fn any_json_is_handled(json in vec(any::<u8>(), 0..60), text in "\\PC{0,40}") {
         for json in [&json[..], text.as_bytes()] {
-            let _ = (Connect::parse(json), Info::parse(json));
+            let _ = (Connect::parse(json), Info::parse(json), redact(json));
         }
     }
 }

@@ -160,16 +160,14 @@ fn argument_errors() {
 /// at once. Inputs start with the bad operation.
 #[test]
 fn error_texts() {
-    const PROTOCOL: (Option<&str>, &str) =
-        (Some("Unknown Protocol Operation"), "Protocol Violation");
-    const ARGUMENT: (Option<&str>, &str) = (None, "Protocol Violation");
-    const PAYLOAD: (Option<&str>, &str) =
-        (Some("Maximum Payload Violation"), "Maximum Message Payload Exceeded");
-    const LINE: (Option<&str>, &str) =
-        (Some("maximum control line exceeded"), "Maximum Control Line Exceeded");
+    type End = (Option<&'static str>, &'static str);
+    const PROTOCOL: End = (Some("Unknown Protocol Operation"), "Protocol Violation");
+    const ARGUMENT: End = (None, "Protocol Violation");
+    const PAYLOAD: End = (Some("Maximum Payload Violation"), "Maximum Message Payload Exceeded");
+    const LINE: End = (Some("maximum control line exceeded"), "Maximum Control Line Exceeded");
     let long = format!("SUB {}", "a".repeat(229));
     #[rustfmt::skip]
-    let rows: &[(&[u8], &str, (Option<&str>, &str))] = &[
+    let rows: &[(&[u8], &str, End)] = &[
         (b"FOO bar\r\n", r#"Client parser ERROR, state=0, i=0: proto='"FOO bar\r"...'"#, PROTOCOL),
         (b"F", r#"Client parser ERROR, state=0, i=0: proto='""...'"#, PROTOCOL),
         (b"XYZXYZXYZXYZXYZXYZXYZXYZXYZXYZXYZXYZ\r\n",
