@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 ///
 /// `Debug` shows no secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Connect {
     /// Answer each accepted operation by `+OK`.
     pub verbose: Option<bool>,

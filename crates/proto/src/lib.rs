@@ -22,4 +22,4 @@ pub use connect::{Connect, ConnectError};
 pub use error::{ClosedReason, ServerError};
 pub use headers::{HeaderBlock, Headers};
 pub use info::Info;
-pub use parser::{Limits, Op, ParseError, Parser, Publish, Step};
+pub use parser::{Limits, Op, ParseError, ParseErrorKind, Parser, Publish, Step};
