@@ -1,1 +1,15 @@
-//! The configuration language and the typed options of the server
+//! nats-server's configuration language, typed options, command line, and what a reload may change.
+//!
+//! - [`language`]: text to a tree of values with positions.
+//! - [`Options`]: the tree as typed options, with all errors of a file reported at once.
+//! - [`flags`]: the command line, which wins over the file.
+//!
+//! The crate is pure: files and environment variables come through [`language::Source`].
+
+pub mod duration;
+pub mod flags;
+pub mod language;
+mod names;
+pub mod options;
+
+pub use options::{ConfigError, Options};

@@ -1,0 +1,324 @@
+//! The server's options: every key of nats-server's configuration file, typed.
+//!
+//! A key that nats-server does not know is an error. One that it knows and we do not build yet is
+//! refused if it secures or restricts something, or opens a listener that clients rely on to be
+//! secure; any other is named in [`Options::warnings`]. All errors of a file are reported at once.
+
+mod accounts;
+mod auth;
+mod decode;
+mod jetstream;
+mod mappings;
+mod operator;
+mod sharing;
+mod top;
+mod types;
+mod unsupported;
+mod validate;
+
+pub(crate) use top::parse_port;
+
+pub use decode::{Problem, Warning};
+pub use types::*;
+pub use validate::ValidationError;
+
+use crate::language::{self, Map, Source, SyntaxError};
+use decode::Decoder;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The port clients connect to by default.
+pub const DEFAULT_PORT: u16 = 4222;
+
+/// All options of a server, with nats-server's defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The configuration file they come from.
+    pub config_file: Option<String>,
+    /// The digest of that file, `sha256:…`; empty without a file.
+    pub config_digest: String,
+    /// What to say at start.
+    pub warnings: Vec<Warning>,
+
+    /// The address to listen on; `None` if neither file nor flag names one, and the server chooses:
+    /// the loopback address while no login is configured, else all addresses.
+    pub host: Option<String>,
+    /// The port to listen on; 0 lets the system choose one (`-1` in files and flags).
+    pub port: u16,
+    /// What other servers and clients are told to connect to, `host` or `host:port`.
+    pub client_advertise: Option<String>,
+    /// The server's name; its id if absent.
+    pub server_name: Option<String>,
+    /// Tags, `key:value` by convention, lower case.
+    pub server_tags: Vec<String>,
+    /// Free pairs that monitoring shows.
+    pub server_metadata: BTreeMap<String, String>,
+
+    /// Log debug lines.
+    pub debug: bool,
+    /// Log the protocol.
+    pub trace: bool,
+    /// Log the protocol of the system account too.
+    pub trace_verbose: bool,
+    /// Log message headers when tracing.
+    pub trace_headers: bool,
+    /// Stamp log lines.
+    pub logtime: bool,
+    /// Stamp in UTC rather than local time.
+    pub logtime_utc: bool,
+    /// Where log lines go; standard error if absent.
+    pub log_file: Option<String>,
+    /// Bytes after which the log file is rotated; 0 never.
+    pub log_size_limit: u64,
+    /// How many log files to keep, the current one included; 0 keeps all.
+    pub log_max_num: u64,
+    /// Longest traced message in bytes; 0 is unlimited.
+    pub max_traced_msg_len: u64,
+    /// Where to write the process id.
+    pub pid_file: Option<String>,
+    /// The directory for the ports file.
+    pub ports_file_dir: Option<String>,
+
+    /// The address of the monitoring port; that of clients if absent.
+    pub http_host: Option<String>,
+    /// The monitoring port; `None` is off, 0 lets the system choose one (`-1`).
+    pub http_port: Option<u16>,
+    /// What stands in front of the monitoring paths; `/` by default.
+    pub http_base_path: String,
+
+    /// Longest protocol line in bytes; 4096.
+    pub max_control_line: u64,
+    /// Largest message in bytes, headers included; 1 MiB.
+    pub max_payload: u64,
+    /// Bytes that may wait for one client; 64 MiB.
+    pub max_pending: u64,
+    /// Clients at a time; 65536. `None` is unlimited.
+    pub max_connections: Option<u64>,
+    /// Subscriptions per client; `None` is unlimited.
+    pub max_subscriptions: Option<u64>,
+    /// Tokens in a subject subscribed to; `None` is unlimited.
+    pub max_sub_tokens: Option<u8>,
+    /// Closed connections that monitoring remembers; 10000.
+    pub max_closed_clients: u64,
+    /// How often a silent client is pinged; 2 minutes.
+    pub ping_interval: Duration,
+    /// Unanswered pings after which a client is closed; 2.
+    pub ping_max: u64,
+    /// How long a client's socket may take nothing while something waits; 10 seconds.
+    pub write_deadline: Duration,
+    /// How long lame duck mode takes; 2 minutes, at least 30 seconds.
+    pub lame_duck_duration: Duration,
+    /// How long lame duck mode waits before it closes the first client; 10 seconds.
+    pub lame_duck_grace_period: Duration,
+    /// Refuse message headers.
+    pub no_header_support: bool,
+    /// Never slow down a publisher whose subscribers lag.
+    pub no_fast_producer_stall: bool,
+    /// Do not cache matches of subjects.
+    pub disable_sublist_cache: bool,
+
+    /// The `authorization` block.
+    pub authorization: Authorization,
+    /// The `accounts` block, in the order of the file.
+    pub accounts: Vec<Account>,
+    /// The user (or nkey) that clients without credentials act as.
+    pub no_auth_user: Option<String>,
+    /// The name, in operator mode the public key, of the system account; `$SYS` if absent.
+    pub system_account: Option<String>,
+    /// Create no system account.
+    pub no_system_account: bool,
+    /// Subject mappings of the global account.
+    pub mappings: Vec<Mapping>,
+
+    /// Operator JWTs, read from their files where paths are configured. Not decoded here.
+    pub operators: Vec<Located<String>>,
+    /// Public operator keys `O…` that are trusted without a JWT, checked.
+    pub trusted_keys: Vec<String>,
+    /// Where account JWTs come from.
+    pub resolver: Option<Resolver>,
+    /// Account JWTs by account key. Not decoded here.
+    pub resolver_preload: Vec<(String, Located<String>)>,
+    /// Accounts, by key, that are resolved and kept from the start.
+    pub resolver_pinned_accounts: Vec<String>,
+
+    /// The `jetstream` block; its `store_dir` includes the top-level one.
+    pub jetstream: JetStream,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config_file: None,
+            config_digest: String::new(),
+            warnings: Vec::new(),
+            host: None,
+            port: DEFAULT_PORT,
+            client_advertise: None,
+            server_name: None,
+            server_tags: Vec::new(),
+            server_metadata: BTreeMap::new(),
+            debug: false,
+            trace: false,
+            trace_verbose: false,
+            trace_headers: false,
+            logtime: true,
+            logtime_utc: false,
+            log_file: None,
+            log_size_limit: 0,
+            log_max_num: 0,
+            max_traced_msg_len: 0,
+            pid_file: None,
+            ports_file_dir: None,
+            http_host: None,
+            http_port: None,
+            http_base_path: "/".to_owned(),
+            max_control_line: 4096,
+            max_payload: 1 << 20,
+            max_pending: 64 << 20,
+            max_connections: Some(65536),
+            max_subscriptions: None,
+            max_sub_tokens: None,
+            max_closed_clients: 10_000,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            write_deadline: Duration::from_secs(10),
+            lame_duck_duration: Duration::from_secs(120),
+            lame_duck_grace_period: Duration::from_secs(10),
+            no_header_support: false,
+            no_fast_producer_stall: false,
+            disable_sublist_cache: false,
+            authorization: Authorization::default(),
+            accounts: Vec::new(),
+            no_auth_user: None,
+            system_account: None,
+            no_system_account: false,
+            mappings: Vec::new(),
+            operators: Vec::new(),
+            trusted_keys: Vec::new(),
+            resolver: None,
+            resolver_preload: Vec::new(),
+            resolver_pinned_accounts: Vec::new(),
+            jetstream: JetStream::default(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The text is not in the configuration language.
+    Syntax(SyntaxError),
+    /// Values that are unknown, wrong or not supported, in the order of the file.
+    Options(Vec<Problem>),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => error.fmt(f),
+            Self::Options(problems) => {
+                for (i, problem) in problems.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str("\n")?;
+                    }
+                    problem.fmt(f)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Syntax(error) => Some(error),
+            Self::Options(_) => None,
+        }
+    }
+}
+
+impl From<SyntaxError> for ConfigError {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl Options {
+    /// Reads the configuration file at `path` and everything it includes through `source`.
+    ///
+    /// # Errors
+    ///
+    /// The first syntax error, or all wrong values.
+    pub fn load(path: &str, source: &dyn Source) -> Result<Self, ConfigError> {
+        Self::from_tree(&language::parse_file(path, source)?, path, source)
+    }
+
+    /// Reads a configuration that is given as `text`; `path` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// The first syntax error, or all wrong values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use natterjack_config::{language::NoSource, Options};
+    ///
+    /// let options = Options::parse("port: 4333, max_payload: 8MB", "x.conf", &NoSource).unwrap();
+    /// assert_eq!((options.port, options.max_payload), (4333, 8 << 20));
+    /// let error = Options::parse("\n prot: 4333", "x.conf", &NoSource).unwrap_err();
+    /// assert_eq!(error.to_string(), "x.conf:2:2: unknown field \"prot\"");
+    /// ```
+    pub fn parse(text: &str, path: &str, source: &dyn Source) -> Result<Self, ConfigError> {
+        Self::from_tree(&language::parse(text, path, source)?, path, source)
+    }
+
+    fn from_tree(tree: &Map, path: &str, source: &dyn Source) -> Result<Self, ConfigError> {
+        let mut options = Self {
+            config_file: Some(path.to_owned()),
+            config_digest: language::digest(tree),
+            ..Self::default()
+        };
+        let mut decoder = Decoder::new(source);
+        top::decode(&mut decoder, tree, &mut options);
+        if !decoder.errors.is_empty() {
+            decoder.errors.sort_by(|a, b| a.position.cmp(&b.position));
+            return Err(ConfigError::Options(decoder.errors));
+        }
+        options.warnings = decoder.warnings;
+        Ok(options)
+    }
+
+    /// What nats-server's `-t` refuses though it would start: deprecated forms.
+    ///
+    /// # Errors
+    ///
+    /// The warnings that a check takes for errors.
+    pub fn check_deprecated(&self) -> Result<(), ConfigError> {
+        let problems: Vec<_> = self
+            .warnings
+            .iter()
+            .filter(|warning| warning.fatal_in_check)
+            .map(|warning| warning.problem.clone())
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Options(problems)) }
+    }
+
+    /// Whether clients must log in: any user, token or operator is configured.
+    pub fn requires_login(&self) -> bool {
+        let auth = &self.authorization;
+        auth.user.is_some()
+            || auth.token.is_some()
+            || !auth.users.is_empty()
+            || self.accounts.iter().any(|account| !account.users.is_empty())
+            || self.is_operator_mode()
+    }
+
+    /// Whether users prove themselves by JWTs.
+    pub fn is_operator_mode(&self) -> bool {
+        !self.operators.is_empty() || !self.trusted_keys.is_empty()
+    }
+}

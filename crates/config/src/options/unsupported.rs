@@ -1,0 +1,222 @@
+//! Keys that nats-server knows and we do not build yet, and the names inside their blocks.
+//!
+//! Refused: what secures or restricts (a server that ignored it would be open where its owner
+//! believes it closed), and what opens a listener. Ignored with a warning: everything else.
+
+use super::decode::Decoder;
+use crate::language::{Entry, Kind, Map};
+
+const REFUSED: [(&str, &[&str]); 14] = [
+    ("tls", TLS),
+    ("https", &[]),
+    ("https_port", &[]),
+    ("ocsp", &["mode", "urls", "url"]),
+    ("proxies", &["trusted"]),
+    ("proxy_protocol", &[]),
+    ("websocket", WEBSOCKET),
+    ("ws", WEBSOCKET),
+    ("mqtt", MQTT),
+    ("leafnodes", LEAFNODES),
+    ("leaf", LEAFNODES),
+    ("cluster", CLUSTER),
+    ("gateway", GATEWAY),
+    ("resolver_tls", TLS),
+];
+
+const IGNORED: [&str; 12] = [
+    "syslog",
+    "remote_syslog",
+    "prof_port",
+    "prof_block_rate",
+    "write_timeout",
+    "ocsp_cache",
+    "connect_error_reports",
+    "reconnect_error_reports",
+    "default_js_domain",
+    "feature_flags",
+    "default_sentinel",
+    "allow_non_tls",
+];
+
+const TLS: &[&str] = &[
+    "cert_file",
+    "key_file",
+    "certs",
+    "ca_file",
+    "verify",
+    "verify_and_map",
+    "verify_cert_and_check_known_urls",
+    "insecure",
+    "timeout",
+    "cipher_suites",
+    "allow_insecure_cipher_suites",
+    "curve_preferences",
+    "min_version",
+    "pinned_certs",
+    "connection_rate_limit",
+    "handshake_first",
+    "first",
+    "immediate",
+    "ocsp_peer",
+    "cert_store",
+    "cert_match_by",
+    "cert_match",
+    "cert_match_skip_invalid",
+    "ca_certs_match",
+];
+
+const WEBSOCKET: &[&str] = &[
+    "listen",
+    "host",
+    "net",
+    "port",
+    "advertise",
+    "no_tls",
+    "tls",
+    "same_origin",
+    "allowed_origins",
+    "allowed_origin",
+    "allow_origins",
+    "allow_origin",
+    "origins",
+    "origin",
+    "handshake_timeout",
+    "compress",
+    "compression",
+    "authorization",
+    "authentication",
+    "no_auth_user",
+    "jwt_cookie",
+    "user_cookie",
+    "pass_cookie",
+    "token_cookie",
+    "headers",
+    "ping_interval",
+];
+
+const MQTT: &[&str] = &[
+    "listen",
+    "host",
+    "net",
+    "port",
+    "tls",
+    "authorization",
+    "authentication",
+    "no_auth_user",
+    "ack_wait",
+    "ackwait",
+    "max_ack_pending",
+    "max_pending",
+    "max_inflight",
+    "js_domain",
+    "js_api_timeout",
+    "api_timeout",
+    "stream_replicas",
+    "consumer_replicas",
+    "consumer_memory_storage",
+    "consumer_inactive_threshold",
+    "consumer_auto_cleanup",
+    "reject_qos2_publish",
+    "downgrade_qos2_subscribe",
+];
+
+const LEAFNODES: &[&str] = &[
+    "listen",
+    "host",
+    "net",
+    "port",
+    "advertise",
+    "no_advertise",
+    "authorization",
+    "tls",
+    "remotes",
+    "reconnect",
+    "reconnect_delay",
+    "reconnect_interval",
+    "min_version",
+    "minimum_version",
+    "compression",
+    "isolate_leafnode_interest",
+    "isolate",
+    "dial_timeout",
+    "connect_backoff",
+    "write_deadline",
+    "write_timeout",
+];
+
+const CLUSTER: &[&str] = &[
+    "name",
+    "listen",
+    "host",
+    "net",
+    "port",
+    "authorization",
+    "routes",
+    "tls",
+    "advertise",
+    "cluster_advertise",
+    "no_advertise",
+    "connect_retries",
+    "connect_backoff",
+    "permissions",
+    "pool_size",
+    "accounts",
+    "compression",
+    "ping_interval",
+    "ping_max",
+    "write_deadline",
+    "write_timeout",
+];
+
+const GATEWAY: &[&str] = &[
+    "name",
+    "listen",
+    "host",
+    "net",
+    "port",
+    "authorization",
+    "tls",
+    "advertise",
+    "connect_retries",
+    "connect_backoff",
+    "gateways",
+    "reject_unknown",
+    "reject_unknown_cluster",
+    "write_deadline",
+    "write_timeout",
+];
+
+/// Reports a key of the top level that is known but not built; false if it is not known.
+pub(super) fn top(d: &mut Decoder<'_>, key: &str, entry: &Entry) -> bool {
+    if let Some((_, fields)) = REFUSED.iter().find(|(name, _)| *name == key) {
+        if !says_off(entry) {
+            d.refuse(entry);
+        }
+        unknown_fields(d, entry, fields);
+        return true;
+    }
+    if IGNORED.contains(&key) {
+        d.ignore(entry);
+        return true;
+    }
+    false
+}
+
+/// Whether the value merely says what we do anyway: `proxy_protocol: false`.
+pub(super) fn says_off(entry: &Entry) -> bool {
+    matches!(&entry.value.kind, Kind::Bool(false))
+        || entry.value.kind.as_str().is_some_and(|text| text.eq_ignore_ascii_case("never"))
+}
+
+/// The names inside a block that is not built are checked all the same.
+pub(super) fn unknown_fields(d: &mut Decoder<'_>, entry: &Entry, fields: &[&str]) {
+    let Kind::Map(map) = &entry.value.kind else { return };
+    if fields.is_empty() {
+        return;
+    }
+    for item in Map::iter(map) {
+        if !fields.contains(&item.key.to_ascii_lowercase().as_str()) {
+            d.unknown(item);
+        }
+    }
+}

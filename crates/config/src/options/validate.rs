@@ -1,0 +1,190 @@
+//! Checks of the whole, file and flags together: what nats-server finds only when it starts.
+
+use super::Options;
+use crate::duration;
+
+/// Why options that were read without error cannot be run with. The texts are nats-server's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValidationError {
+    /// One message would not fit what may wait for a client.
+    #[error("max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")]
+    PayloadAbovePending {
+        /// `max_payload` in bytes.
+        max_payload: u64,
+        /// `max_pending` in bytes.
+        max_pending: u64,
+    },
+    /// Lame duck mode would end before it closes clients.
+    #[error(
+        "lame duck grace period ({grace}) should be strictly lower than lame duck duration \
+         ({duration})"
+    )]
+    GraceNotBelowDuration {
+        /// The grace period, in Go's notation.
+        grace: String,
+        /// The duration, in Go's notation.
+        duration: String,
+    },
+    /// A server name with a blank, from a flag.
+    #[error("server name cannot contain spaces")]
+    ServerNameBlank,
+    /// A user or password beside a token.
+    #[error("Cannot have a user/pass and token")]
+    UserAndToken,
+    /// A user or password, perhaps from a flag, beside `users`.
+    #[error("Can not have a single user/pass and a users array")]
+    UserAndUsers,
+    /// A token, perhaps from a flag, beside `users`.
+    #[error("Can not have a token and a users array")]
+    TokenAndUsers,
+    /// `no_auth_user` without any user.
+    #[error("no_auth_user: {user:?} present, but users/nkeys are not defined")]
+    NoAuthUserWithoutUsers {
+        /// `no_auth_user`.
+        user: String,
+    },
+    /// `no_auth_user` is not one of the users.
+    #[error(
+        "no_auth_user: {user:?} not present as user or nkey in authorization block or account \
+         configuration"
+    )]
+    NoAuthUserUnknown {
+        /// `no_auth_user`.
+        user: String,
+    },
+    /// `no_auth_user` in operator mode.
+    #[error("no_auth_user not compatible with Trusted Operator")]
+    NoAuthUserWithOperator,
+    /// `system_account` is not one of the accounts.
+    #[error("error resolving system account: account missing")]
+    SystemAccountMissing,
+    /// Operator mode without a resolver.
+    #[error("operators require an account resolver to be configured")]
+    OperatorWithoutResolver,
+    /// Operator mode with accounts from the file.
+    #[error("operators do not allow Accounts to be configured directly")]
+    OperatorWithAccounts,
+    /// Operator mode with users from the file.
+    #[error("operators do not allow users to be configured directly")]
+    OperatorWithUsers,
+    /// Operator mode with nkey users from the file.
+    #[error("operators do not allow nkey users to be configured directly")]
+    OperatorWithNkeys,
+    /// Both kinds of trust.
+    #[error("conflicting options for 'TrustedKeys' and 'TrustedOperators'")]
+    KeysAndOperators,
+    /// A pinned account is not an account key.
+    #[error("the account nkey {key:?} in resolver_pinned_accounts is not a valid public key")]
+    PinnedAccount {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Options {
+    /// Checks the options as a whole, after flags were applied.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, in nats-server's words.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use natterjack_config::{language::NoSource, Options};
+    ///
+    /// let options = Options::parse("max_payload: 2MB, max_pending: 1MB", "x", &NoSource).unwrap();
+    /// assert_eq!(
+    ///     options.validate().unwrap_err().to_string(),
+    ///     "max_payload (2097152) cannot be higher than max_pending (1048576)"
+    /// );
+    /// ```
+    pub fn validate(&self) -> Result<(), ValidationError> {
+        let (max_payload, max_pending) = (self.max_payload, self.max_pending);
+        if max_payload > max_pending {
+            return Err(ValidationError::PayloadAbovePending { max_payload, max_pending });
+        }
+        if self.server_name.as_deref().is_some_and(|name| name.contains(' ')) {
+            return Err(ValidationError::ServerNameBlank);
+        }
+        if self.lame_duck_grace_period >= self.lame_duck_duration {
+            return Err(ValidationError::GraceNotBelowDuration {
+                grace: duration::format(self.lame_duck_grace_period),
+                duration: duration::format(self.lame_duck_duration),
+            });
+        }
+        self.validate_single_login()?;
+        self.validate_operator()?;
+        self.validate_no_auth_user()?;
+        self.validate_system_account()
+    }
+
+    /// The file was checked for this, but flags may add a login.
+    fn validate_single_login(&self) -> Result<(), ValidationError> {
+        let auth = &self.authorization;
+        let single = auth.user.is_some() || auth.password.is_some();
+        match (single, auth.token.is_some(), !auth.users.is_empty()) {
+            (true, true, _) => Err(ValidationError::UserAndToken),
+            (true, _, true) => Err(ValidationError::UserAndUsers),
+            (_, true, true) => Err(ValidationError::TokenAndUsers),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_operator(&self) -> Result<(), ValidationError> {
+        if let Some(key) =
+            self.resolver_pinned_accounts.iter().find(|key| !crate::names::is_public_key(key, 'A'))
+        {
+            return Err(ValidationError::PinnedAccount { key: key.clone() });
+        }
+        if !self.is_operator_mode() {
+            return Ok(());
+        }
+        if !self.operators.is_empty() && self.resolver.is_none() {
+            return Err(ValidationError::OperatorWithoutResolver);
+        }
+        if !self.accounts.is_empty() {
+            return Err(ValidationError::OperatorWithAccounts);
+        }
+        if let Some(user) = self.authorization.users.first() {
+            return Err(match user.login {
+                super::Login::Password { .. } => ValidationError::OperatorWithUsers,
+                super::Login::Nkey { .. } => ValidationError::OperatorWithNkeys,
+            });
+        }
+        if !self.operators.is_empty() && !self.trusted_keys.is_empty() {
+            return Err(ValidationError::KeysAndOperators);
+        }
+        Ok(())
+    }
+
+    fn validate_no_auth_user(&self) -> Result<(), ValidationError> {
+        let Some(user) = self.no_auth_user.clone() else { return Ok(()) };
+        if self.is_operator_mode() {
+            return Err(ValidationError::NoAuthUserWithOperator);
+        }
+        let global = self.authorization.users.iter();
+        let mut users =
+            self.accounts.iter().flat_map(|account| &account.users).chain(global).peekable();
+        if users.peek().is_none() {
+            return Err(ValidationError::NoAuthUserWithoutUsers { user });
+        }
+        if users.any(|known| known.name() == user) {
+            Ok(())
+        } else {
+            Err(ValidationError::NoAuthUserUnknown { user })
+        }
+    }
+
+    /// In operator mode the account is known only to the resolver, which checks it.
+    fn validate_system_account(&self) -> Result<(), ValidationError> {
+        let Some(name) = &self.system_account else { return Ok(()) };
+        let known = name == "$SYS" || self.accounts.iter().any(|account| account.name == *name);
+        if known || self.is_operator_mode() {
+            Ok(())
+        } else {
+            Err(ValidationError::SystemAccountMissing)
+        }
+    }
+}
