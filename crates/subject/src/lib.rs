@@ -10,7 +10,8 @@
 //! - the grammar: [`is_valid_subscription`], [`is_valid_literal`], [`has_wildcard`], [`tokens`];
 //! - the algebra of patterns: [`matches()`], [`is_subset`], [`overlaps`];
 //! - [`Sublist`], the index of an account's subscriptions by pattern;
-//! - [`SubjectMap`], the per-subject state of a stream.
+//! - [`SubjectMap`], the per-subject state of a stream;
+//! - [`Transform`], the rules that rename subjects.
 //!
 //! The crate is pure and keeps no state of its own: callers own each structure and its lock.
 //!
@@ -34,8 +35,10 @@ mod label;
 mod map;
 mod pattern;
 mod sublist;
+mod transform;
 
 pub use grammar::{has_wildcard, is_valid_literal, is_valid_subscription, token_count, tokens};
 pub use map::{Iter, SubjectMap};
 pub use pattern::{is_subset, matches, overlaps};
 pub use sublist::{MatchSet, Sublist};
+pub use transform::{Transform, TransformError};
