@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use natterjack_subject::{
-    MatchSet, SubjectMap, Sublist, is_subset, is_valid_literal, is_valid_subscription, matches,
-    overlaps, tokens,
+    MatchSet, SubjectMap, Sublist, Transform, is_subset, is_valid_literal, is_valid_subscription,
+    matches, overlaps, tokens,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -276,6 +276,38 @@ proptest! {
             .join(".");
         let witnessed = matches(a, shared.as_bytes()) && matches(b, shared.as_bytes());
         prop_assert_eq!(overlaps(a, b), witnessed, "{}", shared);
+    }
+}
+
+proptest! {
+    /// Texts made of what the parser of destinations looks for.
+    #[test]
+    fn no_destination_breaks_a_transform(
+        source in pattern(),
+        pieces in vec(
+            select(&[
+                "{{", "}}", "{", "}", "(", ")", ",", ".", "$", "1", "2", "0", "-1", "99", "*", ">",
+                " ", "\t", "é", "-", "x", "wildcard", "Partition", "split", "from", "Left", "right",
+                "slice", "random", "{{wildcard(1)}}", "{{split(1,", "{{left(2,", "{{partition(3",
+            ][..]),
+            0..12,
+        ),
+        subject in published(),
+        rand in any::<u64>(),
+    ) {
+        let dest = pieces.concat();
+        match Transform::new(&source, &dest) {
+            Ok(transform) => {
+                let renamed = transform.apply(subject.as_bytes(), rand);
+                let selected = matches(source.as_bytes(), subject.as_bytes());
+                prop_assert!(selected || renamed.is_none());
+                if is_valid_literal(subject.as_bytes()) {
+                    prop_assert_eq!(selected, renamed.is_some());
+                    prop_assert_eq!(transform.apply_literal(subject.as_bytes(), rand), renamed);
+                }
+            }
+            Err(error) => prop_assert!(error.to_string().starts_with("invalid ")),
+        }
     }
 }
 

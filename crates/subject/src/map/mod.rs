@@ -41,21 +41,42 @@ pub struct SubjectMap<V> {
 
 impl<V> SubjectMap<V> {
     /// An empty map.
+    ///
+    /// ```
+    /// assert!(natterjack_subject::SubjectMap::<u32>::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self { root: Node::leaf(b""), len: 0 }
     }
 
     /// How many subjects have a value.
+    ///
+    /// ```
+    /// let mut map = natterjack_subject::SubjectMap::new();
+    /// map.insert(b"a", 1);
+    /// assert_eq!(map.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no subject has a value.
+    ///
+    /// ```
+    /// assert!(natterjack_subject::SubjectMap::<u32>::new().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The value of `subject`.
+    /// The value of `subject`. Wildcards mean nothing here.
+    ///
+    /// ```
+    /// let mut map = natterjack_subject::SubjectMap::new();
+    /// map.insert(b"a.b", 1);
+    /// assert_eq!(map.get(b"a.b"), Some(&1));
+    /// assert_eq!(map.get(b"a.*"), None);
+    /// ```
     pub fn get(&self, subject: &[u8]) -> Option<&V> {
         let mut node = &self.root;
         let mut rest = subject;
@@ -67,6 +88,15 @@ impl<V> SubjectMap<V> {
     }
 
     /// The value of `subject`, to be changed.
+    ///
+    /// ```
+    /// let mut map = natterjack_subject::SubjectMap::new();
+    /// map.insert(b"a.b", 1);
+    /// if let Some(value) = map.get_mut(b"a.b") {
+    ///     *value = 2;
+    /// }
+    /// assert_eq!(map.get(b"a.b"), Some(&2));
+    /// ```
     pub fn get_mut(&mut self, subject: &[u8]) -> Option<&mut V> {
         let mut node = &mut self.root;
         let mut rest = subject;
@@ -78,6 +108,13 @@ impl<V> SubjectMap<V> {
     }
 
     /// The value of `subject`, which is first set to what `value` returns if there is none.
+    ///
+    /// ```
+    /// let mut map = natterjack_subject::SubjectMap::new();
+    /// *map.get_or_insert_with(b"a", || 0) += 1;
+    /// *map.get_or_insert_with(b"a", || 0) += 1;
+    /// assert_eq!(map.get(b"a"), Some(&2));
+    /// ```
     pub fn get_or_insert_with(&mut self, subject: &[u8], value: impl FnOnce() -> V) -> &mut V {
         let len = &mut self.len;
         self.root.make(subject).value.get_or_insert_with(|| {
@@ -100,6 +137,13 @@ impl<V> SubjectMap<V> {
     }
 
     /// Forgets `subject` and returns its value.
+    ///
+    /// ```
+    /// let mut map = natterjack_subject::SubjectMap::new();
+    /// map.insert(b"a", 1);
+    /// assert_eq!(map.remove(b"a"), Some(1));
+    /// assert_eq!(map.remove(b"a"), None);
+    /// ```
     pub fn remove(&mut self, subject: &[u8]) -> Option<V> {
         if subject.is_empty() {
             let value = self.root.value.take()?;

@@ -8,6 +8,12 @@ use super::filter::{Filter, State};
 use super::node::Node;
 
 /// The subjects of a map in byte order, with their values: what [`SubjectMap::iter`] returns.
+///
+/// ```
+/// let map = natterjack_subject::SubjectMap::<u32>::new();
+/// let mut iter: natterjack_subject::Iter<'_, u32> = map.iter();
+/// assert_eq!(iter.next(), None);
+/// ```
 pub struct Iter<'a, V> {
     walk: Walk<'a, 'static, V>,
 }

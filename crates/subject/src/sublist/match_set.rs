@@ -40,6 +40,10 @@ pub struct MatchSet<T> {
 
 impl<T> MatchSet<T> {
     /// An empty set.
+    ///
+    /// ```
+    /// assert!(natterjack_subject::MatchSet::<u32>::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self { plain: Vec::new(), queues: Vec::new(), spare: Vec::new(), index: HashTable::new() }
     }
@@ -62,6 +66,12 @@ impl<T> MatchSet<T> {
     }
 
     /// Whether nothing matched.
+    ///
+    /// ```
+    /// let mut found = natterjack_subject::MatchSet::new();
+    /// found.plain.push(1);
+    /// assert!(!found.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.queues.is_empty()
     }

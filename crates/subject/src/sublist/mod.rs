@@ -55,6 +55,10 @@ pub struct Sublist<T> {
 
 impl<T> Sublist<T> {
     /// An empty sublist with the hash key 0, for tests and for trusted subjects.
+    ///
+    /// ```
+    /// assert!(natterjack_subject::Sublist::<u32>::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::with_seed(0)
     }
@@ -82,12 +86,23 @@ impl<T> Sublist<T> {
     }
 
     /// Whether there is no subscription.
+    ///
+    /// ```
+    /// assert!(natterjack_subject::Sublist::<u32>::new().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Adds a subscription to `subject`, as a member of `queue` if one is named. Equal subscriptions
     /// may be added any number of times.
+    ///
+    /// ```
+    /// let mut sublist = natterjack_subject::Sublist::new();
+    /// sublist.insert(b"orders.>", None, 1);
+    /// sublist.insert(b"orders.>", Some(b"workers"), 2);
+    /// assert_eq!(sublist.len(), 2);
+    /// ```
     pub fn insert(&mut self, subject: &[u8], queue: Option<&[u8]>, value: T) {
         self.root.make(self.seed, subject).push(queue, value);
         self.len += 1;
@@ -142,6 +157,18 @@ impl<T> Sublist<T> {
 
     /// Replaces the content of `out` by the subscriptions that a message published on `subject`
     /// reaches. Allocates only where `out` must grow.
+    ///
+    /// ```
+    /// use natterjack_subject::{MatchSet, Sublist};
+    ///
+    /// let mut sublist = Sublist::new();
+    /// sublist.insert(b"a.*", None, 1);
+    /// sublist.insert(b"*.b", None, 2);
+    /// let mut found = MatchSet::new();
+    /// sublist.matches(b"a.b", &mut found);
+    /// found.plain.sort();
+    /// assert_eq!(found.plain, [1, 2]);
+    /// ```
     pub fn matches(&self, subject: &[u8], out: &mut MatchSet<T>)
     where
         T: Clone,
@@ -172,11 +199,25 @@ impl<T> Sublist<T> {
     }
 
     /// Whether a message published on `subject` reaches a subscription without a queue name.
+    ///
+    /// ```
+    /// let mut sublist = natterjack_subject::Sublist::new();
+    /// sublist.insert(b"a.>", None, ());
+    /// assert!(sublist.has_plain_interest(b"a.b.c"));
+    /// assert!(!sublist.has_plain_interest(b"a"));
+    /// ```
     pub fn has_plain_interest(&self, subject: &[u8]) -> bool {
         self.any(subject, |node| !node.plain.is_empty())
     }
 
     /// Whether a message published on `subject` reaches a member of `queue`.
+    ///
+    /// ```
+    /// let mut sublist = natterjack_subject::Sublist::new();
+    /// sublist.insert(b"a.>", Some(b"q"), ());
+    /// assert!(sublist.has_queue_interest(b"a.b", b"q"));
+    /// assert!(!sublist.has_queue_interest(b"a.b", b"Q"));
+    /// ```
     pub fn has_queue_interest(&self, subject: &[u8], queue: &[u8]) -> bool {
         self.any(subject, |node| {
             node.groups().binary_search_by(|group| (*group.name).cmp(queue)).is_ok()
