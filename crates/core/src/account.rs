@@ -1,0 +1,321 @@
+//! An account: its subscriptions, and the routing of one message among them.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hashbrown::HashMap;
+use natterjack_subject::{MatchSet, Sublist};
+
+use crate::batch::Batch;
+use crate::mapping::Mappings;
+use crate::service::{Message, Origin, Service};
+use crate::subscription::{Count, Subscription, Target};
+
+/// What a sublist match yields.
+pub type Matches = MatchSet<Arc<Subscription>>;
+
+/// Told when interest in a subject that it watches may have changed.
+pub trait InterestWatcher: Send + Sync {
+    /// Something subscribed to or unsubscribed from `subject`, possibly with wildcards.
+    fn changed(&self, account: &Arc<str>, subject: &[u8]);
+}
+
+const BUCKETS: usize = 64;
+
+/// An isolated space of subjects.
+pub struct Account {
+    name: Arc<str>,
+    sublist: RwLock<Sublist<Arc<Subscription>>>,
+    /// A cached match is valid while the number of its bucket (by first token) is unchanged.
+    generations: [AtomicU64; BUCKETS],
+    /// Counts changes whose first token is a wildcard: they concern every bucket.
+    wild_generation: AtomicU64,
+    mappings: RwLock<Option<Arc<Mappings>>>,
+    is_mapped: AtomicBool,
+    watched: RwLock<HashMap<Box<[u8]>, usize>>,
+    watchers: AtomicU64,
+    watcher: Arc<dyn InterestWatcher>,
+    /// Live client connections.
+    pub connections: AtomicI64,
+    /// Connections since the start.
+    pub connections_total: AtomicU64,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn bucket(subject: &[u8]) -> usize {
+    let token = subject.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let hash = token.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash >> 32) as usize % BUCKETS
+}
+
+/// Takes a subscription that reached its limit out of its client and its account.
+pub(crate) fn end(subscription: &Arc<Subscription>) {
+    if let (Target::Client(client), Some(account)) = (subscription.target(), subscription.account())
+    {
+        client.remove_subscription(subscription.sid());
+        account.remove(subscription);
+    }
+}
+
+impl Account {
+    /// An empty account.
+    pub fn new(name: &str, watcher: Arc<dyn InterestWatcher>) -> Arc<Self> {
+        Arc::new(Account {
+            name: name.into(),
+            sublist: RwLock::new(Sublist::new()),
+            generations: [const { AtomicU64::new(0) }; BUCKETS],
+            wild_generation: AtomicU64::new(0),
+            mappings: RwLock::default(),
+            is_mapped: AtomicBool::new(false),
+            watched: RwLock::default(),
+            watchers: AtomicU64::new(0),
+            watcher,
+            connections: AtomicI64::new(0),
+            connections_total: AtomicU64::new(0),
+        })
+    }
+
+    /// The account's name: `$G`, a name of the configuration, or a public key.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Sublist<Arc<Subscription>>> {
+        self.sublist.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Sublist<Arc<Subscription>>> {
+        self.sublist.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number under which a match of `subject` may be cached.
+    pub fn generation(&self, subject: &[u8]) -> u64 {
+        self.generations[bucket(subject)]
+            .load(Ordering::Acquire)
+            .wrapping_add(self.wild_generation.load(Ordering::Acquire))
+    }
+
+    fn bump(&self, subject: &[u8]) {
+        let counter = match subject.split(|byte| *byte == b'.').next() {
+            Some(b"*" | b">") => &self.wild_generation,
+            _ => &self.generations[bucket(subject)],
+        };
+        counter.fetch_add(1, Ordering::Release);
+    }
+
+    /// Adds a subscription; its subject must be valid.
+    pub(crate) fn add(&self, subscription: Arc<Subscription>) {
+        {
+            let mut sublist = self.write();
+            sublist.insert(subscription.subject(), subscription.queue(), subscription.clone());
+            self.bump(subscription.subject());
+        }
+        self.notify(subscription.subject());
+    }
+
+    /// Removes a subscription; a no-op when it is gone.
+    pub(crate) fn remove(&self, subscription: &Arc<Subscription>) {
+        if !subscription.close() {
+            return;
+        }
+        {
+            let mut sublist = self.write();
+            sublist.remove(subscription.subject(), subscription.queue(), |other| {
+                Arc::ptr_eq(other, subscription)
+            });
+            self.bump(subscription.subject());
+        }
+        self.notify(subscription.subject());
+    }
+
+    /// Lets a part of the server receive `subject`. Keep the result to remove it again.
+    pub fn subscribe_service(
+        self: &Arc<Self>,
+        subject: &[u8],
+        service: Arc<dyn Service>,
+    ) -> Arc<Subscription> {
+        let subscription = Subscription::for_service(self, service, subject);
+        self.add(subscription.clone());
+        subscription
+    }
+
+    /// Ends what [`Account::subscribe_service`] began.
+    pub fn unsubscribe_service(&self, subscription: &Arc<Subscription>) {
+        self.remove(subscription);
+    }
+
+    /// The number of subscriptions.
+    pub fn subscription_count(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Calls `visit` for each subscription; the sublist is locked meanwhile.
+    pub fn for_each_subscription(&self, mut visit: impl FnMut(&Arc<Subscription>)) {
+        self.read().for_each(|_, _, subscription| visit(subscription));
+    }
+
+    /// Finds the subscriptions for a literal subject.
+    pub fn find(&self, subject: &[u8], out: &mut Matches) {
+        out.clear();
+        self.read().matches(subject, out);
+    }
+
+    /// Whether anybody receives `subject`: any subscriber, or with `queue` a member of that group.
+    /// Without `queue`, members of queue groups do not count.
+    pub fn has_interest(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        match queue {
+            Some(queue) => self.read().has_queue_interest(subject, queue),
+            None => self.read().has_plain_interest(subject),
+        }
+    }
+
+    /// Watches for changes of interest in `subject` (counted: each watch needs its end).
+    pub fn watch(&self, subject: &[u8], on: bool) {
+        let mut watched = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        if on {
+            *watched.entry(subject.into()).or_insert(0) += 1;
+        } else if let Some(count) = watched.get_mut(subject) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(subject);
+            }
+        }
+        self.watchers.store(watched.len() as u64, Ordering::Release);
+    }
+
+    fn notify(&self, subject: &[u8]) {
+        if self.watchers.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let concerned: Vec<Box<[u8]>> = {
+            let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+            watched
+                .keys()
+                .filter(|key| natterjack_subject::matches(subject, key))
+                .cloned()
+                .collect()
+        };
+        for key in concerned {
+            self.watcher.changed(&self.name, &key);
+        }
+    }
+
+    /// The subject mappings, if any.
+    pub fn mappings(&self) -> Option<Arc<Mappings>> {
+        if !self.is_mapped.load(Ordering::Acquire) {
+            return None;
+        }
+        self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the subject mappings.
+    pub fn set_mappings(&self, mappings: Option<Mappings>) {
+        let mappings = mappings.filter(|mappings| !mappings.is_empty()).map(Arc::new);
+        self.is_mapped.store(mappings.is_some(), Ordering::Release);
+        *self.mappings.write().unwrap_or_else(PoisonError::into_inner) = mappings;
+    }
+
+    /// Delivers a message to what `matches` holds. `shown` is the subject that receivers see. Returns how
+    /// many received it.
+    pub fn route(
+        &self,
+        matches: &Matches,
+        shown: &[u8],
+        message: &Message<'_>,
+        origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> usize {
+        let mut delivered = 0;
+        for subscription in &matches.plain {
+            delivered += usize::from(self.offer(subscription, shown, message, origin, batch));
+        }
+        for (_, members) in &matches.queues {
+            delivered += usize::from(self.offer_to_one(members, shown, message, origin, batch));
+        }
+        delivered
+    }
+
+    /// As [`Account::route`], but of the queue groups only `queue` is served, and without it none.
+    pub fn route_to_group(
+        &self,
+        matches: &Matches,
+        queue: Option<&[u8]>,
+        shown: &[u8],
+        message: &Message<'_>,
+        batch: &mut Batch,
+    ) -> usize {
+        let origin = Origin::Internal;
+        match queue {
+            None => matches
+                .plain
+                .iter()
+                .filter(|subscription| self.offer(subscription, shown, message, origin, batch))
+                .count(),
+            Some(queue) => matches
+                .queues
+                .iter()
+                .filter(|(name, _)| name.as_ref() == queue)
+                .filter(|(_, members)| self.offer_to_one(members, shown, message, origin, batch))
+                .count(),
+        }
+    }
+
+    /// One member gets it: a random one, or the next that can.
+    fn offer_to_one(
+        &self,
+        members: &[Arc<Subscription>],
+        shown: &[u8],
+        message: &Message<'_>,
+        origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool {
+        let start = if members.len() > 1 { batch.random() as usize % members.len() } else { 0 };
+        let (before, from) = members.split_at(start);
+        from.iter().chain(before).any(|member| self.offer(member, shown, message, origin, batch))
+    }
+
+    fn offer(
+        &self,
+        subscription: &Arc<Subscription>,
+        shown: &[u8],
+        message: &Message<'_>,
+        origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool {
+        let client = match subscription.target() {
+            Target::Client(client) => client,
+            Target::Service(service) => return batch.call(service, &self.name, message, origin),
+        };
+        if let Origin::Client(publisher) = origin
+            && publisher.cid == client.cid
+            && !client.echoes()
+        {
+            return false;
+        }
+        if subscription.is_closed() || client.closed().is_some() {
+            return false;
+        }
+        if subscription.is_filtered()
+            && client.permissions().is_some_and(|rights| rights.denies_delivery(message.subject))
+        {
+            return false;
+        }
+        match subscription.count() {
+            Count::Deliver => {}
+            Count::DeliverLast => batch.ended.push(subscription.clone()),
+            Count::Done => return false,
+        }
+        if let Some(reply) = message.reply {
+            client.record_reply(reply, batch.mono_ns);
+        }
+        batch.deliver(client, subscription.sid(), shown, message);
+        true
+    }
+}

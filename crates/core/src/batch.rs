@@ -1,0 +1,280 @@
+//! What one reader (or one stream, or one timer) sends out in one go.
+//!
+//! Deliveries are encoded into a buffer per target; [`Batch::flush`] hands each target its buffer with
+//! one lock and at most one write. Nothing is shared while messages are encoded, so two readers that
+//! publish to the same client meet only once per read buffer.
+//!
+//! Order: what one reader encodes for one target stays in order, which is what NATS promises per
+//! publisher. A stream promises more: its order is one for all. Its deliveries are therefore moved to
+//! the outboxes with [`Batch::seal`] before its lock is released, and written afterwards.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use natterjack_proto::encode;
+
+use crate::client::Client;
+use crate::outbox::Pressure;
+use crate::service::{Message, Origin, Service};
+use crate::subscription::Subscription;
+
+/// Encoded bytes that a batch may hold before it flushes by itself.
+const FLUSH_AT: usize = 1024 * 1024;
+/// Buffers kept for the next batch, and how large one may be to be kept.
+const SPARE: usize = 16;
+const SPARE_BYTES: usize = 256 * 1024;
+/// Rounds of settling and deferred messages in one flush. Streams that republish into each other in a
+/// circle go on in the next flush instead of holding the reader for ever.
+const ROUNDS: usize = 64;
+
+struct Entry {
+    client: Arc<Client>,
+    buffer: Vec<u8>,
+    msgs: u64,
+    bytes: u64,
+    queued: bool,
+}
+
+/// A message that a service sent to another service while it was locked itself.
+struct Deferred {
+    service: Arc<dyn Service>,
+    account: Arc<str>,
+    subject: Bytes,
+    reply: Option<Bytes>,
+    headers: Bytes,
+    payload: Bytes,
+}
+
+/// Collects what has to leave. One per worker, reused for ever.
+#[derive(Default)]
+pub struct Batch {
+    /// The monotonic clock at the beginning of the batch, in nanoseconds.
+    pub mono_ns: u64,
+    /// The wall clock at the beginning of the batch, in nanoseconds since 1970.
+    pub unix_ns: i64,
+    entries: Vec<Entry>,
+    index: HashMap<u64, u32>,
+    last: Option<(u64, u32)>,
+    size: usize,
+    spare: Vec<Vec<u8>>,
+    services: Vec<Arc<dyn Service>>,
+    deferred: VecDeque<Deferred>,
+    /// How many services are being called now; inside one, others are deferred.
+    depth: usize,
+    congested: Vec<Arc<Client>>,
+    pub(crate) ended: Vec<Arc<Subscription>>,
+    random: u64,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    /// An empty batch; `seed` feeds the choice of queue group members.
+    pub fn new(seed: u64) -> Self {
+        Batch { random: seed | 1, ..Batch::default() }
+    }
+
+    /// A number for choices that need no secrecy (xorshift64*).
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn entry(&mut self, client: &Arc<Client>) -> &mut Entry {
+        let cid = client.cid;
+        let slot = match self.last {
+            Some((last, slot)) if last == cid => slot,
+            _ => {
+                let (entries, spare) = (&mut self.entries, &mut self.spare);
+                *self.index.entry(cid).or_insert_with(|| {
+                    let buffer = spare.pop().unwrap_or_default();
+                    entries.push(Entry {
+                        client: client.clone(),
+                        buffer,
+                        msgs: 0,
+                        bytes: 0,
+                        queued: false,
+                    });
+                    (entries.len() - 1) as u32
+                })
+            }
+        };
+        self.last = Some((cid, slot));
+        &mut self.entries[slot as usize]
+    }
+
+    /// The buffer of what `client` gets in this batch, for protocol lines (`+OK`, `PONG`, `-ERR`, `INFO`).
+    pub fn buffer(&mut self, client: &Arc<Client>) -> &mut Vec<u8> {
+        &mut self.entry(client).buffer
+    }
+
+    /// Encodes one delivery.
+    pub(crate) fn deliver(
+        &mut self,
+        client: &Arc<Client>,
+        sid: &[u8],
+        shown: &[u8],
+        message: &Message<'_>,
+    ) {
+        let entry = self.entry(client);
+        let before = entry.buffer.len();
+        entry.msgs += 1;
+        if message.headers.is_empty() || !client.takes_headers() {
+            entry.bytes += message.payload.len() as u64;
+            encode::msg(&mut entry.buffer, shown, sid, message.reply, message.payload);
+        } else {
+            entry.bytes += (message.headers.len() + message.payload.len()) as u64;
+            encode::hmsg(
+                &mut entry.buffer,
+                shown,
+                sid,
+                message.reply,
+                message.headers,
+                message.payload,
+            );
+        }
+        self.size += entry.buffer.len() - before;
+    }
+
+    /// True when enough is encoded to flush before going on.
+    pub fn is_large(&self) -> bool {
+        self.size > FLUSH_AT
+    }
+
+    /// Asks for [`Service::settle`] at the end of the batch, once per key.
+    pub fn settle_later(&mut self, key: u64, service: impl FnOnce() -> Option<Arc<dyn Service>>) {
+        if self.services.last().is_none_or(|last| last.key() != key)
+            && !self.services.iter().any(|known| known.key() == key)
+        {
+            self.services.extend(service());
+        }
+    }
+
+    /// Bytes encoded and not yet sealed or flushed.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Calls a service, or defers the call when another service is being called now (its lock is held).
+    /// A deferred message counts as received.
+    pub(crate) fn call(
+        &mut self,
+        service: &Arc<dyn Service>,
+        account: &Arc<str>,
+        message: &Message<'_>,
+        origin: Origin<'_>,
+    ) -> bool {
+        if self.depth > 0 {
+            self.deferred.push_back(Deferred {
+                service: service.clone(),
+                account: account.clone(),
+                subject: Bytes::copy_from_slice(message.subject),
+                reply: message.reply.map(Bytes::copy_from_slice),
+                headers: Bytes::copy_from_slice(message.headers),
+                payload: Bytes::copy_from_slice(message.payload),
+            });
+            return true;
+        }
+        self.depth += 1;
+        let received = service.receive(account, message, origin, self);
+        self.depth -= 1;
+        received
+    }
+
+    /// Runs `work` as a service does: messages to services that it causes are deferred to the flush.
+    pub fn as_service<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        self.depth += 1;
+        let result = work(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS {
+            if self.services.is_empty() && self.deferred.is_empty() {
+                return;
+            }
+            while let Some(deferred) = self.deferred.pop_front() {
+                let message = Message {
+                    subject: &deferred.subject,
+                    reply: deferred.reply.as_deref(),
+                    headers: &deferred.headers,
+                    payload: &deferred.payload,
+                };
+                self.call(&deferred.service, &deferred.account, &message, Origin::Internal);
+            }
+            for service in std::mem::take(&mut self.services) {
+                self.as_service(|batch| service.settle(batch));
+            }
+        }
+    }
+
+    /// Moves everything encoded so far into the outboxes, without a system call. Called by a stream's
+    /// host while the stream is locked.
+    pub fn seal(&mut self) {
+        for entry in &mut self.entries {
+            if entry.buffer.is_empty() {
+                continue;
+            }
+            let pressure = entry.client.queue(&mut entry.buffer);
+            entry.queued = true;
+            if pressure == Pressure::High {
+                self.congested.push(entry.client.clone());
+            }
+        }
+        self.size = 0;
+    }
+
+    /// Settles the services, then writes everything to its targets.
+    pub fn flush(&mut self) {
+        self.settle();
+        for subscription in std::mem::take(&mut self.ended) {
+            crate::account::end(&subscription);
+        }
+        for mut entry in self.entries.drain(..) {
+            if entry.msgs > 0 {
+                entry.client.traffic.out_msgs.fetch_add(entry.msgs, Ordering::Relaxed);
+                entry.client.traffic.out_bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+            }
+            if !entry.buffer.is_empty() {
+                if entry.client.send(&mut entry.buffer) == Pressure::High {
+                    self.congested.push(entry.client);
+                }
+            } else if entry.queued {
+                entry.client.flush();
+            }
+            if entry.buffer.capacity() > 0
+                && entry.buffer.capacity() <= SPARE_BYTES
+                && self.spare.len() < SPARE
+            {
+                self.spare.push(entry.buffer);
+            }
+        }
+        self.index.clear();
+        self.last = None;
+        self.size = 0;
+        if !self.services.is_empty() || !self.deferred.is_empty() {
+            // A circle of services: what is left goes with the next flush of this worker.
+            return;
+        }
+    }
+
+    /// True when services still have something to do: flush again.
+    pub fn is_unsettled(&self) -> bool {
+        !self.services.is_empty() || !self.deferred.is_empty()
+    }
+
+    /// The targets that were found nearly full since the last call: the producer should pause.
+    pub fn take_congested(&mut self) -> Vec<Arc<Client>> {
+        std::mem::take(&mut self.congested)
+    }
+}

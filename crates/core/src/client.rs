@@ -1,0 +1,207 @@
+//! One client connection as everybody else sees it: what is queued for it, what it understands, which
+//! subscriptions it holds. What only its own task needs is in [`crate::session::Session`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+use natterjack_proto::error::ClosedReason;
+
+use crate::outbox::{Outbox, Pressure, Wire};
+use crate::permissions::{Permissions, ReplyTracker};
+use crate::subscription::Subscription;
+
+/// Totals of one connection; `in` is what the client sent.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Messages that the client sent.
+    pub in_msgs: AtomicU64,
+    /// Payload and header bytes that the client sent.
+    pub in_bytes: AtomicU64,
+    /// Messages sent to the client.
+    pub out_msgs: AtomicU64,
+    /// Payload and header bytes sent to the client.
+    pub out_bytes: AtomicU64,
+}
+
+/// A client connection. Shared by its own task, by those who deliver to it and by monitoring.
+pub struct Client {
+    /// The connection's id, unique for the life of the process.
+    pub cid: u64,
+    /// Traffic of this connection.
+    pub traffic: Traffic,
+    outbox: Outbox,
+    wire: Box<dyn Wire>,
+    headers: AtomicBool,
+    echo: AtomicBool,
+    subscriptions: Mutex<HashMap<Box<[u8]>, Arc<Subscription>>>,
+    rights: RwLock<Option<Arc<Permissions>>>,
+    replies: Mutex<Option<ReplyTracker>>,
+    has_replies: AtomicBool,
+    closed: OnceLock<ClosedReason>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("cid", &self.cid).finish_non_exhaustive()
+    }
+}
+
+fn guard<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    /// A connection with its socket; `max_pending` bounds what may wait for it, in bytes.
+    pub fn new(cid: u64, wire: Box<dyn Wire>, max_pending: usize) -> Arc<Self> {
+        Arc::new(Client {
+            cid,
+            traffic: Traffic::default(),
+            outbox: Outbox::new(max_pending),
+            wire,
+            headers: AtomicBool::new(false),
+            echo: AtomicBool::new(true),
+            subscriptions: Mutex::default(),
+            rights: RwLock::default(),
+            replies: Mutex::default(),
+            has_replies: AtomicBool::new(false),
+            closed: OnceLock::new(),
+        })
+    }
+
+    /// What waits to be written.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Whether the client announced headers in CONNECT.
+    pub fn takes_headers(&self) -> bool {
+        self.headers.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client wants its own publishes back.
+    pub fn echoes(&self) -> bool {
+        self.echo.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_options(&self, headers: bool, echo: bool) {
+        self.headers.store(headers, Ordering::Relaxed);
+        self.echo.store(echo, Ordering::Relaxed);
+    }
+
+    /// The permissions in force; `None` allows everything.
+    pub fn permissions(&self) -> Option<Arc<Permissions>> {
+        self.rights.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
+        let tracker = permissions.as_ref().and_then(|permissions| permissions.reply_tracker());
+        self.has_replies.store(tracker.is_some(), Ordering::Relaxed);
+        *guard(&self.replies) = tracker;
+        *self.rights.write().unwrap_or_else(PoisonError::into_inner) = permissions;
+    }
+
+    /// Remembers that `reply` was delivered, for `allow_responses`.
+    pub(crate) fn record_reply(&self, reply: &[u8], now_ns: u64) {
+        if self.has_replies.load(Ordering::Relaxed)
+            && let Some(tracker) = guard(&self.replies).as_mut()
+        {
+            tracker.record(reply, now_ns);
+        }
+    }
+
+    /// Whether `allow_responses` lets the client publish to `subject` now; counts the use.
+    pub(crate) fn may_respond(&self, subject: &[u8], now_ns: u64) -> bool {
+        self.has_replies.load(Ordering::Relaxed)
+            && guard(&self.replies).as_mut().is_some_and(|tracker| tracker.take(subject, now_ns))
+    }
+
+    /// Sends `buffer`, by writing it now if the socket is free. Leaves it empty.
+    pub fn send(&self, buffer: &mut Vec<u8>) -> Pressure {
+        match self.outbox.append_and_write(buffer, self.wire.as_ref()) {
+            Ok(Pressure::Over) => {
+                self.close(ClosedReason::SlowConsumerPendingBytes);
+                Pressure::Over
+            }
+            Ok(pressure) => pressure,
+            Err(_) => {
+                self.close(ClosedReason::WriteError);
+                Pressure::Fine
+            }
+        }
+    }
+
+    /// Queues `buffer` without a system call; [`Client::flush`] follows. Leaves it empty.
+    pub fn queue(&self, buffer: &mut Vec<u8>) -> Pressure {
+        let pressure = self.outbox.append(buffer);
+        if pressure == Pressure::Over {
+            self.close(ClosedReason::SlowConsumerPendingBytes);
+        }
+        pressure
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub fn flush(&self) {
+        if self.outbox.write(self.wire.as_ref()).is_err() {
+            self.close(ClosedReason::WriteError);
+        }
+    }
+
+    /// Ends the connection. The first reason given is the one that counts. A slow consumer's queue is
+    /// dropped; for the other reasons what waits is flushed by the connection's task.
+    pub fn close(&self, reason: ClosedReason) {
+        if self.closed.set(reason).is_err() {
+            return;
+        }
+        match reason {
+            ClosedReason::SlowConsumerPendingBytes
+            | ClosedReason::SlowConsumerWriteDeadline
+            | ClosedReason::WriteError => self.outbox.clear(),
+            _ => self.outbox.close(),
+        }
+        self.wire.shut();
+    }
+
+    /// Why the connection ends; `None` while it lives.
+    pub fn closed(&self) -> Option<ClosedReason> {
+        self.closed.get().copied()
+    }
+
+    /// The number of live subscriptions.
+    pub fn subscription_count(&self) -> usize {
+        guard(&self.subscriptions).len()
+    }
+
+    /// All live subscriptions, for monitoring and for a reload.
+    pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        guard(&self.subscriptions).values().cloned().collect()
+    }
+
+    /// Registers a subscription; false when its sid is in use.
+    pub(crate) fn add_subscription(&self, subscription: &Arc<Subscription>) -> bool {
+        let mut subscriptions = guard(&self.subscriptions);
+        if subscriptions.contains_key(subscription.sid()) {
+            return false;
+        }
+        subscriptions.insert(subscription.sid().into(), subscription.clone());
+        true
+    }
+
+    pub(crate) fn find_subscription(&self, sid: &[u8]) -> Option<Arc<Subscription>> {
+        guard(&self.subscriptions).get(sid).cloned()
+    }
+
+    pub(crate) fn remove_subscription(&self, sid: &[u8]) -> Option<Arc<Subscription>> {
+        let mut subscriptions = guard(&self.subscriptions);
+        let removed = subscriptions.remove(sid);
+        if subscriptions.is_empty() {
+            // An idle connection keeps no table.
+            *subscriptions = HashMap::new();
+        }
+        removed
+    }
+
+    pub(crate) fn take_subscriptions(&self) -> HashMap<Box<[u8]>, Arc<Subscription>> {
+        std::mem::take(&mut *guard(&self.subscriptions))
+    }
+}

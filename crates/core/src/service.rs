@@ -1,0 +1,49 @@
+//! Parts of the server that receive messages like a subscriber: streams, the JetStream API, acks.
+
+use crate::batch::Batch;
+use crate::client::Client;
+
+/// A message on its way, borrowed from a read buffer or a stored record.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The literal subject.
+    pub subject: &'a [u8],
+    /// Where an answer shall go.
+    pub reply: Option<&'a [u8]>,
+    /// A whole header block, or empty.
+    pub headers: &'a [u8],
+    /// The body.
+    pub payload: &'a [u8],
+}
+
+/// Where a message comes from. It decides whether echo and permissions apply.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// A client published it.
+    Client(&'a Client),
+    /// The server itself: replies of services, deliveries of consumers, advisories.
+    Internal,
+}
+
+/// A receiver inside the server.
+pub trait Service: Send + Sync {
+    /// Takes a message. What it causes goes into `batch`. Returns false where clients expect "no
+    /// responders" because there is nobody behind this subject.
+    fn receive(
+        &self,
+        account: &str,
+        message: &Message<'_>,
+        origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool;
+
+    /// Called once at the end of a batch in which the service asked for it with [`Batch::settle_later`].
+    fn settle(&self, batch: &mut Batch) {
+        let _ = batch;
+    }
+
+    /// An identity, so that a batch settles each service once; 0 never settles.
+    fn key(&self) -> u64 {
+        0
+    }
+}

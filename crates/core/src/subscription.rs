@@ -1,0 +1,155 @@
+//! A subscription: who wants messages of a subject, and how many more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use crate::account::Account;
+use crate::client::Client;
+use crate::service::Service;
+
+/// Who receives what a subscription matches.
+#[derive(Clone)]
+pub enum Target {
+    /// A client connection, under its own subscription id.
+    Client(Arc<Client>),
+    /// A part of the server: a stream, the JetStream API, an acknowledgement subject.
+    Service(Arc<dyn Service>),
+}
+
+/// One subscription. Immutable but for its counters; shared by the sublist, match caches and its owner.
+pub struct Subscription {
+    target: Target,
+    /// Weak: the account's sublist owns its subscriptions.
+    account: Weak<Account>,
+    sid: Box<[u8]>,
+    subject: Box<[u8]>,
+    queue: Option<Box<[u8]>>,
+    /// Whether the client's deny list overlaps the subject, so that deliveries must be filtered.
+    filtered: bool,
+    closed: AtomicBool,
+    delivered: AtomicU64,
+    /// The delivery count at which the subscription ends; 0 for never.
+    limit: AtomicU64,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription")
+            .field("subject", &String::from_utf8_lossy(&self.subject))
+            .field("sid", &String::from_utf8_lossy(&self.sid))
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one delivery means for an auto-unsubscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Deliver,
+    DeliverLast,
+    Done,
+}
+
+impl Subscription {
+    pub(crate) fn for_client(
+        account: &Arc<Account>,
+        client: Arc<Client>,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+        filtered: bool,
+    ) -> Arc<Self> {
+        Arc::new(Subscription {
+            target: Target::Client(client),
+            account: Arc::downgrade(account),
+            sid: sid.into(),
+            subject: subject.into(),
+            queue: queue.map(Into::into),
+            filtered,
+            closed: AtomicBool::new(false),
+            delivered: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn for_service(
+        account: &Arc<Account>,
+        service: Arc<dyn Service>,
+        subject: &[u8],
+    ) -> Arc<Self> {
+        Arc::new(Subscription {
+            target: Target::Service(service),
+            account: Arc::downgrade(account),
+            sid: Box::default(),
+            subject: subject.into(),
+            queue: None,
+            filtered: false,
+            closed: AtomicBool::new(false),
+            delivered: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+        })
+    }
+
+    /// Who receives.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn account(&self) -> Option<Arc<Account>> {
+        self.account.upgrade()
+    }
+
+    /// The client's name for it; empty for a service.
+    pub fn sid(&self) -> &[u8] {
+        &self.sid
+    }
+
+    /// The subject with its wildcards.
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// The queue group.
+    pub fn queue(&self) -> Option<&[u8]> {
+        self.queue.as_deref()
+    }
+
+    /// Messages delivered since it was made.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// The delivery count at which it ends; 0 for never.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.filtered
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// True for the one caller that closed it.
+    pub(crate) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Sets the delivery count at which it ends; true when that is reached already.
+    pub(crate) fn set_limit(&self, limit: u64) -> bool {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.delivered() >= limit
+    }
+
+    /// Counts one delivery. Exact under concurrent publishers: each gets its own number.
+    pub(crate) fn count(&self) -> Count {
+        let number = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.limit.load(Ordering::Relaxed) {
+            0 => Count::Deliver,
+            limit if number < limit => Count::Deliver,
+            limit if number == limit => Count::DeliverLast,
+            _ => Count::Done,
+        }
+    }
+}
