@@ -9,9 +9,11 @@
 //! time), password hashing (passed in as a hook).
 
 pub mod account;
+pub mod auth;
 pub mod batch;
 mod cache;
 pub mod client;
+pub mod jwt;
 pub mod mapping;
 pub mod outbox;
 pub mod permissions;

@@ -1,0 +1,453 @@
+//! Asks the configured methods, in the order of nats-server: trusted proxy, operator mode, nkeys, users,
+//! token, single user, open.
+
+use super::config::Method;
+use super::identity::Proof;
+use super::operator::Operator;
+use super::secret::PasswordDigest;
+use super::users::{self, Users};
+use super::{
+    AccountInfo, AuthConfig, AuthConfigError, AuthFailure, ConnInfo, Credentials,
+    DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, Identity, Secret, UserLimits,
+};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use hashbrown::HashMap;
+use nkeys::KeyPair;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a password fits a bcrypt hash: `(hash, password)`. It costs CPU time by design.
+pub type PasswordCheck = dyn Fn(&str, &[u8]) -> bool + Send + Sync;
+
+/// Seconds east of UTC of a time zone (IANA name; empty is the server's own) at a Unix time in seconds;
+/// `None` if the zone is not known, which refuses the users that name it.
+pub type ZoneOffset = dyn Fn(&str, i64) -> Option<i32> + Send + Sync;
+
+/// What logins need from outside this pure crate.
+#[derive(Clone)]
+pub struct Hooks {
+    /// Compares a password with a bcrypt hash.
+    pub password_check: Arc<PasswordCheck>,
+    /// Knows time zones, for users that may connect at certain times only.
+    pub zone_offset: Arc<ZoneOffset>,
+}
+
+impl Hooks {
+    /// Hooks with this bcrypt comparison, and UTC as the only time zone.
+    pub fn new(password_check: impl Fn(&str, &[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Hooks {
+            password_check: Arc::new(password_check),
+            zone_offset: Arc::new(|zone, _| matches!(zone, "" | "UTC").then_some(0)),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hooks")
+    }
+}
+
+/// Decides logins. Immutable: a reload builds a new one.
+#[derive(Debug)]
+pub struct Authenticator {
+    hooks: Hooks,
+    logins: Logins,
+    accounts: HashMap<Arc<str>, Arc<AccountInfo>>,
+    system_account: Option<Arc<str>>,
+    no_auth_user: Option<String>,
+    open_global_account: bool,
+    trusted_proxies: Vec<KeyPair>,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Logins {
+    Open,
+    Token(Secret),
+    SingleUser { user: Arc<str>, password: Secret },
+    Users(Users),
+    Operator(Operator),
+}
+
+impl Authenticator {
+    /// Prepares logins as configured.
+    ///
+    /// # Errors
+    ///
+    /// See [`AuthConfigError`]; the server does not start with such a configuration.
+    pub fn new(config: AuthConfig, hooks: Hooks) -> Result<Self, AuthConfigError> {
+        let trusted_proxies = config
+            .trusted_proxies
+            .iter()
+            .map(|key| {
+                KeyPair::from_public_key(key)
+                    .map_err(|_| AuthConfigError::InvalidProxyKey(key.clone()))
+            })
+            .collect::<Result<_, _>>()?;
+        let system_account = config.system_account.as_deref().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
+        let mut system_account = Some(Arc::from(system_account));
+        let mut accounts = users::accounts(&config.accounts)?;
+        let logins = match config.method {
+            Method::Open => Logins::Open,
+            Method::Token(token) => Logins::Token(token),
+            Method::SingleUser { user, password } => {
+                Logins::SingleUser { user: user.into(), password }
+            }
+            Method::Users(list) => Logins::Users(Users::new(list, &mut accounts)?),
+            Method::Operator(operator) => {
+                system_account = operator.system_account.as_deref().map(Arc::from);
+                Logins::Operator(Operator::new(operator)?)
+            }
+        };
+        if let Some(name) = &config.no_auth_user {
+            let Logins::Users(users) = &logins else {
+                return Err(AuthConfigError::NoAuthUserWithoutUsers(name.clone()));
+            };
+            if users.anonymous(name).is_none() {
+                return Err(AuthConfigError::NoAuthUserUnknown(name.clone()));
+            }
+        }
+        Ok(Authenticator {
+            hooks,
+            logins,
+            accounts,
+            system_account,
+            no_auth_user: config.no_auth_user,
+            open_global_account: config.open_global_account,
+            trusted_proxies,
+            timeout: config.timeout.unwrap_or(Duration::from_secs(2)),
+        })
+    }
+
+    /// What INFO says as `auth_required`.
+    pub fn auth_required(&self) -> bool {
+        !matches!(self.logins, Logins::Open) && self.no_auth_user.is_none()
+    }
+
+    /// Whether a connection without credentials gets in, also before its CONNECT.
+    pub fn admits_anonymous(&self) -> bool {
+        matches!(self.logins, Logins::Open)
+            || self.no_auth_user.is_some()
+            || self.open_global_account
+    }
+
+    /// Whether INFO carries a nonce: some login needs a signature.
+    pub fn needs_nonce(&self) -> bool {
+        let signs = match &self.logins {
+            Logins::Users(users) => users.has_nkeys(),
+            Logins::Operator(_) => true,
+            _ => false,
+        };
+        signs || !self.trusted_proxies.is_empty()
+    }
+
+    /// How long a client may take until its CONNECT.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The name or public key of the system account; `None` if operator mode names none.
+    pub fn system_account(&self) -> Option<&str> {
+        self.system_account.as_deref()
+    }
+
+    /// What is configured of an account, or what its JWT says. `None` if it is not known: in operator
+    /// mode also if its JWT is not by a trusted operator.
+    pub fn account(&self, id: &str) -> Option<&Arc<AccountInfo>> {
+        match &self.logins {
+            Logins::Operator(operator) => operator.account(id).ok(),
+            _ => self.accounts.get(id),
+        }
+    }
+
+    /// Whether a password of the configuration is plain text, which deserves a warning at startup
+    /// (`Plaintext passwords detected, use nkeys or bcrypt`). Tokens do not count (2.15.1, measured).
+    pub fn has_plaintext_passwords(&self) -> bool {
+        let plain = |secret: &Secret| !secret.is_empty() && !secret.is_bcrypt();
+        match &self.logins {
+            Logins::SingleUser { password, .. } => plain(password),
+            Logins::Users(users) => users.passwords().any(plain),
+            _ => false,
+        }
+    }
+
+    /// Whether [`authenticate`](Self::authenticate) would compute a bcrypt hash for these credentials
+    /// (some 100 ms at the usual cost), so that the server moves it off the connection's thread.
+    pub fn costs_cpu(&self, credentials: &Credentials<'_>) -> bool {
+        let credentials = credentials.normalized();
+        match &self.logins {
+            Logins::Token(token) => credentials.auth_token.is_some() && token.is_bcrypt(),
+            Logins::SingleUser { user, password } => {
+                credentials.user == Some(user) && password.is_bcrypt()
+            }
+            Logins::Users(users) => credentials
+                .user
+                .and_then(|name| users.by_name(name))
+                .is_some_and(|(_, user)| user.password.is_bcrypt()),
+            Logins::Open | Logins::Operator(_) => false,
+        }
+    }
+
+    /// Decides a CONNECT at `now_unix` (seconds). `nonce` is the text that INFO carried to this
+    /// connection, or empty.
+    ///
+    /// # Errors
+    ///
+    /// The reason for the log. The client reads `Authorization Violation` whatever it is.
+    pub fn authenticate(
+        &self,
+        credentials: &Credentials<'_>,
+        nonce: &str,
+        conn: &ConnInfo,
+        now_unix: i64,
+    ) -> Result<Identity, AuthFailure> {
+        let credentials = credentials.normalized();
+        let by_proxy = self.check_proxy(&credentials, nonce)?;
+        let mut identity = self.prove(&credentials, nonce, conn, by_proxy, now_unix)?;
+        identity.by_proxy = by_proxy;
+        Ok(identity)
+    }
+
+    fn prove(
+        &self,
+        credentials: &Credentials<'_>,
+        nonce: &str,
+        conn: &ConnInfo,
+        by_proxy: bool,
+        now_unix: i64,
+    ) -> Result<Identity, AuthFailure> {
+        match &self.logins {
+            Logins::Open => Ok(self.open(credentials)),
+            Logins::Token(token) => {
+                let presented = credentials.auth_token.ok_or(AuthFailure::NoCredentials)?;
+                if !self.fits(token, presented.as_bytes()) {
+                    return Err(AuthFailure::WrongToken);
+                }
+                Ok(self.by_token(presented, credentials.user))
+            }
+            Logins::SingleUser { user, password } => {
+                let name = credentials.user.ok_or(AuthFailure::NoCredentials)?;
+                if name != user.as_ref() {
+                    return Err(AuthFailure::UnknownUser);
+                }
+                let presented = credentials.pass.unwrap_or_default();
+                if !self.fits(password, presented.as_bytes()) {
+                    return Err(AuthFailure::WrongPassword);
+                }
+                Ok(self.in_global(user.clone(), password_proof(user, password, presented)))
+            }
+            Logins::Users(users) => self.among_users(users, credentials, nonce, conn, by_proxy),
+            Logins::Operator(operator) => {
+                operator.authenticate(credentials, nonce, conn, by_proxy, &self.hooks, now_unix)
+            }
+        }
+    }
+
+    /// Decides again, after a reload or a change of an account, for a connection that is logged in. A
+    /// password that was changed to a new bcrypt hash cannot be compared any more and ends the login.
+    ///
+    /// # Errors
+    ///
+    /// Why the login no longer holds; [`AuthFailure::closing_error`] is what the client reads.
+    pub fn recheck(
+        &self,
+        identity: &Identity,
+        conn: &ConnInfo,
+        now_unix: i64,
+    ) -> Result<Identity, AuthFailure> {
+        let renewed = self.prove_again(identity, conn, now_unix)?;
+        match renewed.account == identity.account {
+            true => Ok(renewed),
+            false => Err(AuthFailure::AccountChanged),
+        }
+    }
+
+    fn prove_again(
+        &self,
+        identity: &Identity,
+        conn: &ConnInfo,
+        now_unix: i64,
+    ) -> Result<Identity, AuthFailure> {
+        let by_proxy = identity.by_proxy;
+        let mut renewed = match (&identity.proof, &self.logins) {
+            (_, Logins::Open) => self.in_global_as(identity.user.clone(), Proof::Open),
+            (Proof::Token { digest }, Logins::Token(token)) => {
+                if token.is_bcrypt() || !token.digest().same(digest) {
+                    return Err(AuthFailure::WrongToken);
+                }
+                self.in_global_as(identity.user.clone(), identity.proof.clone())
+            }
+            (Proof::Password { user, .. }, Logins::SingleUser { user: name, password }) => {
+                if user != name {
+                    return Err(AuthFailure::UnknownUser);
+                }
+                still_fits(&identity.proof, password)?;
+                self.in_global(user.clone(), identity.proof.clone())
+            }
+            (Proof::Password { user: name, .. }, Logins::Users(users)) => {
+                let (name, user) = users.by_name(name).ok_or(AuthFailure::UnknownUser)?;
+                user.admits(conn.kind, by_proxy)?;
+                still_fits(&identity.proof, &user.password)?;
+                user.identity(name, identity.proof.clone())
+            }
+            (Proof::Nkey { key }, Logins::Users(users)) => {
+                let (key, user) = users.by_nkey(key).ok_or(AuthFailure::UnknownNkey)?;
+                user.admits(conn.kind, by_proxy)?;
+                user.identity(key, identity.proof.clone())
+            }
+            (Proof::Open | Proof::Anonymous, Logins::Users(users)) => {
+                self.anonymous(users, conn, by_proxy)?
+            }
+            (Proof::Jwt { claims }, Logins::Operator(operator)) => {
+                operator.authorize(claims, conn, by_proxy, &self.hooks, now_unix)?
+            }
+            _ => return Err(AuthFailure::NoCredentials),
+        };
+        renewed.by_proxy = by_proxy;
+        Ok(renewed)
+    }
+
+    fn check_proxy(&self, credentials: &Credentials<'_>, nonce: &str) -> Result<bool, AuthFailure> {
+        let Some(signature) = credentials.proxy_sig.filter(|_| !self.trusted_proxies.is_empty())
+        else {
+            return Ok(false);
+        };
+        let signature = decode_signature(signature).map_err(|_| AuthFailure::ProxyNotTrusted)?;
+        let by_proxy =
+            self.trusted_proxies.iter().any(|key| key.verify(nonce.as_bytes(), &signature).is_ok());
+        by_proxy.then_some(true).ok_or(AuthFailure::ProxyNotTrusted)
+    }
+
+    fn among_users(
+        &self,
+        users: &Users,
+        credentials: &Credentials<'_>,
+        nonce: &str,
+        conn: &ConnInfo,
+        by_proxy: bool,
+    ) -> Result<Identity, AuthFailure> {
+        if credentials.is_anonymous() {
+            return self.anonymous(users, conn, by_proxy);
+        }
+        if let Some(key) = credentials.nkey.filter(|_| users.has_nkeys()) {
+            let (key, user) = users.by_nkey(key).ok_or(AuthFailure::UnknownNkey)?;
+            user.admits(conn.kind, by_proxy)?;
+            verify_nonce(key, credentials.sig, nonce)?;
+            return Ok(user.identity(key, Proof::Nkey { key: key.clone() }));
+        }
+        let name = credentials.user.ok_or(AuthFailure::NoCredentials)?;
+        let (name, user) = users.by_name(name).ok_or(AuthFailure::UnknownUser)?;
+        user.admits(conn.kind, by_proxy)?;
+        let presented = credentials.pass.unwrap_or_default();
+        if !self.fits(&user.password, presented.as_bytes()) {
+            return Err(AuthFailure::WrongPassword);
+        }
+        Ok(user.identity(name, password_proof(name, &user.password, presented)))
+    }
+
+    fn anonymous(
+        &self,
+        users: &Users,
+        conn: &ConnInfo,
+        by_proxy: bool,
+    ) -> Result<Identity, AuthFailure> {
+        match self.no_auth_user.as_deref().and_then(|name| users.anonymous(name)) {
+            Some((name, user)) => {
+                user.admits(conn.kind, by_proxy)?;
+                Ok(user.identity(name, Proof::Anonymous))
+            }
+            None if self.open_global_account => Ok(self.in_global_as(None, Proof::Anonymous)),
+            None => Err(AuthFailure::NoCredentials),
+        }
+    }
+
+    /// Compares a presented secret with a configured one.
+    fn fits(&self, configured: &Secret, presented: &[u8]) -> bool {
+        match configured.is_bcrypt() {
+            true => (self.hooks.password_check)(configured.expose(), presented),
+            false => configured.digest().same(&PasswordDigest::of(presented)),
+        }
+    }
+
+    fn open(&self, credentials: &Credentials<'_>) -> Identity {
+        let token = credentials.auth_token.map(|_| "[REDACTED]");
+        let user = credentials.nkey.or(credentials.user).or(token);
+        self.in_global_as(user.map(Arc::from), Proof::Open)
+    }
+
+    fn by_token(&self, presented: &str, user: Option<&str>) -> Identity {
+        let proof = Proof::Token { digest: PasswordDigest::of(presented.as_bytes()) };
+        self.in_global_as(Some(Arc::from(user.unwrap_or("[REDACTED]"))), proof)
+    }
+
+    fn in_global(&self, user: Arc<str>, proof: Proof) -> Identity {
+        self.in_global_as(Some(user), proof)
+    }
+
+    fn in_global_as(&self, user: Option<Arc<str>>, proof: Proof) -> Identity {
+        let account: Arc<str> = Arc::from(GLOBAL_ACCOUNT);
+        let label = match (user.as_deref(), &proof) {
+            (None, _) => String::new(),
+            (Some("[REDACTED]"), _) => format!("{GLOBAL_ACCOUNT}/token"),
+            (Some(user), _) => format!("{GLOBAL_ACCOUNT}/user:{user}"),
+        };
+        Identity {
+            account_name: account.clone(),
+            account,
+            user,
+            user_name: None,
+            label,
+            permissions: None,
+            limits: UserLimits::default(),
+            expires_unix: None,
+            issuer_key: None,
+            tags: Arc::from([]),
+            is_bearer: false,
+            by_proxy: false,
+            proof,
+        }
+    }
+}
+
+fn password_proof(user: &Arc<str>, configured: &Secret, presented: &str) -> Proof {
+    Proof::Password {
+        user: user.clone(),
+        digest: PasswordDigest::of(presented.as_bytes()),
+        configured: configured.digest(),
+    }
+}
+
+/// Whether the password that was presented then fits what is configured now.
+fn still_fits(proof: &Proof, now: &Secret) -> Result<(), AuthFailure> {
+    let Proof::Password { digest, configured, .. } = proof else {
+        return Err(AuthFailure::WrongPassword);
+    };
+    let is_unchanged = now.digest().same(configured);
+    let is_same_text = !now.is_bcrypt() && now.digest().same(digest);
+    (is_unchanged || is_same_text).then_some(()).ok_or(AuthFailure::WrongPassword)
+}
+
+fn decode_signature(text: &str) -> Result<Vec<u8>, AuthFailure> {
+    BASE64URL_NOPAD
+        .decode(text.as_bytes())
+        .or_else(|_| BASE64.decode(text.as_bytes()))
+        .map_err(|_| AuthFailure::SignatureNotBase64)
+}
+
+/// Checks the signature of the nonce text by the public key.
+pub(super) fn verify_nonce(
+    key: &str,
+    signature: Option<&str>,
+    nonce: &str,
+) -> Result<(), AuthFailure> {
+    let signature = decode_signature(signature.ok_or(AuthFailure::SignatureMissing)?)?;
+    // An empty nonce was never sent: a signature of it proves nothing.
+    if nonce.is_empty() {
+        return Err(AuthFailure::SignatureNotVerified);
+    }
+    KeyPair::from_public_key(key)
+        .and_then(|key| key.verify(nonce.as_bytes(), &signature))
+        .map_err(|_| AuthFailure::SignatureNotVerified)
+}

@@ -1,0 +1,75 @@
+//! The outcome of a login.
+
+use super::secret::PasswordDigest;
+use crate::jwt::UserClaims;
+use crate::permissions::Permissions;
+use std::sync::Arc;
+
+/// Limits of one user. `None` is unlimited; the account's and the server's own limits apply beside them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserLimits {
+    /// Subscriptions of one connection.
+    pub subscriptions: Option<u64>,
+    /// Bytes of one message, headers and body.
+    pub payload_bytes: Option<u64>,
+    /// Bytes in all; carried by JWTs and enforced by no server so far.
+    pub data_bytes: Option<u64>,
+}
+
+/// Who a connection is and what follows from that.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The account: its name in the configuration, `$G`, or its public key.
+    pub account: Arc<str>,
+    /// How people know the account: the name in its JWT; otherwise the same as `account`.
+    pub account_name: Arc<str>,
+    /// The user as monitoring and `$SYS.REQ.USER.INFO` show it: name, public nkey, `[REDACTED]` for a
+    /// token, nothing on an open server.
+    pub user: Option<Arc<str>>,
+    /// The name in the user's JWT.
+    pub user_name: Option<Arc<str>>,
+    /// The user as log lines show it, between quotes: `$G/user:u`, `$G/nkey:U…`, `$G/token`,
+    /// `<account id>/<name>/jwt:U…`. Empty on an open server without a user name.
+    pub label: String,
+    /// What may be published and subscribed to; `None` is everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// Limits of this user.
+    pub limits: UserLimits,
+    /// When the connection must close with `User Authentication Expired`, in seconds of Unix time: the
+    /// expiry of the user's JWT or the end of its time window, whichever comes first.
+    pub expires_unix: Option<i64>,
+    /// The key that signed the user's JWT.
+    pub issuer_key: Option<Arc<str>>,
+    /// The tags of the user's JWT.
+    pub tags: Arc<[String]>,
+    /// Whether the user logged in by a bearer token, without a signature.
+    pub is_bearer: bool,
+    /// Whether the connection came through a trusted proxy.
+    pub by_proxy: bool,
+    pub(super) proof: Proof,
+}
+
+/// How the identity was proven, kept to prove it again after a reload. Holds no secret in clear.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// The server was open.
+    Open,
+    /// No credentials were needed: `no_auth_user`, or `$G` beside system users only.
+    Anonymous,
+    Token {
+        digest: PasswordDigest,
+    },
+    Password {
+        user: Arc<str>,
+        digest: PasswordDigest,
+        configured: PasswordDigest,
+    },
+    Nkey {
+        key: Arc<str>,
+    },
+    Jwt {
+        claims: Arc<UserClaims>,
+    },
+}

@@ -1,0 +1,40 @@
+//! Logins: who a connection is, and what follows from that.
+//!
+//! The server builds one [`Authenticator`] from its configuration ([`AuthConfig`]) and asks it at each
+//! CONNECT. The answer is an [`Identity`] (account, permissions, limits, expiry) or an [`AuthFailure`],
+//! which the log names and the client does not: whatever the reason, a client reads
+//! `Authorization Violation`. A reload builds a new `Authenticator` and asks it to
+//! [`recheck`](Authenticator::recheck) the identities of live connections.
+//!
+//! Absent on purpose: password hashing and time zones ([`Hooks`], given by the server), resolvers that
+//! fetch account JWTs, auth callout and TLS certificate mapping.
+
+mod account;
+mod authenticator;
+mod config;
+mod credentials;
+mod failure;
+mod identity;
+mod operator;
+mod secret;
+mod users;
+mod windows;
+
+pub use account::{AccountInfo, AccountLimits, JetStreamLimits, JetStreamTier};
+pub use authenticator::{Authenticator, Hooks, PasswordCheck, ZoneOffset};
+pub use config::{
+    AccountConfig, AuthConfig, AuthConfigError, Method, OperatorConfig, UserConfig, UserCredential,
+};
+pub use credentials::{ConnInfo, ConnectionType, Credentials, UnknownConnectionType};
+pub use failure::AuthFailure;
+pub use identity::{Identity, UserLimits};
+pub use secret::Secret;
+
+/// The account of users that belong to none.
+pub const GLOBAL_ACCOUNT: &str = "$G";
+
+/// The system account, if the configuration names no other.
+pub const DEFAULT_SYSTEM_ACCOUNT: &str = "$SYS";
+
+#[cfg(test)]
+mod tests;
