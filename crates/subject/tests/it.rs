@@ -17,13 +17,20 @@ use proptest::sample::select;
 const TOKENS: [&str; 8] =
     ["a", "b", "ab", "abc", "a*", "b>r", "token-of-some-length-1", "token-of-some-length-2"];
 
+/// First tokens: so many that the children of the root go to a table and come back from it.
+const FIRST: [&str; 16] =
+    ["a", "a", "a", "b", "b", "ab", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+
 fn literal() -> impl Strategy<Value = String> {
-    vec(select(&TOKENS[..]), 1..6).prop_map(|tokens| tokens.join("."))
+    (select(&FIRST[..]), vec(select(&TOKENS[..]), 0..5))
+        .prop_map(|(first, tokens)| [&[first], &tokens[..]].concat().join("."))
 }
 
 fn pattern() -> impl Strategy<Value = String> {
+    let first = prop_oneof![4 => select(&FIRST[..]), 1 => Just("*")];
     let token = prop_oneof![4 => select(&TOKENS[..]), 2 => Just("*")];
-    (vec(token, 1..6), prop::bool::weighted(0.3)).prop_map(|(mut tokens, rest)| {
+    (first, vec(token, 0..5), prop::bool::weighted(0.3)).prop_map(|(first, tokens, rest)| {
+        let mut tokens = [&[first], &tokens[..]].concat();
         if rest {
             tokens.pop();
             tokens.push(">");

@@ -115,3 +115,35 @@ fn deep_trees_need_no_deep_stack() {
     assert_eq!(map.iter().count(), 2_000);
     assert_eq!(map.get(&subject), Some(&2_000));
 }
+
+#[test]
+fn a_removal_joins_what_no_longer_parts() {
+    let subjects = ["a.1", "a.12", "a.13", "a.2", "a.123.x", "a.123.y", "b", "ab", "a"];
+    for first in 0..subjects.len() {
+        let mut map = map(&subjects);
+        for subject in subjects.iter().cycle().skip(first).take(subjects.len()) {
+            assert!(map.remove(subject.as_bytes()).is_some());
+            let mut open: Vec<_> = map.root.kids.iter().collect();
+            while let Some(kids) = open.pop() {
+                for node in &kids.nodes {
+                    let count = node.kids.as_ref().map(|kids| kids.nodes.len());
+                    let useful = node.value.is_some() || count > Some(1);
+                    assert!(useful && count != Some(0), "{:?}", &*node.label);
+                    open.extend(&node.kids);
+                }
+            }
+        }
+        assert!(map.root.kids.is_none());
+    }
+}
+
+#[test]
+fn setting_a_value_again_counts_once() {
+    let mut map = map(&["a"]);
+    assert_eq!(map.insert(b"a", 7), Some(0));
+    assert_eq!(map.len(), 1);
+    assert_eq!(*map.get_or_insert_with(b"a", || 8), 7);
+    assert_eq!(map.len(), 1);
+    map.clear();
+    assert!(map.is_empty() && map.get(b"a").is_none());
+}

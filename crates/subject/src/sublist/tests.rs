@@ -222,3 +222,33 @@ fn large_branches_shrink_again() {
     assert!(table.capacity() < 200, "{}", table.capacity());
     assert!(sublist.has_interest(b"bench.sub.9999.x"));
 }
+
+/// Each node below `node` has a subscription or joins several, and no more memory than it needs.
+fn check_compressed(node: &Node<u32>) {
+    let mut open: Vec<_> = node.next().into_iter().flat_map(Branch::children).collect();
+    while let Some(node) = open.pop() {
+        let children = node.next().map_or(0, Branch::len);
+        assert!(node.has_subs() || children > 1, "{:?}", String::from_utf8_lossy(&node.label));
+        assert_eq!(node.more.is_some(), children > 0 || !node.groups().is_empty());
+        open.extend(node.next().into_iter().flat_map(Branch::children));
+    }
+}
+
+#[test]
+fn a_removal_joins_what_no_longer_parts() {
+    let patterns = ["a.b.c", "a.b.d", "a.b", "a.*.c", "a.*.d", "a.>", "b.c.d.e", "b.c", "b.c.*.*"];
+    // Take them out in every rotation of the order in which they came.
+    for first in 0..patterns.len() {
+        let mut sublist = Sublist::new();
+        for (id, pattern) in (0..).zip(patterns) {
+            sublist.insert(pattern.as_bytes(), (id % 2 == 0).then_some(&b"q"[..]), id);
+            check_compressed(&sublist.root);
+        }
+        for (id, pattern) in (0..).zip(patterns).cycle().skip(first).take(patterns.len()) {
+            let queue = (id % 2 == 0).then_some(&b"q"[..]);
+            assert_eq!(sublist.remove(pattern.as_bytes(), queue, |_| true), Some(id));
+            check_compressed(&sublist.root);
+        }
+        assert!(sublist.root.more.is_none());
+    }
+}
