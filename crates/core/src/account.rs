@@ -65,11 +65,11 @@ pub(crate) fn end(subscription: &Arc<Subscription>) {
 }
 
 impl Account {
-    /// An empty account.
-    pub fn new(name: &str, watcher: Arc<dyn InterestWatcher>) -> Arc<Self> {
+    /// An empty account. `seed` is random: clients choose the subjects that are hashed.
+    pub fn new(name: &str, seed: u64, watcher: Arc<dyn InterestWatcher>) -> Arc<Self> {
         Arc::new(Account {
             name: name.into(),
-            sublist: RwLock::new(Sublist::new()),
+            sublist: RwLock::new(Sublist::with_seed(seed)),
             generations: [const { AtomicU64::new(0) }; BUCKETS],
             wild_generation: AtomicU64::new(0),
             mappings: RwLock::default(),

@@ -1,1 +1,59 @@
-//! The NATS server: sockets, timers, threads, and the embeddable handle
+//! The NATS server: sockets, timers, threads, and the embeddable handle.
+//!
+//! A server inside any program, on a free port of the loopback address:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use natterjack_server::Server;
+//!
+//! let server = Server::builder().jetstream_in_memory().start().await?;
+//! println!("clients connect to {}", server.client_url());
+//! server.shutdown().await;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! The server runs on threads of its own, so a caller that blocks its runtime does not freeze it.
+//! Decisions are made in the pure crates below; this crate performs their effects and decides nothing
+//! about messages. [`run`] is the whole of `natterjack serve`.
+
+mod accounts;
+mod builder;
+mod clock;
+mod closed;
+mod connection;
+mod connection_info;
+mod disk_memory;
+mod files;
+mod hub;
+mod interest;
+mod jetstream;
+mod keep_alive;
+mod listener;
+pub mod log;
+mod login;
+mod logins;
+mod monitor;
+mod operator;
+mod ports;
+mod reload;
+pub mod run;
+mod server;
+mod server_id;
+mod server_info;
+mod signals;
+mod start;
+mod stats;
+mod tenants;
+mod timers;
+mod trace;
+mod user_info;
+mod wire;
+
+pub use builder::Builder;
+pub use hub::COMPATIBLE_VERSION;
+pub use natterjack_config as config;
+pub use server::Server;
+pub use start::StartError;

@@ -1,0 +1,521 @@
+//! One client connection: a task that reads, parses, lets `core` decide, and flushes.
+//!
+//! An idle connection holds no buffer. The bytes of a read live in the worker's buffer while they are
+//! parsed; only an incomplete operation is copied out and kept. Everything between two awaits is
+//! synchronous, so a worker's buffer and batch are borrowed from thread-local storage and given back
+//! before the task can move to another thread.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use natterjack_core::auth::Identity;
+use natterjack_core::batch::Batch;
+use natterjack_core::client::Client;
+use natterjack_core::session::{Flow, Session, Violation};
+use natterjack_proto::connect::Connect;
+use natterjack_proto::encode;
+use natterjack_proto::error::{ClosedReason, ServerError};
+use natterjack_proto::parser::{Limits, Op, Parser, Step};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Instant;
+
+use crate::connection_info::ConnectionInfo;
+use crate::hub::Hub;
+use crate::keep_alive::{Due, KeepAlive};
+use crate::login::Login;
+use crate::trace;
+use crate::wire::{SharedWire, SocketWire};
+use crate::{log_debug, log_error};
+
+/// The read buffer of a worker.
+const READ_BYTES: usize = 64 * 1024;
+/// Before login a connection may keep this much of an incomplete operation.
+const BEFORE_LOGIN_BYTES: usize = 16 * 1024;
+/// Buffers read in a row before other connections of the worker get their turn.
+const READS_IN_A_ROW: usize = 16;
+/// How long a producer waits for a nearly full target, and how long in all per read buffer.
+const STALL: Duration = Duration::from_millis(2);
+const STALL_MAX: Duration = Duration::from_millis(10);
+/// How long the last flush of a closing connection may take.
+const LAST_FLUSH: Duration = Duration::from_millis(100);
+
+pub(crate) struct Worker {
+    pub(crate) batch: Batch,
+    buffer: Vec<u8>,
+}
+
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::new(Worker {
+        batch: Batch::new(rand::random()),
+        buffer: Vec::new(),
+    });
+}
+
+/// Runs `work` with this thread's batch, which carries the time of the call, and flushes it.
+pub(crate) fn with_batch<R>(hub: &Hub, work: impl FnOnce(&mut Batch) -> R) -> R {
+    WORKER.with_borrow_mut(|worker| {
+        hub.stamp(&mut worker.batch);
+        let result = work(&mut worker.batch);
+        hub.finish(&mut worker.batch);
+        // Nobody waits here: the producer is the server itself.
+        drop(worker.batch.take_congested());
+        result
+    })
+}
+
+/// What the connection's task does next.
+enum Next {
+    /// Wait for input.
+    Read,
+    /// Let others run, then go on.
+    Yield,
+    /// Wait for room at these targets, then go on.
+    Stall(Vec<Arc<Client>>),
+    Login(Box<Connect>),
+    LoginFirst,
+    Close(ClosedReason),
+}
+
+pub(crate) struct Connection {
+    hub: Arc<Hub>,
+    info: Arc<ConnectionInfo>,
+    read: OwnedReadHalf,
+    wire: Arc<SocketWire>,
+    session: Session,
+    parser: Parser,
+    /// Bytes read but not performed yet: an incomplete operation, or what followed a CONNECT.
+    partial: Vec<u8>,
+    /// How many bytes `partial` needs before parsing can make progress; 0 when it may at once.
+    wanted: usize,
+    alive: KeepAlive,
+    login: Login,
+}
+
+/// Serves one accepted socket until it ends.
+pub(crate) async fn serve(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
+    let _ = socket.set_nodelay(true);
+    let (read, write) = socket.into_split();
+    let options = hub.options();
+    let wire = SocketWire::new(write, hub.runtime().clone(), options.write_deadline);
+    let cid = hub.next_cid();
+    let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
+    let client = Client::new(cid, Box::new(SharedWire(wire.clone())), max_pending);
+    wire.belongs_to(&client);
+    let now = hub.clock().mono_ns();
+    let info = hub.register(&client, peer);
+    let mut connection = Connection {
+        parser: Parser::new(Limits {
+            max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
+            max_payload: hub.max_payload(None),
+        }),
+        session: Session::new(client, hub.session_limits(None)),
+        alive: KeepAlive::new(
+            options.ping_interval.as_nanos() as u64,
+            u32::try_from(options.ping_max).unwrap_or(u32::MAX),
+            now,
+        ),
+        login: Login::begin(&hub, now),
+        partial: Vec::new(),
+        wanted: 0,
+        read,
+        wire,
+        info,
+        hub,
+    };
+    drop(options);
+    let reason = Box::pin(connection.run()).await;
+    connection.end(reason).await;
+}
+
+impl Connection {
+    fn client(&self) -> &Arc<Client> {
+        self.session.client()
+    }
+
+    async fn run(&mut self) -> ClosedReason {
+        let mut greeting = Vec::with_capacity(512);
+        encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
+        self.client().send(&mut greeting);
+        drop(greeting);
+        if self.hub.is_full() {
+            return self.refuse(
+                &ServerError::MaximumConnectionsExceeded,
+                ClosedReason::MaximumConnectionsExceeded,
+            );
+        }
+        log_debug!(self.hub.log(), "{} - Client connection created", self.info.prefix());
+        if self.login.is_open()
+            && let Err(reason) = self.enter_open()
+        {
+            return reason;
+        }
+        let mut sleep = Box::pin(tokio::time::sleep_until(self.next_deadline()));
+        let mut in_a_row = 0;
+        loop {
+            let next = poll_fn(|context| {
+                if sleep.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(None);
+                }
+                self.poll_input(context).map(Some)
+            })
+            .await;
+            let Some(next) = next else {
+                if let Some(reason) = self.fire() {
+                    return reason;
+                }
+                sleep.as_mut().reset(self.next_deadline());
+                continue;
+            };
+            in_a_row += 1;
+            match next {
+                Next::Read if in_a_row < READS_IN_A_ROW => {}
+                Next::Read | Next::Yield => {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
+                Next::Stall(targets) => self.stall(targets).await,
+                Next::Login(connect) => {
+                    if let Err(reason) = Box::pin(self.log_in(Some(connect))).await {
+                        return reason;
+                    }
+                    sleep.as_mut().reset(self.next_deadline());
+                }
+                Next::LoginFirst => {
+                    if let Err(reason) = Box::pin(self.log_in(None)).await {
+                        return reason;
+                    }
+                    sleep.as_mut().reset(self.next_deadline());
+                }
+                Next::Close(reason) => return self.client().closed().unwrap_or(reason),
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let mono = self.login.deadline_ns().unwrap_or(u64::MAX).min(self.alive.next_ns());
+        // A far deadline is as good as none, and stays representable.
+        let clock = self.hub.clock();
+        Instant::from_std(clock.instant(mono.min(clock.mono_ns() + 86_400_000_000_000)))
+    }
+
+    /// The timer fired: login timeout, expiry, or ping.
+    fn fire(&mut self) -> Option<ClosedReason> {
+        let now = self.hub.clock().mono_ns();
+        if let Some((error, reason)) = self.login.fire(now, self.hub.clock().unix_ns()) {
+            return Some(self.refuse(&error, reason));
+        }
+        if now < self.alive.next_ns() {
+            return None;
+        }
+        match self.alive.fire(now) {
+            Due::Nothing => None,
+            Due::Ping => {
+                let mut ping = Vec::new();
+                encode::ping(&mut ping);
+                self.client().send(&mut ping);
+                None
+            }
+            Due::Stale => {
+                self.hub.stats().stale.fetch_add(1, Ordering::Relaxed);
+                log_debug!(
+                    self.hub.log(),
+                    "{} - Stale Client Connection - Closing",
+                    self.info.prefix()
+                );
+                Some(self.refuse(&ServerError::StaleConnection, ClosedReason::StaleConnection))
+            }
+        }
+    }
+
+    /// Sends a last error.
+    fn refuse(&self, error: &ServerError, reason: ClosedReason) -> ClosedReason {
+        let mut line = Vec::new();
+        encode::err(&mut line, error);
+        self.client().send(&mut line);
+        reason
+    }
+
+    fn enter_open(&mut self) -> Result<(), ClosedReason> {
+        match self.hub.open_identity() {
+            Some(identity) => self.bind(identity),
+            None => Err(ClosedReason::AuthenticationFailure),
+        }
+    }
+
+    async fn log_in(&mut self, connect: Option<Box<Connect>>) -> Result<(), ClosedReason> {
+        let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
+        let outcome = self.login.check(&self.hub, connect.as_deref(), &self.info).await;
+        let identity = match outcome {
+            Ok(identity) => identity,
+            Err(failure) => {
+                log_error!(self.hub.log(), "{} - {failure}", self.info.prefix());
+                return Err(self.refuse(&refused.0, refused.1));
+            }
+        };
+        if let Some(connect) = &connect {
+            self.info.describe(connect);
+            self.session.apply(connect).map_err(|(error, reason)| self.refuse(&error, reason))?;
+        }
+        self.bind(identity)?;
+        if connect.is_some() {
+            let now = self.hub.clock().mono_ns();
+            self.alive.connected(now, rand::random());
+            with_batch(&self.hub, |batch| self.session.accepted(batch));
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, identity: Identity) -> Result<(), ClosedReason> {
+        let account = match self.hub.enter(&identity) {
+            Ok(account) => account,
+            Err((error, reason)) => return Err(self.refuse(&error, reason)),
+        };
+        let limits = self.hub.session_limits(Some(&identity));
+        self.parser.set_limits(Limits {
+            max_control_line: usize::try_from(self.hub.options().max_control_line)
+                .unwrap_or(usize::MAX),
+            max_payload: self.hub.max_payload(Some(&identity)),
+        });
+        self.parser.allow_headers(self.session.takes_headers());
+        self.session.set_limits(limits);
+        self.session.bind(account, identity.permissions.clone());
+        self.login.bound(&self.hub, &identity);
+        self.info.bound(identity);
+        Ok(())
+    }
+
+    /// Waits until the targets have room, a little at most.
+    async fn stall(&self, targets: Vec<Arc<Client>>) {
+        if self.hub.options().no_fast_producer_stall {
+            return;
+        }
+        let begun = Instant::now();
+        self.hub.stats().stalls.fetch_add(1, Ordering::Relaxed);
+        for target in targets {
+            if begun.elapsed() >= STALL_MAX {
+                return;
+            }
+            let (room, has_room) = tokio::sync::oneshot::channel();
+            target.outbox().when_low(Box::new(move || drop(room.send(()))));
+            let _ = tokio::time::timeout(STALL, has_room).await;
+        }
+    }
+
+    /// Performs what was kept, or reads and performs.
+    fn poll_input(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
+        if self.wanted == 0 && !self.partial.is_empty() {
+            let bytes = std::mem::take(&mut self.partial);
+            return Poll::Ready(WORKER.with_borrow_mut(|worker| {
+                self.hub.stamp(&mut worker.batch);
+                self.perform(&bytes, &mut worker.batch)
+            }));
+        }
+        if self.wanted > READ_BYTES {
+            return self.poll_large(context);
+        }
+        WORKER.with_borrow_mut(|worker| {
+            let Worker { batch, buffer } = worker;
+            buffer.resize(READ_BYTES + BEFORE_LOGIN_BYTES, 0);
+            let kept = self.partial.len();
+            let mut target = ReadBuf::new(&mut buffer[kept..]);
+            match Pin::new(&mut self.read).poll_read(context, &mut target) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::Close(ClosedReason::ReadError)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let filled = kept + target.filled().len();
+            if filled == kept {
+                return Poll::Ready(Next::Close(ClosedReason::ClientClosed));
+            }
+            buffer[..kept].copy_from_slice(&self.partial);
+            self.partial.clear();
+            self.hub.stamp(batch);
+            self.alive.input(batch.mono_ns);
+            Poll::Ready(self.perform(&buffer[..filled], batch))
+        })
+    }
+
+    /// Reads the rest of a large payload straight to where it is kept.
+    fn poll_large(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
+        let have = self.partial.len();
+        // Grown as bytes arrive, not by what the peer announced.
+        let room = (self.wanted - have).min(READ_BYTES.max(have));
+        self.partial.resize(have + room, 0);
+        let mut target = ReadBuf::new(&mut self.partial[have..]);
+        let outcome = Pin::new(&mut self.read).poll_read(context, &mut target);
+        let filled = target.filled().len();
+        self.partial.truncate(have + filled);
+        match outcome {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(Next::Close(ClosedReason::ReadError)),
+            Poll::Ready(Ok(())) if filled == 0 => {
+                Poll::Ready(Next::Close(ClosedReason::ClientClosed))
+            }
+            Poll::Ready(Ok(())) => {
+                self.alive.input(self.hub.clock().mono_ns());
+                if self.partial.len() >= self.wanted {
+                    self.wanted = 0;
+                }
+                Poll::Ready(Next::Read)
+            }
+        }
+    }
+
+    /// Parses and performs `bytes`; what is left of them is kept.
+    fn perform(&mut self, bytes: &[u8], batch: &mut Batch) -> Next {
+        let mut at = 0;
+        self.wanted = 0;
+        let mut next = Next::Read;
+        while at < bytes.len() {
+            let (op, consumed) = match self.parser.next(&bytes[at..]) {
+                Ok(Step::Op { op, consumed }) => (op, consumed),
+                Ok(Step::Need { at_least }) => {
+                    self.wanted = at_least;
+                    if at_least > BEFORE_LOGIN_BYTES && self.session.account().is_none() {
+                        next = Next::LoginFirst;
+                        self.wanted = 0;
+                    }
+                    break;
+                }
+                Err(error) => {
+                    log_error!(self.hub.log(), "{} - {}", self.info.prefix(), error.log_text());
+                    if let Some(error) = error.server_error() {
+                        encode::err(batch.buffer(self.session.client()), &error);
+                    }
+                    next = Next::Close(error.closed_reason());
+                    break;
+                }
+            };
+            if self.hub.log().is_trace() {
+                trace::inbound(&self.hub, &self.info, &op);
+            }
+            let is_pong = matches!(op, Op::Pong);
+            match self.session.handle(&op, batch) {
+                Flow::Continue => {
+                    if is_pong {
+                        self.alive.pong(batch.mono_ns);
+                        self.info.set_rtt(self.alive.rtt_ns());
+                    }
+                }
+                Flow::FirstPing => {
+                    let info = self.hub.post_connect_info(&self.info);
+                    encode::info(batch.buffer(self.session.client()), &info);
+                    self.info.set_informed();
+                }
+                Flow::Login(connect) => {
+                    at += consumed;
+                    next = Next::Login(connect);
+                    break;
+                }
+                Flow::LoginFirst => {
+                    // The operation is performed again after the login.
+                    next = Next::LoginFirst;
+                    break;
+                }
+                Flow::Close(reason) => {
+                    if let Op::Err(text) = op {
+                        log_error!(
+                            self.hub.log(),
+                            "{} - Client Error {}",
+                            self.info.prefix(),
+                            String::from_utf8_lossy(text)
+                        );
+                    }
+                    next = Next::Close(reason);
+                    break;
+                }
+            }
+            at += consumed;
+            if batch.is_large() {
+                batch.flush();
+            }
+        }
+        if at < bytes.len() && !matches!(next, Next::Close(_)) {
+            self.partial.extend_from_slice(&bytes[at..]);
+        }
+        if self.partial.is_empty() && self.partial.capacity() > 0 {
+            self.partial = Vec::new();
+        }
+        let (msgs, bytes) = self.session.end_batch();
+        self.hub.stats().count_in(msgs, bytes);
+        self.log_violations();
+        self.hub.finish(batch);
+        let congested = batch.take_congested();
+        if matches!(next, Next::Read) {
+            if !congested.is_empty() {
+                return Next::Stall(congested);
+            }
+            if batch.is_unsettled() {
+                return Next::Yield;
+            }
+        }
+        next
+    }
+
+    fn log_violations(&mut self) {
+        for violation in self.session.take_violations() {
+            let prefix = self.info.prefix();
+            let log = self.hub.log();
+            match violation {
+                Violation::Publish(subject) => {
+                    log_error!(
+                        log,
+                        "{prefix} - Publish Violation - Subject \"{}\"",
+                        text(&subject)
+                    );
+                }
+                Violation::Reply(reply) => {
+                    log_error!(log, "{prefix} - Publish Violation - Reply \"{}\"", text(&reply));
+                }
+                Violation::Subscribe { subject, queue: None, sid } => {
+                    log_error!(
+                        log,
+                        "{prefix} - Subscription Violation - Subject \"{}\", SID {}",
+                        text(&subject),
+                        text(&sid)
+                    );
+                }
+                Violation::Subscribe { subject, queue: Some(queue), sid } => {
+                    log_error!(
+                        log,
+                        "{prefix} - Subscription Violation - Subject \"{}\", Queue: \"{}\", SID {}",
+                        text(&subject),
+                        text(&queue),
+                        text(&sid)
+                    );
+                }
+            }
+        }
+    }
+
+    /// Flushes what is owed, then closes.
+    async fn end(mut self, reason: ClosedReason) {
+        self.session.leave();
+        let client = self.client().clone();
+        client.close(reason);
+        let reason = client.closed().unwrap_or(reason);
+        if client.outbox().pending() > 0 {
+            let (sent, is_sent) = tokio::sync::oneshot::channel();
+            client.outbox().when_empty(Box::new(move || drop(sent.send(()))));
+            client.flush();
+            let _ = tokio::time::timeout(LAST_FLUSH, is_sent).await;
+        }
+        self.wire.drop_socket();
+        client.outbox().clear();
+        self.hub.unregister(&self.info, reason);
+        // Interest may have ended with this connection.
+        with_batch(&self.hub, |_| {});
+    }
+}
+
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

@@ -1,0 +1,109 @@
+//! What monitoring, the log and advisories know of a connection.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use natterjack_core::auth::Identity;
+use natterjack_core::client::Client;
+use natterjack_proto::connect::Connect;
+
+/// A live connection.
+pub struct ConnectionInfo {
+    /// The shared half of the connection.
+    pub client: Arc<Client>,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// When it came, in nanoseconds since 1970.
+    pub start_unix_ns: i64,
+    /// The last measured round trip in nanoseconds; 0 while unknown.
+    rtt_ns: AtomicU64,
+    informed: AtomicBool,
+    details: Mutex<Details>,
+}
+
+/// What CONNECT told.
+#[derive(Clone, Default)]
+pub struct Details {
+    /// The connection's name.
+    pub name: String,
+    /// The client library's language.
+    pub lang: String,
+    /// The client library's version.
+    pub version: String,
+    /// Who it is, once logged in.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(client: Arc<Client>, peer: SocketAddr, start_unix_ns: i64) -> Self {
+        ConnectionInfo {
+            client,
+            peer,
+            start_unix_ns,
+            rtt_ns: AtomicU64::new(0),
+            informed: AtomicBool::new(false),
+            details: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What CONNECT told, as it is now.
+    pub fn details(&self) -> Details {
+        self.lock().clone()
+    }
+
+    pub(crate) fn describe(&self, connect: &Connect) {
+        let mut details = self.lock();
+        details.name = connect.name.clone().unwrap_or_default();
+        details.lang = connect.lang.clone().unwrap_or_default();
+        details.version = connect.version.clone().unwrap_or_default();
+    }
+
+    pub(crate) fn bound(&self, identity: Identity) {
+        self.lock().identity = Some(Arc::new(identity));
+    }
+
+    pub(crate) fn set_rtt(&self, rtt_ns: Option<u64>) {
+        self.rtt_ns.store(rtt_ns.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The last measured round trip in nanoseconds; 0 while unknown.
+    pub fn rtt_ns(&self) -> u64 {
+        self.rtt_ns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_informed(&self) {
+        self.informed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the post-connect INFO was sent: only then later ones are.
+    pub(crate) fn is_informed(&self) -> bool {
+        self.informed.load(Ordering::Relaxed)
+    }
+
+    /// How log lines about the connection begin:
+    /// `127.0.0.1:47880 - cid:14 - "v3:py:me" - "$G/user:u"`.
+    pub fn prefix(&self) -> String {
+        let details = self.lock();
+        let mut text = format!("{} - cid:{}", self.peer, self.client.cid);
+        let (name, lang, version) = (&details.name, &details.lang, &details.version);
+        if !(name.is_empty() && lang.is_empty() && version.is_empty()) {
+            let version = if version.is_empty() { String::new() } else { format!("v{version}") };
+            let parts: Vec<&str> = [version.as_str(), lang, name]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect();
+            text.push_str(&format!(" - \"{}\"", parts.join(":")));
+        }
+        if let Some(identity) = &details.identity
+            && !identity.label.is_empty()
+        {
+            text.push_str(&format!(" - \"{}\"", identity.label));
+        }
+        text
+    }
+}

@@ -1,0 +1,410 @@
+//! What all connections of a server share.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use hashbrown::HashMap;
+use natterjack_config::Options;
+use natterjack_config::flags::Overrides;
+use natterjack_core::account::{Account, Matches};
+use natterjack_core::auth::{AccountLimits, Authenticator, ConnInfo, Credentials, Identity};
+use natterjack_core::batch::Batch;
+use natterjack_core::client::Client;
+use natterjack_core::service::{Message, Origin};
+use natterjack_core::session::SessionLimits;
+use natterjack_proto::error::{ClosedReason, ServerError};
+use natterjack_proto::info::Info;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use crate::accounts::Accounts;
+use crate::clock::Clock;
+use crate::connection_info::ConnectionInfo;
+use crate::interest::InterestNotes;
+use crate::jetstream::JetStreamGlue;
+use crate::log::Log;
+use crate::ports::Ports;
+use crate::server_id::ServerId;
+use crate::stats::Stats;
+use crate::{log_debug, log_error, log_info};
+
+/// The version of nats-server whose behaviour clients may expect; they gate features on it.
+pub const COMPATIBLE_VERSION: &str = "2.15.1";
+/// The level of the JetStream API, shown in INFO also with JetStream off.
+pub const API_LEVEL: u64 = 5;
+
+/// The shared state. Each part has one owner here; locks are leaves.
+pub(crate) struct Hub {
+    id: ServerId,
+    clock: Clock,
+    runtime: Handle,
+    log: Arc<Log>,
+    options: RwLock<Arc<Options>>,
+    overrides: Option<Overrides>,
+    authenticator: RwLock<Arc<Authenticator>>,
+    accounts: Accounts,
+    interest: Arc<InterestNotes>,
+    jetstream: Option<JetStreamGlue>,
+    stats: Stats,
+    ports: RwLock<Ports>,
+    connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
+    closed: Mutex<crate::closed::ClosedRing>,
+    /// Internal connections of the reference take the first numbers.
+    next_cid: AtomicU64,
+    /// Numbers the messages that the server itself publishes (`server.seq` of its replies).
+    next_seq: AtomicU64,
+    lame_duck: watch::Sender<bool>,
+    password_checks: Semaphore,
+    start_unix_ns: i64,
+    me: Weak<Hub>,
+}
+
+/// What a hub is made of.
+pub(crate) struct HubParts {
+    pub(crate) id: ServerId,
+    pub(crate) clock: Clock,
+    pub(crate) runtime: Handle,
+    pub(crate) log: Arc<Log>,
+    pub(crate) options: Options,
+    pub(crate) overrides: Option<Overrides>,
+    pub(crate) authenticator: Authenticator,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    pub(crate) fn new(
+        parts: HubParts,
+        jetstream: impl FnOnce(&Weak<Hub>) -> Option<JetStreamGlue>,
+    ) -> Arc<Self> {
+        let interest = Arc::new(InterestNotes::default());
+        Arc::new_cyclic(|me| Hub {
+            accounts: Accounts::new(interest.clone()),
+            start_unix_ns: parts.clock.unix_ns(),
+            closed: Mutex::new(crate::closed::ClosedRing::new(parts.options.max_closed_clients)),
+            id: parts.id,
+            clock: parts.clock,
+            runtime: parts.runtime,
+            log: parts.log,
+            options: RwLock::new(Arc::new(parts.options)),
+            overrides: parts.overrides,
+            authenticator: RwLock::new(Arc::new(parts.authenticator)),
+            interest,
+            jetstream: jetstream(me),
+            stats: Stats::default(),
+            ports: RwLock::default(),
+            connections: Mutex::default(),
+            next_cid: AtomicU64::new(5),
+            next_seq: AtomicU64::new(1),
+            lame_duck: watch::Sender::new(false),
+            password_checks: Semaphore::new(2),
+            me: me.clone(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> &ServerId {
+        &self.id
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) fn start_unix_ns(&self) -> i64 {
+        self.start_unix_ns
+    }
+
+    pub(crate) fn jetstream(&self) -> Option<&JetStreamGlue> {
+        self.jetstream.as_ref()
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Hub> {
+        self.me.clone()
+    }
+
+    pub(crate) fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The flags of the command line.
+    pub(crate) fn overrides(&self) -> Option<&Overrides> {
+        self.overrides.as_ref()
+    }
+
+    pub(crate) fn set_options(&self, options: Arc<Options>) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+    }
+
+    pub(crate) fn authenticator(&self) -> Arc<Authenticator> {
+        self.authenticator.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_authenticator(&self, authenticator: Authenticator) {
+        *self.authenticator.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(authenticator);
+    }
+
+    pub(crate) fn ports(&self) -> Ports {
+        self.ports.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_ports(&self, ports: Ports) {
+        *self.ports.write().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    pub(crate) fn next_cid(&self) -> u64 {
+        self.next_cid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_lame_duck(&self) -> bool {
+        *self.lame_duck.borrow()
+    }
+
+    pub(crate) fn set_lame_duck(&self) {
+        self.lame_duck.send_replace(true);
+    }
+
+    /// Turns true when lame duck mode begins.
+    pub(crate) fn lame_duck(&self) -> watch::Receiver<bool> {
+        self.lame_duck.subscribe()
+    }
+
+    // ---- connections -------------------------------------------------------------------------------
+
+    pub(crate) fn register(&self, client: &Arc<Client>, peer: SocketAddr) -> Arc<ConnectionInfo> {
+        self.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let info = Arc::new(ConnectionInfo::new(client.clone(), peer, self.clock.unix_ns()));
+        guard(&self.connections).insert(client.cid, info.clone());
+        info
+    }
+
+    pub(crate) fn unregister(&self, info: &Arc<ConnectionInfo>, reason: ClosedReason) {
+        guard(&self.connections).remove(&info.client.cid);
+        let traffic = &info.client.traffic;
+        self.stats
+            .out_msgs_closed
+            .fetch_add(traffic.out_msgs.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.stats
+            .out_bytes_closed
+            .fetch_add(traffic.out_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        match reason {
+            ClosedReason::SlowConsumerPendingBytes => {
+                self.stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                log_info!(
+                    self.log,
+                    "{} - Slow Consumer Detected: MaxPending of {} Exceeded",
+                    info.prefix(),
+                    info.client.outbox().max_pending()
+                );
+            }
+            ClosedReason::SlowConsumerWriteDeadline => {
+                self.stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
+                let deadline = self.options().write_deadline;
+                log_info!(
+                    self.log,
+                    "{} - Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded",
+                    info.prefix()
+                );
+            }
+            _ => {}
+        }
+        log_debug!(self.log, "{} - Client connection closed: {}", info.prefix(), reason.as_str());
+        let entry = crate::closed::ClosedConnection::new(info, reason, self.clock.unix_ns());
+        guard(&self.closed).push(entry);
+    }
+
+    /// All live connections.
+    pub(crate) fn connections(&self) -> Vec<Arc<ConnectionInfo>> {
+        guard(&self.connections).values().cloned().collect()
+    }
+
+    pub(crate) fn connection(&self, cid: u64) -> Option<Arc<ConnectionInfo>> {
+        guard(&self.connections).get(&cid).cloned()
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        guard(&self.connections).len()
+    }
+
+    pub(crate) fn closed_connections(&self) -> Vec<crate::closed::ClosedConnection> {
+        guard(&self.closed).entries()
+    }
+
+    /// Whether one more connection than allowed is registered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.options().max_connections.is_some_and(|max| self.connection_count() as u64 > max)
+    }
+
+    // ---- logins and limits -------------------------------------------------------------------------
+
+    /// Who a connection to an open server is, before its CONNECT.
+    pub(crate) fn open_identity(&self) -> Option<Identity> {
+        let (nobody, unknown) = (Credentials::default(), ConnInfo::default());
+        self.authenticator().authenticate(&nobody, "", &unknown, 0).ok()
+    }
+
+    /// Bcrypt checks run two at a time: they cost CPU by design.
+    pub(crate) fn password_checks(&self) -> &Semaphore {
+        &self.password_checks
+    }
+
+    /// The account of an identity, if it may have one more connection.
+    pub(crate) fn enter(
+        &self,
+        identity: &Identity,
+    ) -> Result<Arc<Account>, (ServerError, ClosedReason)> {
+        let Some(account) = self.accounts.find(&identity.account) else {
+            log_error!(self.log, "account \"{}\" not found", identity.account);
+            return Err((ServerError::AuthorizationViolation, ClosedReason::MissingAccount));
+        };
+        let connections = u64::try_from(account.connections.load(Ordering::Relaxed)).unwrap_or(0);
+        if self.account_limits(identity).connections.is_some_and(|max| connections >= max) {
+            return Err((
+                ServerError::MaximumAccountConnectionsExceeded,
+                ClosedReason::MaximumAccountConnectionsExceeded,
+            ));
+        }
+        Ok(account)
+    }
+
+    fn account_limits(&self, identity: &Identity) -> AccountLimits {
+        self.authenticator()
+            .account(&identity.account)
+            .map(|account| account.limits.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn session_limits(&self, identity: Option<&Identity>) -> SessionLimits {
+        let options = self.options();
+        let server = options.max_subscriptions;
+        let user = identity.and_then(|identity| identity.limits.subscriptions);
+        let account = identity.and_then(|identity| self.account_limits(identity).subscriptions);
+        SessionLimits {
+            max_subscriptions: [server, user, account]
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            max_subject_tokens: options.max_sub_tokens.map(usize::from),
+            headers: !options.no_header_support,
+        }
+    }
+
+    /// The largest publish of a connection in bytes: the smallest of all limits.
+    pub(crate) fn max_payload(&self, identity: Option<&Identity>) -> i64 {
+        let server = self.options().max_payload;
+        let user = identity.and_then(|identity| identity.limits.payload_bytes);
+        let account = identity.and_then(|identity| self.account_limits(identity).payload_bytes);
+        let smallest = [user, account].into_iter().flatten().fold(server, u64::min);
+        i64::try_from(smallest).unwrap_or(i64::MAX)
+    }
+
+    // ---- INFO --------------------------------------------------------------------------------------
+
+    fn base_info(&self, info: &ConnectionInfo) -> Info {
+        let options = self.options();
+        let ports = self.ports();
+        let (host, port) = ports.advertised(&options);
+        Info {
+            server_id: self.id.public_key.clone(),
+            server_name: self.id.name.clone(),
+            version: COMPATIBLE_VERSION.into(),
+            proto: 1,
+            git_commit: concat!("natterjack-", env!("CARGO_PKG_VERSION")).into(),
+            go: "rust".into(),
+            host,
+            port,
+            headers: !options.no_header_support,
+            max_payload: self.max_payload(None),
+            jetstream: self.jetstream.is_some(),
+            client_id: info.client.cid,
+            client_ip: info.peer.ip().to_string(),
+            domain: options.jetstream.domain.clone().unwrap_or_default(),
+            ldm: self.is_lame_duck(),
+            api_lvl: API_LEVEL,
+            xkey: self.id.xkey.clone(),
+            ..Info::default()
+        }
+    }
+
+    /// The INFO of a new connection.
+    pub(crate) fn info_for(&self, info: &ConnectionInfo, nonce: Option<&str>) -> Info {
+        Info {
+            auth_required: self.authenticator().auth_required(),
+            nonce: nonce.unwrap_or_default().into(),
+            ..self.base_info(info)
+        }
+    }
+
+    /// The INFO that follows the first PONG.
+    pub(crate) fn post_connect_info(&self, info: &ConnectionInfo) -> Info {
+        let identity = info.details().identity;
+        let account =
+            identity.as_ref().map(|identity| identity.account.to_string()).unwrap_or_default();
+        Info {
+            connect_info: true,
+            acc_is_sys: self.accounts.is_system(&account),
+            remote_account: account,
+            max_payload: self.max_payload(identity.as_deref()),
+            auth_required: self.authenticator().auth_required(),
+            ..self.base_info(info)
+        }
+    }
+
+    /// Publishes a message of the server itself. `subject` must be literal.
+    pub(crate) fn publish(&self, batch: &mut Batch, account: &str, subject: &[u8], payload: &[u8]) {
+        let Some(account) = self.accounts.find(account) else { return };
+        let mut matches = Matches::default();
+        account.find(subject, &mut matches);
+        let message = Message { subject, reply: None, headers: &[], payload };
+        account.route(&matches, subject, &message, Origin::Internal, batch);
+    }
+
+    // ---- batches -----------------------------------------------------------------------------------
+
+    /// Puts the time into a batch.
+    pub(crate) fn stamp(&self, batch: &mut Batch) {
+        batch.mono_ns = self.clock.mono_ns();
+        batch.unix_ns = self.clock.unix_ns();
+    }
+
+    /// Ends a batch: passes changes of interest on, settles streams, writes.
+    pub(crate) fn finish(&self, batch: &mut Batch) {
+        // Settling may change interest, and a change may give a stream something to send.
+        for _ in 0..8 {
+            let changes = self.interest.take();
+            if let Some(jetstream) = &self.jetstream {
+                for (account, subject) in &changes {
+                    jetstream.interest_changed(self, batch, account, subject);
+                }
+            }
+            batch.flush();
+            if changes.is_empty() {
+                break;
+            }
+        }
+    }
+}

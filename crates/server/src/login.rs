@@ -1,0 +1,147 @@
+//! The login of one connection: nonce, timeout, the check of its credentials, and its expiry.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use natterjack_core::auth::{AuthFailure, ConnInfo, ConnectionType, Credentials, Identity};
+use natterjack_proto::connect::Connect;
+use natterjack_proto::error::{ClosedReason, ServerError};
+
+use crate::connection_info::ConnectionInfo;
+use crate::hub::Hub;
+
+/// Where a connection stands between accept and the end of its right to be here.
+pub(crate) struct Login {
+    nonce: Option<String>,
+    is_open: bool,
+    /// When the time to log in is over, on the monotonic clock.
+    timeout_ns: Option<u64>,
+    /// When the login expires: on the monotonic clock, for the timer, and as it was given.
+    expires: Option<(u64, i64)>,
+}
+
+impl Login {
+    /// A connection was accepted.
+    pub(crate) fn begin(hub: &Hub, now_ns: u64) -> Self {
+        let authenticator = hub.authenticator();
+        let admits_anonymous = authenticator.admits_anonymous();
+        let is_open = admits_anonymous
+            && !authenticator.auth_required()
+            && hub.options().no_auth_user.is_none();
+        Login {
+            // 11 random bytes, 15 characters, as in nats-server.
+            nonce: authenticator
+                .needs_nonce()
+                .then(|| BASE64URL_NOPAD.encode(&rand::random::<[u8; 11]>())),
+            timeout_ns: (!admits_anonymous)
+                .then(|| now_ns.saturating_add(authenticator.timeout().as_nanos() as u64)),
+            is_open,
+            expires: None,
+        }
+    }
+
+    /// The text that the client signs.
+    pub(crate) fn nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
+    }
+
+    /// Whether operations are served before CONNECT.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// The next instant at which [`Login::fire`] has something to say.
+    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+        self.timeout_ns.or(self.expires.map(|(mono_ns, _)| mono_ns))
+    }
+
+    /// A timer fired: why the connection must end, if it must.
+    pub(crate) fn fire(
+        &mut self,
+        now_ns: u64,
+        now_unix_ns: i64,
+    ) -> Option<(ServerError, ClosedReason)> {
+        if self.timeout_ns.is_some_and(|timeout| now_ns >= timeout) {
+            return Some((ServerError::AuthenticationTimeout, ClosedReason::AuthenticationTimeout));
+        }
+        let (mono_ns, unix) = self.expires?;
+        if now_ns < mono_ns {
+            return None;
+        }
+        if now_unix_ns / 1_000_000_000 < unix {
+            // The wall clock was set back, or the deadline was cut to what a timer can hold.
+            self.expires = Some((after(now_ns, now_unix_ns, unix), unix));
+            return None;
+        }
+        Some((ServerError::UserAuthenticationExpired, ClosedReason::AuthenticationExpired))
+    }
+
+    /// The login was accepted.
+    pub(crate) fn bound(&mut self, hub: &Hub, identity: &Identity) {
+        self.timeout_ns = None;
+        let clock = hub.clock();
+        self.expires =
+            identity.expires_unix.map(|unix| (after(clock.mono_ns(), clock.unix_ns(), unix), unix));
+    }
+
+    /// Checks the credentials of a CONNECT, or with `None` those of a client that sent none. The error
+    /// is the text for the log.
+    pub(crate) async fn check(
+        &self,
+        hub: &Arc<Hub>,
+        connect: Option<&Connect>,
+        info: &ConnectionInfo,
+    ) -> Result<Identity, String> {
+        let authenticator = hub.authenticator();
+        if connect.is_some_and(|connect| connect.account.is_some() || connect.new_account.is_some())
+        {
+            return Err("authentication error - accounts of clients are not supported".into());
+        }
+        if connect.is_none() && !authenticator.admits_anonymous() {
+            return Err("authentication error".into());
+        }
+        let connection =
+            ConnInfo { remote_ip: Some(info.peer.ip()), kind: ConnectionType::Standard };
+        let nonce = self.nonce.clone().unwrap_or_default();
+        let now_unix = hub.clock().unix_ns() / 1_000_000_000;
+        let empty = Connect::default();
+        let connect = connect.unwrap_or(&empty);
+        let given = credentials(connect);
+        let outcome = if authenticator.costs_cpu(&given) {
+            // A bcrypt check takes a tenth of a second: not on a worker, and only two at a time.
+            let connect = connect.clone();
+            let permit = hub.password_checks().acquire().await;
+            let outcome = tokio::task::spawn_blocking(move || {
+                authenticator.authenticate(&credentials(&connect), &nonce, &connection, now_unix)
+            })
+            .await;
+            drop(permit);
+            outcome.map_err(|_| "authentication error - the check was aborted".to_owned())?
+        } else {
+            authenticator.authenticate(&given, &nonce, &connection, now_unix)
+        };
+        outcome.map_err(|failure| describe(&failure, &given))
+    }
+}
+
+fn describe(failure: &AuthFailure, given: &Credentials<'_>) -> String {
+    format!("authentication error{} ({failure})", given.log_suffix())
+}
+
+fn credentials(connect: &Connect) -> Credentials<'_> {
+    Credentials {
+        user: connect.user.as_deref(),
+        pass: connect.pass.as_deref(),
+        auth_token: connect.auth_token.as_deref(),
+        nkey: connect.nkey.as_deref(),
+        sig: connect.sig.as_deref(),
+        jwt: connect.jwt.as_deref(),
+        proxy_sig: connect.proxy_sig.as_deref(),
+    }
+}
+
+/// The monotonic instant of a wall clock time in seconds.
+fn after(mono_ns: u64, unix_ns: i64, unix: i64) -> u64 {
+    let left = i128::from(unix) * 1_000_000_000 - i128::from(unix_ns);
+    mono_ns.saturating_add(u64::try_from(left).unwrap_or(0))
+}

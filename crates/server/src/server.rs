@@ -1,0 +1,129 @@
+//! The handle of a running server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::builder::Builder;
+use crate::hub::Hub;
+
+/// A running server. Dropping it stops it without waiting; [`Server::shutdown`] waits.
+pub struct Server {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("client_url", &self.client_url()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Begins a server's options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The URL that clients connect to, without credentials: `nats://127.0.0.1:4222`.
+    pub fn client_url(&self) -> String {
+        self.hub.ports().client.map_or_else(String::new, |address| format!("nats://{address}"))
+    }
+
+    /// The URL of the monitoring port, if it is on.
+    pub fn monitor_url(&self) -> Option<String> {
+        self.hub.ports().monitor.map(|address| format!("http://{address}"))
+    }
+
+    /// The server's public key (`N…`), new at each start.
+    pub fn id(&self) -> &str {
+        &self.hub.id().public_key
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        &self.hub.id().name
+    }
+
+    /// Live connections.
+    pub fn connections(&self) -> usize {
+        self.hub.connection_count()
+    }
+
+    /// Connections that were closed because they did not read fast enough, since the start.
+    pub fn slow_consumers(&self) -> u64 {
+        self.hub.stats().slow_consumers.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Asks the server to stop; returns at once.
+    pub fn request_stop(&self) {
+        let _ = self.stop.send(true);
+    }
+
+    /// Enters lame duck mode: no new clients, then the present ones are sent away one by one.
+    pub fn lame_duck(&self) {
+        crate::start::enter_lame_duck(&self.hub, self.stop.clone());
+    }
+
+    /// Reads the configuration again and applies what can change.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or a change needs a restart; then nothing changed.
+    pub fn reload(&self) -> Result<(), String> {
+        crate::reload::reload(&self.hub)
+    }
+
+    /// Waits until the server has stopped: its port and its store are free.
+    pub async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        // The sender lives in the server's own task; if that is gone, so is the server.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Stops and waits until port and store are free.
+    pub async fn shutdown(mut self) {
+        self.request_stop();
+        self.stopped().await;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// As [`Server::shutdown`], for callers without a runtime.
+    pub fn shutdown_blocking(mut self) {
+        self.request_stop();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.block_on(self.stopped());
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.request_stop();
+        if let Some(runtime) = self.runtime.take() {
+            // The stop is finished by the server's own threads; a plain drop of a runtime would block,
+            // which an async caller must not.
+            let finish = std::thread::Builder::new().name("natterjack-stop".into()).spawn({
+                let mut stopped = self.stopped.clone();
+                move || {
+                    runtime.block_on(async {
+                        let _ = tokio::time::timeout(
+                            Duration::from_secs(10),
+                            stopped.wait_for(|stopped| *stopped),
+                        )
+                        .await;
+                    });
+                    runtime.shutdown_background();
+                }
+            });
+            // Without a thread the runtime was dropped with the closure; nothing is left to do.
+            drop(finish);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which accounts exist, what they map, and what they may use: set up at start, adjusted by a reload.
+
+use std::sync::Arc;
+
+use natterjack_config::options::Mapping;
+use natterjack_core::account::Account;
+use natterjack_core::auth::{DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT};
+use natterjack_core::mapping::{Destination, Mappings};
+
+use crate::hub::Hub;
+use crate::start::StartError;
+use crate::user_info::UserInfo;
+
+/// Creates the accounts of the configuration and gives each what it needs.
+///
+/// # Errors
+/// A mapping is no valid transform; nothing was changed then.
+pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
+    let options = hub.options();
+    let authenticator = hub.authenticator();
+    let mut wanted: Vec<(String, Mappings)> =
+        vec![(GLOBAL_ACCOUNT.to_owned(), mappings(&options.mappings)?)];
+    for account in &options.accounts {
+        wanted.push((account.name.clone(), mappings(&account.mappings)?));
+    }
+    for id in crate::operator::preloaded(&options) {
+        wanted.push((id, Mappings::default()));
+    }
+    if !options.no_system_account {
+        let system = authenticator.system_account().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
+        hub.accounts().set_system(system);
+        if !wanted.iter().any(|(name, _)| name == system) {
+            wanted.push((system.to_owned(), Mappings::default()));
+        }
+    }
+    for (name, mappings) in wanted {
+        let (account, is_new) = hub.accounts().add(&name);
+        account.set_mappings(Some(mappings));
+        if is_new || name == GLOBAL_ACCOUNT {
+            equip(hub, &account);
+        }
+    }
+    if let Some(jetstream) = hub.jetstream() {
+        jetstream.set_accounts(hub);
+    }
+    Ok(())
+}
+
+fn equip(hub: &Arc<Hub>, account: &Arc<Account>) {
+    if account.subscription_count() == 0 && !hub.accounts().is_system(account.name()) {
+        account.subscribe_service(b"$SYS.REQ.USER.INFO", Arc::new(UserInfo::new(hub.weak())));
+    }
+}
+
+fn mappings(configured: &[Mapping]) -> Result<Mappings, StartError> {
+    let mut mappings = Mappings::default();
+    for mapping in configured {
+        let destinations: Vec<Destination> = mapping
+            .destinations
+            .iter()
+            .filter(|destination| destination.cluster.is_empty())
+            .map(|destination| Destination {
+                subject: destination.destination.clone(),
+                weight: destination.weight,
+            })
+            .collect();
+        if destinations.is_empty() {
+            continue;
+        }
+        mappings.add(&mapping.source, &destinations).map_err(|error| {
+            let to = destinations.first().map(|first| first.subject.as_str()).unwrap_or_default();
+            StartError::Mapping(format!(
+                "{}: Error adding mapping for {:?} to {to:?} : {error}",
+                mapping.position, mapping.source
+            ))
+        })?;
+    }
+    Ok(mappings)
+}

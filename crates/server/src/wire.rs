@@ -1,0 +1,115 @@
+//! The socket of a client as `core` sees it: try to write, let a writer task take over, end.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, OnceLock, RwLock, Weak};
+use std::time::Duration;
+
+use natterjack_core::client::Client;
+use natterjack_core::outbox::{Wire, slices};
+use natterjack_proto::error::ClosedReason;
+use socket2::SockRef;
+use std::net::Shutdown;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::runtime::Handle;
+
+/// The write side of a TCP connection.
+///
+/// The socket is dropped with the connection's task, not with the last reference to the client: match
+/// caches of other connections may hold a closed client for a while.
+pub(crate) struct SocketWire {
+    socket: RwLock<Option<Arc<OwnedWriteHalf>>>,
+    client: OnceLock<Weak<Client>>,
+    runtime: Handle,
+    write_deadline: Duration,
+}
+
+impl SocketWire {
+    pub(crate) fn new(
+        socket: OwnedWriteHalf,
+        runtime: Handle,
+        write_deadline: Duration,
+    ) -> Arc<Self> {
+        Arc::new(SocketWire {
+            socket: RwLock::new(Some(Arc::new(socket))),
+            client: OnceLock::new(),
+            runtime,
+            write_deadline,
+        })
+    }
+
+    /// Tells the wire whose outbox its writer empties.
+    pub(crate) fn belongs_to(&self, client: &Arc<Client>) {
+        let _ = self.client.set(Arc::downgrade(client));
+    }
+
+    fn socket(&self) -> Option<Arc<OwnedWriteHalf>> {
+        self.socket.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Closes the socket for good.
+    pub(crate) fn drop_socket(&self) {
+        let socket = self.socket.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(socket) = socket {
+            let _ = SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*socket))
+                .shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// `Client` owns its wire as a box; the connection's task keeps the other handle.
+pub(crate) struct SharedWire(pub(crate) Arc<SocketWire>);
+
+impl Wire for SharedWire {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let guard = self.0.socket.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match guard.as_ref() {
+            Some(socket) => socket.try_write_vectored(slices),
+            None => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn spawn_writer(&self) {
+        if let (Some(socket), Some(client)) =
+            (self.0.socket(), self.0.client.get().and_then(Weak::upgrade))
+        {
+            self.0.runtime.spawn(write_out(socket, client, self.0.write_deadline));
+        }
+    }
+
+    fn shut(&self) {
+        if let Some(socket) = self.0.socket() {
+            // The connection's task reads the end of the stream and cleans up.
+            let _ = SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*socket))
+                .shutdown(Shutdown::Read);
+        }
+    }
+}
+
+/// Empties the outbox as the socket takes it; ends when nothing waits.
+async fn write_out(socket: Arc<OwnedWriteHalf>, client: Arc<Client>, deadline: Duration) {
+    while let Some((chunks, head)) = client.outbox().writer_take() {
+        let written = match tokio::time::timeout(deadline, socket.writable()).await {
+            Err(_) => {
+                client.close(ClosedReason::SlowConsumerWriteDeadline);
+                0
+            }
+            Ok(Err(_)) => {
+                client.close(ClosedReason::WriteError);
+                0
+            }
+            Ok(Ok(())) => match socket.try_write_vectored(&slices(&chunks, head)) {
+                Ok(written) => written,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                {
+                    0
+                }
+                Err(_) => {
+                    client.close(ClosedReason::WriteError);
+                    0
+                }
+            },
+        };
+        client.outbox().writer_give_back(chunks, head, written);
+    }
+}
