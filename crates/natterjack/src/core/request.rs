@@ -1,0 +1,423 @@
+//! Asking for an answer.
+
+use std::fmt;
+use std::future::Future as _;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_nats::message::OutboundMessage;
+use async_nats::{HeaderMap, Message, Request, RequestErrorKind, StatusCode};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::message::Msg;
+use super::outbox::{self, header_bytes};
+use super::publish::{add_header, encode};
+use super::queue::{self, Overflow, Queue, Reader};
+use crate::Connector;
+use crate::codec::{Codec, Decode, Decoder, Encode, Json};
+use crate::connect::{Backoff, Link, Offline};
+use crate::error::{self, Error, NoResponders, RequestError, Timeout, TooLarge};
+use crate::event::{ConnState, Operation};
+
+/// A random token for a subject of one's own.
+pub(crate) fn new_inbox() -> String {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut random: u128 = rand::random();
+    (0..21)
+        .map(|_| {
+            let digit = usize::try_from(random % 62).unwrap_or(0);
+            random /= 62;
+            char::from(ALPHABET[digit])
+        })
+        .collect()
+}
+
+/// When to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// Only when nobody listens.
+    NoResponders,
+    /// Only when no answer came in time.
+    Timeout,
+    /// In both cases.
+    Both,
+}
+
+/// How often to ask again, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    times: u32,
+    on: RetryOn,
+    backoff: Backoff,
+}
+
+impl Retry {
+    /// Asks up to `times` times again, in both cases, at once doubling from 50 ms to 2 s.
+    #[must_use]
+    pub const fn times(times: u32) -> Self {
+        let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2));
+        Self { times, on: RetryOn::Both, backoff }
+    }
+
+    /// In which cases.
+    #[must_use]
+    pub const fn on(mut self, on: RetryOn) -> Self {
+        self.on = on;
+        self
+    }
+
+    /// The waits in between.
+    #[must_use]
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    fn covers(&self, error: &Error) -> bool {
+        match error {
+            Error::NoResponders(_) => self.on != RetryOn::Timeout,
+            Error::Timeout(_) => self.on != RetryOn::NoResponders,
+            _ => false,
+        }
+    }
+}
+
+/// A question, made by [`Connector::ask`].
+#[must_use = "nothing is asked before `send`"]
+pub struct Ask<'a, C = Json> {
+    connector: &'a Connector,
+    subject: String,
+    headers: HeaderMap,
+    problem: Option<Error>,
+    limit: Option<Duration>,
+    retry: Retry,
+    codec: PhantomData<C>,
+}
+
+impl Connector {
+    /// Asks with a JSON value and waits for a JSON answer.
+    ///
+    /// # Errors
+    /// See [`Ask::send`].
+    pub async fn request<Q: ?Sized, R>(
+        &self,
+        subject: &str,
+        question: &Q,
+    ) -> Result<R, RequestError>
+    where
+        Json: Encode<Q> + Decode<R>,
+    {
+        self.ask(subject).send(question).await
+    }
+
+    /// A question to `subject`, with options.
+    pub fn ask(&self, subject: impl Into<String>) -> Ask<'_> {
+        Ask {
+            connector: self,
+            subject: subject.into(),
+            headers: HeaderMap::new(),
+            problem: None,
+            limit: None,
+            retry: Retry::times(0),
+            codec: PhantomData,
+        }
+    }
+}
+
+impl<'a, C: Codec> Ask<'a, C> {
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        if let Err(error) = add_header(&mut self.headers, name, value.as_ref()) {
+            self.problem.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Limit of the wait for each answer, instead of the `request_timeout` option.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Asks again; default is not to. Nothing else than "no responders" and "no answer in time" is
+    /// ever asked again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How values become bodies and back; JSON otherwise.
+    pub fn codec<D: Codec>(self, _codec: D) -> Ask<'a, D> {
+        Ask {
+            connector: self.connector,
+            subject: self.subject,
+            headers: self.headers,
+            problem: self.problem,
+            limit: self.limit,
+            retry: self.retry,
+            codec: PhantomData,
+        }
+    }
+
+    /// Asks, and waits for the answer's value.
+    ///
+    /// # Errors
+    /// `NoResponders`, `Timeout`, `PermissionDenied`, `TooLarge`, `BadSubject`; `Decode` if the answer
+    /// is no `R`; `Offline` and `Closed`.
+    pub async fn send<Q: ?Sized, R>(self, question: &Q) -> Result<R, RequestError>
+    where
+        C: Encode<Q> + Decode<R>,
+    {
+        Ok(self.send_msg(question).await?.into_value())
+    }
+
+    /// As [`send`](Self::send), and returns the whole message.
+    ///
+    /// # Errors
+    /// See [`send`](Self::send).
+    pub async fn send_msg<Q: ?Sized, R>(self, question: &Q) -> Result<Msg<R>, RequestError>
+    where
+        C: Encode<Q> + Decode<R>,
+    {
+        let body = encode::<C, Q>(question)?;
+        if let Some(problem) = self.problem {
+            return Err(problem.into());
+        }
+        let link = self.connector.link();
+        let limit = self.limit.unwrap_or(link.options.request_timeout);
+        let headers = (!self.headers.is_empty()).then_some(self.headers);
+        let mut tried = 0;
+        let answer = loop {
+            match raw_request(link, &self.subject, headers.clone(), body.clone(), limit).await {
+                Ok(answer) => break answer,
+                Err(error) if tried < self.retry.times && self.retry.covers(&error) => {
+                    tokio::time::sleep(self.retry.backoff.wait(tried, rand::random())).await;
+                    tried += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        Ok(Msg::decode(answer, Decoder::of::<C>(), link)?)
+    }
+
+    /// Several answers to one question.
+    pub fn many(self, until: Until) -> Many<'a, C> {
+        Many { ask: self, until }
+    }
+}
+
+/// Sends a request and waits for the one answer.
+pub(crate) async fn raw_request(
+    link: &Link,
+    subject: &str,
+    headers: Option<HeaderMap>,
+    body: Bytes,
+    limit: Duration,
+) -> Result<Message, Error> {
+    error::check_subject(subject, false)?;
+    let started = Instant::now();
+    link.check_open()?;
+    if link.options.while_disconnected == Offline::Fail
+        && !matches!(link.state(), ConnState::Connected | ConnState::Draining)
+    {
+        return Err(link.offline());
+    }
+    // Not sent while there is no connection: an answer after the limit would be lost anyway, and the
+    // question would be put when nobody waits any more.
+    link.connected("request", limit).await?;
+    let client = link.client()?;
+    let size = body.len() + headers.as_ref().map_or(0, header_bytes);
+    if size > client.max_payload() {
+        return Err(TooLarge { size: size as u64, limit: client.max_payload() as u64 }.into());
+    }
+    let mut request =
+        Request::new().payload(body).timeout(Some(limit.saturating_sub(started.elapsed())));
+    if let Some(headers) = headers {
+        request = request.headers(headers);
+    }
+    let mark = link.violations.mark();
+    let timed_out = || Error::from(Timeout { what: "request".into(), after: limit });
+    let answer = async {
+        tokio::select! {
+            answer = client.send_request(subject.to_owned(), request) => answer.map_err(|error| {
+                match error.kind() {
+                    RequestErrorKind::NoResponders => {
+                        NoResponders { subject: subject.to_owned() }.into()
+                    }
+                    RequestErrorKind::TimedOut => timed_out(),
+                    _ => link.check_open().err().unwrap_or_else(|| link.offline()),
+                }
+            }),
+            denied = link.violations.wait(mark, Operation::Publish, subject) => Err(denied.into()),
+        }
+    };
+    // The outer limit covers the command queue of async-nats, which its own does not.
+    match tokio::time::timeout(limit.saturating_sub(started.elapsed()), answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(timed_out()),
+    }
+}
+
+/// When no more answers are waited for. The request timeout limits each in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// After this many.
+    Count(usize),
+    /// When none has come for this long.
+    Idle(Duration),
+    /// At an answer with an empty body, which is not passed on.
+    Sentinel,
+}
+
+/// A question with several answers.
+#[must_use = "nothing is asked before `stream`"]
+pub struct Many<'a, C = Json> {
+    ask: Ask<'a, C>,
+    until: Until,
+}
+
+impl<C: Codec> Many<'_, C> {
+    /// Asks, and returns the answers as they come.
+    ///
+    /// # Errors
+    /// As for publishing. That nobody listens shows as an answer stream that ends with
+    /// `NoResponders`.
+    pub async fn stream<Q: ?Sized, R>(self, question: &Q) -> Result<Replies<R>, RequestError>
+    where
+        C: Encode<Q> + Decode<R>,
+    {
+        let body = encode::<C, Q>(question)?;
+        if let Some(problem) = self.ask.problem {
+            return Err(problem.into());
+        }
+        error::check_subject(&self.ask.subject, false)?;
+        let link = self.ask.connector.link();
+        let limit = self.ask.limit.unwrap_or(link.options.request_timeout);
+        link.connected("request", limit).await?;
+        let inbox = format!("{}.{}", link.options.inbox_prefix, new_inbox());
+        let reader = inbox_reader(link, inbox.clone()).await?;
+        let message = OutboundMessage {
+            subject: self.ask.subject.as_str().into(),
+            reply: Some(inbox.into()),
+            payload: body,
+            headers: (!self.ask.headers.is_empty()).then_some(self.ask.headers),
+        };
+        outbox::send(link, message, limit).await?;
+        let deadline = tokio::time::Instant::now() + limit;
+        Ok(Replies {
+            reader,
+            subject: self.ask.subject,
+            decoder: Decoder::of::<C>(),
+            until: self.until,
+            limit,
+            seen: 0,
+            done: false,
+            sleep: Box::pin(tokio::time::sleep_until(deadline)),
+        })
+    }
+}
+
+/// A queue for messages to a subject of one's own.
+pub(crate) async fn inbox_reader(
+    link: &std::sync::Arc<Link>,
+    inbox: String,
+) -> Result<Reader, Error> {
+    let subscriber = match link.client()?.subscribe(inbox.clone()).await {
+        Ok(subscriber) => subscriber,
+        Err(_) => {
+            link.check_open()?;
+            return Err(link.offline());
+        }
+    };
+    let queue = Queue::new(
+        inbox,
+        None,
+        link.options.subscription_capacity,
+        Overflow::DropNewest,
+        None,
+        true,
+    );
+    let reader = Reader { queue: queue.clone(), link: link.clone(), _keep: None };
+    tokio::spawn(queue::pump(link.clone(), queue, subscriber));
+    Ok(reader)
+}
+
+/// Answers as they come.
+pub struct Replies<R> {
+    reader: Reader,
+    subject: String,
+    decoder: Decoder<R>,
+    until: Until,
+    limit: Duration,
+    seen: usize,
+    done: bool,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl<R> Replies<R> {
+    /// The next answer; `None` when the condition is met or the time is up.
+    pub async fn next(&mut self) -> Option<Result<Msg<R>, RequestError>> {
+        StreamExt::next(self).await
+    }
+
+    fn accept(&mut self, message: Message) -> Option<Result<Msg<R>, RequestError>> {
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            self.done = true;
+            return Some(Err(NoResponders { subject: self.subject.clone() }.into()));
+        }
+        if self.until == Until::Sentinel && message.payload.is_empty() {
+            self.done = true;
+            return None;
+        }
+        self.seen += 1;
+        self.done = self.until == Until::Count(self.seen);
+        let wait = match self.until {
+            Until::Idle(idle) => idle,
+            _ => self.limit,
+        };
+        self.sleep.as_mut().reset(tokio::time::Instant::now() + wait);
+        Some(Msg::decode(message, self.decoder, &self.reader.link).map_err(Into::into))
+    }
+}
+
+impl<R> Stream for Replies<R> {
+    type Item = Result<Msg<R>, RequestError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.done || self.until == Until::Count(0) {
+            return Poll::Ready(None);
+        }
+        match self.reader.queue.poll_next(cx) {
+            Poll::Ready(Some(message)) => Poll::Ready(self.accept(message)),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                std::task::ready!(self.sleep.as_mut().poll(cx));
+                self.done = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl<R> fmt::Debug for Replies<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::new_inbox;
+
+    #[test]
+    fn inbox_tokens_are_distinct_and_plain() {
+        let tokens: std::collections::HashSet<String> = (0..1000).map(|_| new_inbox()).collect();
+        assert_eq!(tokens.len(), 1000);
+        assert!(
+            tokens.iter().all(|t| t.len() == 21 && t.bytes().all(|b| b.is_ascii_alphanumeric()))
+        );
+    }
+}
