@@ -1,18 +1,41 @@
-//! What may be a subject, and what a public key.
+//! What may be a subject, and what a public key; and how names are quoted in messages.
 
-/// Whether `text` is a subject, wildcards allowed: tokens between dots, none empty or with blanks,
-/// `>` only at the end.
+use std::fmt::Write;
+
+/// Whether `text` is a subject; wildcards are allowed.
 pub(crate) fn is_subject(text: &str) -> bool {
-    if text.is_empty() || text.contains([' ', '\t', '\n', '\r', '\u{c}']) {
-        return false;
-    }
-    let mut tokens = text.split('.').peekable();
-    while let Some(token) = tokens.next() {
-        if token.is_empty() || (token == ">" && tokens.peek().is_some()) {
-            return false;
+    natterjack_subject::is_valid_subscription(text.as_bytes())
+}
+
+/// A text in double quotes as Go's `%q` writes it, so that a stray character can be seen.
+pub(crate) fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            // `escape_debug` knows what can be printed.
+            c if c == '\'' || c.escape_debug().len() == 1 => out.push(c),
+            c if (c as u32) < 0x80 => {
+                let _ = write!(out, "\\x{:02x}", c as u32);
+            }
+            c if (c as u32) < 0x1_0000 => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => {
+                let _ = write!(out, "\\U{:08x}", c as u32);
+            }
         }
     }
-    true
+    out.push('"');
+    out
 }
 
 /// Whether `text` is a public key of the kind that `prefix` names (`U`, `A`, `O`), its checksum
@@ -32,6 +55,18 @@ mod tests {
         }
         for invalid in ["", ".", "a.", ".a", "a..b", ">.a", "a b", "a\tb"] {
             assert!(!is_subject(invalid), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn quotes() {
+        for (text, quoted) in [
+            ("foo", r#""foo""#),
+            ("it's \"x\"\\", r#""it's \"x\"\\""#),
+            ("\u{feff}port", r#""\ufeffport""#),
+            ("a\0\n\u{7f}é", r#""a\x00\n\x7fé""#),
+        ] {
+            assert_eq!(quote(text), quoted);
         }
     }
 

@@ -18,7 +18,7 @@ const NODE_WEIGHT: usize = 64;
 
 pub(super) fn parse_root(text: &[u8], file: &str, source: &dyn Source) -> Result<Map, SyntaxError> {
     let weight = Cell::new(0);
-    let world = World { source, weight: &weight, includes: 0, variables: 0, depth: 0 };
+    let world = World { source, weight: &weight, chain: None, includes: 0, variables: 0, depth: 0 };
     let map = Parser::new(text, file, world)?.file()?;
     if map.is_empty() {
         return Err(SyntaxError::Empty { file: file.to_owned() });
@@ -31,10 +31,17 @@ pub(super) fn parse_root(text: &[u8], file: &str, source: &dyn Source) -> Result
 struct World<'a> {
     source: &'a dyn Source,
     weight: &'a Cell<usize>,
+    /// The files that include this one, innermost first.
+    chain: Option<&'a Chain<'a>>,
     includes: usize,
     variables: usize,
     /// How deep the map stands in which this text is expanded.
     depth: usize,
+}
+
+struct Chain<'a> {
+    file: Arc<str>,
+    outer: Option<&'a Chain<'a>>,
 }
 
 impl World<'_> {
@@ -357,17 +364,27 @@ impl<'a> Parser<'a> {
 
     fn included(&self, name: &str) -> Result<Map, SyntaxError> {
         let path = join(&self.cursor.file, name);
-        if self.world.includes == MAX_INCLUDE_DEPTH {
-            let why = format!("includes nest deeper than {MAX_INCLUDE_DEPTH}");
-            return Err(SyntaxError::Open { path, why });
+        let chain = Chain { file: self.cursor.file.clone(), outer: self.world.chain };
+        let refuse = |why: String| Err(SyntaxError::Open { path: path.clone(), why });
+        let mut links = std::iter::successors(Some(&chain), |link| link.outer);
+        if links.any(|link| *link.file == *path) {
+            return refuse("it includes itself".to_owned());
         }
-        let text = self
-            .world
-            .source
-            .read(&path)
-            .map_err(|error| SyntaxError::Open { path: path.clone(), why: io_text(&error) })?;
+        // A file may also return under ever new names.
+        if self.world.includes == MAX_INCLUDE_DEPTH {
+            return refuse(format!("includes nest deeper than {MAX_INCLUDE_DEPTH}"));
+        }
+        let text = match self.world.source.read(&path) {
+            Ok(text) => text,
+            Err(error) => return refuse(io_text(&error)),
+        };
         self.world.charge(NODE_WEIGHT)?;
-        let world = World { includes: self.world.includes + 1, depth: self.depth, ..self.world };
+        let world = World {
+            chain: Some(&chain),
+            includes: self.world.includes + 1,
+            depth: self.depth,
+            ..self.world
+        };
         Parser::new(&text, &path, world)?.file()
     }
 

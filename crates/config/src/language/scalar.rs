@@ -72,8 +72,14 @@ fn escape(cursor: &mut Cursor<'_>, bytes: &mut Vec<u8>) -> Result<(), SyntaxErro
             cursor.bump();
             return hexadecimal(cursor, bytes);
         }
-        _ => {
-            let found = cursor.found();
+        other => {
+            let found = match other {
+                Some(b'\n') => {
+                    cursor.bump();
+                    "'\\n'".to_owned()
+                }
+                _ => cursor.found(),
+            };
             return cursor.error(format!(
                 "Invalid escape character {found}. Only the following escape characters are \
                  allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\."

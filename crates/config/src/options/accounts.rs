@@ -86,7 +86,7 @@ fn limits(d: &mut Decoder<'_>, entry: &Entry) -> AccountLimits {
             "max_payload" | "max_pay" => set(&mut limits.max_payload, d.limit(item)),
             "max_leafnodes" | "max_leafs" => set(&mut limits.max_leafnodes, d.limit(item)),
             _ => {
-                d.unknown_with(item, |key| format!("Unknown field {key:?} parsing account limits"));
+                d.unknown_with(item, |key| format!("Unknown field {key} parsing account limits"));
             }
         }
     }
@@ -142,10 +142,13 @@ fn jetstream_limits(d: &mut Decoder<'_>, map: &Map) -> AccountJetStream {
             "max_ack_pending" => set(&mut js.max_ack_pending, sized(d, item)),
             "cluster_traffic" => match item.value.kind.as_str() {
                 Some("system" | "owner" | "") => d.ignore(item),
-                _ => d.error(
-                    &item.value.position,
-                    format!("Expected 'system' or 'owner' string value for {:?}", item.key),
-                ),
+                found => {
+                    let key = names::quote(&item.key);
+                    let found = found.unwrap_or(item.value.kind.noun());
+                    let text =
+                        format!("Expected 'system' or 'owner' string value for {key}, got {found}");
+                    d.error(&item.value.position, text);
+                }
             },
             _ => d.unknown(item),
         }

@@ -193,7 +193,7 @@ pub(super) fn permissions(d: &mut Decoder<'_>, entry: &Entry) -> Option<Permissi
             "publish_allow_responses" | "allow_responses" => {
                 permissions.allow_responses = responses(d, item);
             }
-            _ => d.unknown_with(item, |key| format!("Unknown field {key:?} parsing permissions")),
+            _ => d.unknown_with(item, |key| format!("Unknown field {key} parsing permissions")),
         }
     }
     // A user that may answer, and has no list of its own, may only answer (spec 3.4).
@@ -215,7 +215,7 @@ fn subjects(d: &mut Decoder<'_>, entry: &Entry, queues: bool) -> SubjectPermissi
             "deny" => lists.deny = list(d, item, queues).unwrap_or_default(),
             _ => d.unknown_with(item, |key| {
                 format!(
-                    "Unknown field name {key:?} parsing subject permissions, only 'allow' or \
+                    "Unknown field name {key} parsing subject permissions, only 'allow' or \
                      'deny' are permitted"
                 )
             }),
@@ -288,7 +288,7 @@ fn responses(d: &mut Decoder<'_>, entry: &Entry) -> Option<ResponsePermission> {
                     }
                 },
             },
-            _ => d.unknown_with(item, |key| format!("Unknown field {key:?} parsing permissions")),
+            _ => d.unknown_with(item, |key| format!("Unknown field {key} parsing permissions")),
         }
     }
     Some(permission)

@@ -2,6 +2,7 @@
 
 use crate::duration;
 use crate::language::{Entry, Kind, Map, Position, Source};
+use crate::names;
 use std::time::Duration;
 
 /// What is wrong, and where.
@@ -60,23 +61,27 @@ impl<'a> Decoder<'a> {
 
     /// An entry that no one knows; keys used as variables are exempt.
     pub(super) fn unknown(&mut self, entry: &Entry) {
-        self.unknown_with(entry, |key| format!("unknown field {key:?}"));
+        self.unknown_with(entry, |key| format!("unknown field {key}"));
     }
 
+    /// The same with another text; the key is passed in quotes.
     pub(super) fn unknown_with(&mut self, entry: &Entry, text: impl FnOnce(&str) -> String) {
         if !entry.used_as_variable {
-            self.error(&entry.value.position, text(&entry.key));
+            self.error(&entry.value.position, text(&names::quote(&entry.key)));
         }
     }
 
     /// Known to nats-server, but what it secures or restricts would not be: refuse to start.
     pub(super) fn refuse(&mut self, entry: &Entry) {
-        self.error(&entry.value.position, format!("{:?} is not supported yet", entry.key));
+        self.error(
+            &entry.value.position,
+            format!("{} is not supported yet", names::quote(&entry.key)),
+        );
     }
 
     /// Known to nats-server, and nothing is lost but comfort: say so and go on.
     pub(super) fn ignore(&mut self, entry: &Entry) {
-        let text = format!("{:?} is not supported yet and has no effect", entry.key);
+        let text = format!("{} is not supported yet and has no effect", names::quote(&entry.key));
         self.warn(&entry.value.position, text);
     }
 

@@ -3,6 +3,7 @@
 use super::decode::{Decoder, set, set_some};
 use super::{BatchLimits, JetStreamLimits, Options, SyncPolicy, unsupported};
 use crate::language::{Entry, Kind, Map};
+use crate::names;
 
 pub(super) fn jetstream(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
     let position = &entry.value.position;
@@ -120,13 +121,15 @@ fn storage_size(d: &mut Decoder<'_>, entry: &Entry) -> Option<Option<u64>> {
 /// A domain becomes one token of subjects.
 fn domain(d: &mut Decoder<'_>, entry: &Entry) -> Option<String> {
     let domain = d.string(entry).filter(|text| !text.is_empty())?;
-    if domain.contains(['.', '*', '>', ' ', '\t', '\r', '\n']) {
-        let text =
-            format!("invalid domain name: {domain:?} may not contain dots, wildcards or blanks");
-        d.error(&entry.value.position, text);
-        return None;
-    }
-    Some(domain)
+    let text = if domain.contains(['.', '*', '>']) {
+        "invalid domain name: may not contain ., * or >".to_owned()
+    } else if !names::is_subject(&domain) {
+        format!("invalid domain name: derived \"$JS.{domain}.API.>\" is not a valid subject")
+    } else {
+        return Some(domain);
+    };
+    d.error(&entry.value.position, text);
+    None
 }
 
 /// `always`, or how long data may stay unsynced.

@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::{MapDestination, Mapping};
 use crate::language::{Entry, Kind, Map, Position};
 use crate::names;
+use natterjack_subject::Transform;
 
 pub(super) fn mappings(d: &mut Decoder<'_>, entry: &Entry) -> Vec<Mapping> {
     let mut mappings = Vec::new();
@@ -22,9 +23,21 @@ pub(super) fn mappings(d: &mut Decoder<'_>, entry: &Entry) -> Vec<Mapping> {
                 format!("Error adding mapping for {source:?} : total weight needs to be <= 100");
             d.error(&position, text);
         }
+        for to in &destinations {
+            check_transform(d, &item.key, to, &position);
+        }
         mappings.push(Mapping { source: item.key.clone(), destinations, position });
     }
     mappings
+}
+
+/// The transform is built again by whoever maps; here its errors get their place.
+fn check_transform(d: &mut Decoder<'_>, source: &str, to: &MapDestination, position: &Position) {
+    if let Err(error) = Transform::new(source, &to.destination) {
+        let (source, destination) = (names::quote(source), names::quote(&to.destination));
+        let text = format!("Error adding mapping for {source} to {destination} : {error}");
+        d.error(position, text);
+    }
 }
 
 fn destinations(d: &mut Decoder<'_>, entry: &Entry) -> Vec<MapDestination> {
@@ -62,9 +75,7 @@ fn destination(d: &mut Decoder<'_>, map: &Map, position: &Position) -> Option<Ma
                 has_weight = true;
                 to.weight = weight(d, item)?;
             }
-            _ => {
-                d.unknown_with(item, |key| format!("Unknown field {key:?} for mapping destination"))
-            }
+            _ => d.unknown_with(item, |key| format!("Unknown field {key} for mapping destination")),
         }
     }
     if to.destination.is_empty() {

@@ -31,6 +31,9 @@ use std::time::Duration;
 /// The port clients connect to by default.
 pub const DEFAULT_PORT: u16 = 4222;
 
+/// How long a client may take to log in by default.
+pub const DEFAULT_AUTH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// All options of a server, with nats-server's defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -307,6 +310,31 @@ impl Options {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Options(problems)) }
     }
 
+    /// What nats-server warns of at every start, whatever the file's form: lines for the log.
+    pub fn startup_notices(&self) -> Vec<&'static str> {
+        let mut notices = Vec::new();
+        let auth = &self.authorization;
+        let users = self.accounts.iter().flat_map(|account| &account.users).chain(&auth.users);
+        let passwords = users.filter_map(|user| match &user.login {
+            Login::Password { password, .. } => Some(password.as_str()),
+            Login::Nkey { .. } => None,
+        });
+        let mut passwords = passwords.chain(auth.password.as_deref());
+        if passwords.any(|password| !is_bcrypt(password)) {
+            notices.push("Plaintext passwords detected, use nkeys or bcrypt");
+        }
+        if !self.operators.is_empty() && self.system_account.is_none() {
+            notices.push("Trusted Operators should utilize a System Account");
+        }
+        if self.max_payload > 8 << 20 {
+            notices.push(
+                "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor \
+                 performance",
+            );
+        }
+        notices
+    }
+
     /// Whether clients must log in: any user, token or operator is configured.
     pub fn requires_login(&self) -> bool {
         let auth = &self.authorization;
@@ -321,4 +349,19 @@ impl Options {
     pub fn is_operator_mode(&self) -> bool {
         !self.operators.is_empty() || !self.trusted_keys.is_empty()
     }
+}
+
+/// Whether a configured password or token is a bcrypt hash, `$2a$11$…`, rather than plain text.
+///
+/// # Examples
+///
+/// ```
+/// assert!(natterjack_config::options::is_bcrypt("$2y$11$abc"));
+/// assert!(!natterjack_config::options::is_bcrypt("$2a$secret"));
+/// ```
+pub fn is_bcrypt(password: &str) -> bool {
+    matches!(
+        password.as_bytes(),
+        [b'$', b'2', b'a' | b'b' | b'x' | b'y', b'$', b'0'..=b'9', b'0'..=b'9', b'$', ..]
+    )
 }

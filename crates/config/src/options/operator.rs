@@ -57,7 +57,7 @@ pub(super) fn resolver(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
             }
             _ => d.error(
                 position,
-                "error parsing account resolver, should be MEM or URL(\"url\") or a map \
+                "error parsing account resolver, should be MEM or  URL(\"url\") or a map \
                  containing dir and type state=[FULL|CACHE])",
             ),
         },

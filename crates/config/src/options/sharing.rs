@@ -130,6 +130,9 @@ fn import(d: &mut Decoder<'_>, map: &Map, position: &Position) -> Option<Import>
             ),
         );
     }
+    if !service && prefix.is_some() && to.is_some() {
+        d.error(position, "Stream import can not have a 'prefix' and a 'to' property");
+    }
     let position = position.clone();
     Some(Import { service, account, subject, to, prefix, share, allow_trace, position })
 }

@@ -199,17 +199,16 @@ pub struct AccountJetStream {
 pub struct Mapping {
     /// The subject that is mapped; checked to be a valid subject.
     pub source: String,
-    /// Where its messages go. The transforms are not checked here; see
-    /// [`MapDestination::destination`].
+    /// Where its messages go.
     pub destinations: Vec<MapDestination>,
-    /// Where it is configured: the place to cite when a transform turns out to be invalid.
+    /// Where it is configured.
     pub position: Position,
 }
 
 /// One destination of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapDestination {
-    /// The destination, a subject transform that whoever builds the mapping must check.
+    /// The destination, a subject transform that is valid for the source.
     pub destination: String,
     /// Percent of the messages, 0 to 100; all weights of one mapping sum up to 100 at most.
     pub weight: u8,

@@ -23,19 +23,30 @@ const REFUSED: [(&str, &[&str]); 14] = [
     ("resolver_tls", TLS),
 ];
 
-const IGNORED: [&str; 12] = [
-    "syslog",
-    "remote_syslog",
-    "prof_port",
-    "prof_block_rate",
-    "write_timeout",
-    "ocsp_cache",
-    "connect_error_reports",
-    "reconnect_error_reports",
-    "default_js_domain",
-    "feature_flags",
-    "default_sentinel",
-    "allow_non_tls",
+/// What a value must be, although it is ignored.
+#[derive(Clone, Copy)]
+enum Shape {
+    Bool,
+    Integer,
+    Text,
+    Map,
+    /// `default`, `close` or `retry`.
+    WriteTimeout,
+}
+
+const IGNORED: [(&str, Shape); 12] = [
+    ("syslog", Shape::Bool),
+    ("remote_syslog", Shape::Text),
+    ("prof_port", Shape::Integer),
+    ("prof_block_rate", Shape::Integer),
+    ("write_timeout", Shape::WriteTimeout),
+    ("ocsp_cache", Shape::Map),
+    ("connect_error_reports", Shape::Integer),
+    ("reconnect_error_reports", Shape::Integer),
+    ("default_js_domain", Shape::Map),
+    ("feature_flags", Shape::Map),
+    ("default_sentinel", Shape::Text),
+    ("allow_non_tls", Shape::Bool),
 ];
 
 const TLS: &[&str] = &[
@@ -195,11 +206,33 @@ pub(super) fn top(d: &mut Decoder<'_>, key: &str, entry: &Entry) -> bool {
         unknown_fields(d, entry, fields);
         return true;
     }
-    if IGNORED.contains(&key) {
-        d.ignore(entry);
+    if let Some((_, shape)) = IGNORED.iter().find(|(name, _)| *name == key) {
+        if has_shape(d, entry, *shape) && !says_off(entry) {
+            d.ignore(entry);
+        }
         return true;
     }
     false
+}
+
+/// Whether an ignored value is at least of the right kind; reports it if not.
+fn has_shape(d: &mut Decoder<'_>, entry: &Entry, shape: Shape) -> bool {
+    match (shape, &entry.value.kind) {
+        (Shape::Bool, _) => d.bool(entry).is_some(),
+        (Shape::Integer, _) => d.integer(entry).is_some(),
+        (Shape::Text, _) => d.string(entry).is_some(),
+        // `ocsp_cache: true` is allowed too.
+        (Shape::Map, Kind::Bool(_)) => true,
+        (Shape::Map, _) => d.map(entry).is_some(),
+        (Shape::WriteTimeout, kind) => {
+            let valid = matches!(kind.as_str(), Some("default" | "close" | "retry"));
+            if !valid {
+                let text = "write_timeout must be 'default', 'close' or 'retry'";
+                d.error(&entry.value.position, text);
+            }
+            valid
+        }
+    }
 }
 
 /// Whether the value merely says what we do anyway: `proxy_protocol: false`.

@@ -59,6 +59,12 @@ pub enum ValidationError {
     /// `system_account` is not one of the accounts.
     #[error("error resolving system account: account missing")]
     SystemAccountMissing,
+    /// In operator mode `system_account` is not an account's public key.
+    #[error("error resolving system account: will only fetch valid account keys")]
+    SystemAccountKey,
+    /// Preloaded JWTs without the resolver that holds them.
+    #[error("resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR")]
+    PreloadWithoutResolver,
     /// Operator mode without a resolver.
     #[error("operators require an account resolver to be configured")]
     OperatorWithoutResolver,
@@ -68,14 +74,11 @@ pub enum ValidationError {
     /// Operator mode with users from the file.
     #[error("operators do not allow users to be configured directly")]
     OperatorWithUsers,
-    /// Operator mode with nkey users from the file.
-    #[error("operators do not allow nkey users to be configured directly")]
-    OperatorWithNkeys,
     /// Both kinds of trust.
     #[error("conflicting options for 'TrustedKeys' and 'TrustedOperators'")]
     KeysAndOperators,
     /// A pinned account is not an account key.
-    #[error("the account nkey {key:?} in resolver_pinned_accounts is not a valid public key")]
+    #[error("pinned account key {key:?} is not a valid public account nkey")]
     PinnedAccount {
         /// The key.
         key: String,
@@ -132,36 +135,37 @@ impl Options {
         }
     }
 
+    /// Trusted keys alone ask for none of this, as in nats-server.
     fn validate_operator(&self) -> Result<(), ValidationError> {
-        if let Some(key) =
-            self.resolver_pinned_accounts.iter().find(|key| !crate::names::is_public_key(key, 'A'))
-        {
-            return Err(ValidationError::PinnedAccount { key: key.clone() });
-        }
-        if !self.is_operator_mode() {
+        if self.operators.is_empty() {
             return Ok(());
         }
-        if !self.operators.is_empty() && self.resolver.is_none() {
-            return Err(ValidationError::OperatorWithoutResolver);
+        if self.resolver.is_none() {
+            return Err(if self.resolver_preload.is_empty() {
+                ValidationError::OperatorWithoutResolver
+            } else {
+                ValidationError::PreloadWithoutResolver
+            });
         }
         if !self.accounts.is_empty() {
             return Err(ValidationError::OperatorWithAccounts);
         }
-        if let Some(user) = self.authorization.users.first() {
-            return Err(match user.login {
-                super::Login::Password { .. } => ValidationError::OperatorWithUsers,
-                super::Login::Nkey { .. } => ValidationError::OperatorWithNkeys,
-            });
+        if !self.authorization.users.is_empty() {
+            return Err(ValidationError::OperatorWithUsers);
         }
-        if !self.operators.is_empty() && !self.trusted_keys.is_empty() {
+        if !self.trusted_keys.is_empty() {
             return Err(ValidationError::KeysAndOperators);
         }
-        Ok(())
+        let mut pinned = self.resolver_pinned_accounts.iter();
+        match pinned.find(|key| !crate::names::is_public_key(key, 'A')) {
+            Some(key) => Err(ValidationError::PinnedAccount { key: key.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn validate_no_auth_user(&self) -> Result<(), ValidationError> {
         let Some(user) = self.no_auth_user.clone() else { return Ok(()) };
-        if self.is_operator_mode() {
+        if !self.operators.is_empty() {
             return Err(ValidationError::NoAuthUserWithOperator);
         }
         let global = self.authorization.users.iter();
@@ -177,14 +181,15 @@ impl Options {
         }
     }
 
-    /// In operator mode the account is known only to the resolver, which checks it.
     fn validate_system_account(&self) -> Result<(), ValidationError> {
         let Some(name) = &self.system_account else { return Ok(()) };
-        let known = name == "$SYS" || self.accounts.iter().any(|account| account.name == *name);
-        if known || self.is_operator_mode() {
-            Ok(())
+        let known = if !self.is_operator_mode() {
+            name == "$SYS" || self.accounts.iter().any(|account| account.name == *name)
+        } else if crate::names::is_public_key(name, 'A') {
+            self.resolver_preload.iter().any(|(key, _)| key == name)
         } else {
-            Err(ValidationError::SystemAccountMissing)
-        }
+            return Err(ValidationError::SystemAccountKey);
+        };
+        if known { Ok(()) } else { Err(ValidationError::SystemAccountMissing) }
     }
 }
