@@ -126,6 +126,9 @@ impl<'a> Parser<'a> {
             } else if self.cursor.peek().is_none() {
                 return self.unfinished_key(level);
             }
+            if level == Level::Map && self.cursor.peek() == Some(b',') {
+                return self.cursor.error("Unexpected map value terminator \",\".");
+            }
             let (kind, weight) = self.value()?;
             let weight = weight + key.len();
             self.world.charge(NODE_WEIGHT + key.len())?;
@@ -245,11 +248,11 @@ impl<'a> Parser<'a> {
         Ok((Kind::Map(Arc::new(map)), NODE_WEIGHT + weight))
     }
 
-    /// Inside a map separators may repeat and lead.
+    /// Inside a map commas may repeat and lead.
     fn skip_separators(&mut self) {
         loop {
             self.cursor.skip_trivia();
-            if !matches!(self.cursor.peek(), Some(b',' | b';')) {
+            if self.cursor.peek() != Some(b',') {
                 return;
             }
             self.cursor.bump();
