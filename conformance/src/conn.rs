@@ -1,0 +1,167 @@
+//! One raw connection of a case.
+//!
+//! Bytes are read only when a step waits for something, so a case can be a slow consumer by doing
+//! nothing. Answers to `a?` requests arrive on a subscription of the harness's own (sid `r`) and
+//! queue apart from everything else.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::wire::{Frame, take};
+
+/// The sid of the subscription that receives answers.
+const ANSWERS_SID: &str = "r";
+
+/// What waiting for an operation ended with.
+pub(crate) enum Next {
+    Frame(Frame),
+    Timeout,
+    Closed,
+}
+
+/// Which queue a step reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    Main,
+    Answers,
+}
+
+pub(crate) struct Conn {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    main: VecDeque<Frame>,
+    answers: VecDeque<Frame>,
+    closed: bool,
+    manual_pings: bool,
+    /// Prefix of reply subjects, once subscribed.
+    inbox: Option<String>,
+    requests: u64,
+    /// Messages by sid and subject, from the last tally.
+    pub(crate) counts: Vec<(String, Vec<u8>)>,
+}
+
+impl Conn {
+    pub(crate) fn dial(port: u16, manual_pings: bool) -> Result<Self, String> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))
+            .map_err(|e| format!("connect: {e}"))?;
+        let _ = stream.set_nodelay(true);
+        let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+            main: VecDeque::new(),
+            answers: VecDeque::new(),
+            closed: false,
+            manual_pings,
+            inbox: None,
+            requests: 0,
+            counts: Vec::new(),
+        })
+    }
+
+    /// Sends bytes; a connection that the server has closed is noticed when it is read.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if self.stream.write_all(bytes).is_err() {
+            self.closed |= bytes.is_empty();
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.closed = true;
+    }
+
+    /// The reply subject of the next request, and what must be sent before it.
+    pub(crate) fn reply(&mut self, name: &str, word: &str) -> (String, Vec<u8>) {
+        let mut first = Vec::new();
+        let inbox = self.inbox.get_or_insert_with(|| {
+            let inbox = format!("_INBOX.{word}.{name}");
+            first = format!("SUB {inbox}.* {ANSWERS_SID}\r\n").into_bytes();
+            inbox
+        });
+        self.requests += 1;
+        (format!("{inbox}.{}", self.requests), first)
+    }
+
+    /// The next operation of a queue, waiting until `deadline`.
+    pub(crate) fn next(&mut self, queue: Queue, deadline: Instant) -> Result<Next, String> {
+        loop {
+            let waiting = match queue {
+                Queue::Main => self.main.pop_front(),
+                Queue::Answers => self.answers.pop_front(),
+            };
+            if let Some(frame) = waiting {
+                return Ok(Next::Frame(frame));
+            }
+            if self.sort()? {
+                continue;
+            }
+            if self.closed {
+                return Ok(Next::Closed);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Next::Timeout);
+            }
+            self.read(left)?;
+        }
+    }
+
+    /// Moves one whole operation from the buffer to its queue.
+    fn sort(&mut self) -> Result<bool, String> {
+        let Some(frame) = take(&mut self.buffer)? else { return Ok(false) };
+        if frame.bytes == b"PING" && !self.manual_pings {
+            self.send(b"PONG\r\n");
+        } else if frame.sid.as_deref() == Some(ANSWERS_SID) {
+            self.answers.push_back(frame);
+        } else {
+            self.main.push_back(frame);
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, left: Duration) -> Result<(), String> {
+        self.stream.set_read_timeout(Some(left)).map_err(|e| format!("read: {e}"))?;
+        let mut chunk = vec![0; 64 << 10];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => self.closed = true,
+            Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+            Err(e) => match e.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                // A server that closes with bytes unread resets the connection: closed as well.
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.closed = true,
+                _ => return Err(format!("read: {e}")),
+            },
+        }
+        Ok(())
+    }
+
+    /// Puts an operation back in front.
+    pub(crate) fn put_back(&mut self, queue: Queue, frame: Frame) {
+        match queue {
+            Queue::Main => self.main.push_front(frame),
+            Queue::Answers => self.answers.push_front(frame),
+        }
+    }
+
+    /// Counts messages until PONG.
+    pub(crate) fn tally(&mut self, deadline: Instant) -> Result<(), String> {
+        self.send(b"PING\r\n");
+        self.counts.clear();
+        loop {
+            match self.next(Queue::Main, deadline)? {
+                Next::Frame(frame) if frame.bytes == b"PONG" => return Ok(()),
+                Next::Frame(frame) => {
+                    if let (Some(sid), Some(subject)) = (&frame.sid, frame.subject()) {
+                        self.counts.push((sid.clone(), subject.to_vec()));
+                    }
+                }
+                Next::Timeout => return Err("no PONG".to_owned()),
+                Next::Closed => return Err("closed before PONG".to_owned()),
+            }
+        }
+    }
+}

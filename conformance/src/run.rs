@@ -1,0 +1,470 @@
+//! One case against one server.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::case::{Action, Case, Expect, Opening, ServerAction, Step, Witness};
+use crate::conn::{Conn, Next, Queue};
+use crate::json::subset;
+use crate::pattern::{Captures, Pattern};
+use crate::server::{Program, Server};
+use crate::text::{Env, expand, show, substitute};
+use crate::wire::Frame;
+
+/// A failure shows at most so many bytes of a text, and so many lines of what went before.
+const SHOWN_BYTES: usize = 700;
+const SHOWN_LINES: usize = 14;
+/// No case takes longer.
+const CASE_MAX: Duration = Duration::from_secs(25);
+
+pub(crate) struct Run<'a> {
+    case: &'a Case,
+    program: &'a Program,
+    server: Option<&'a mut Server>,
+    directory: PathBuf,
+    conns: HashMap<String, Conn>,
+    env: Env,
+    transcript: Vec<String>,
+    mark: Instant,
+    started: Instant,
+    last_run: Option<(i32, String)>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        case: &'a Case,
+        program: &'a Program,
+        server: Option<&'a mut Server>,
+        directory: PathBuf,
+    ) -> Self {
+        let mut env = Env::from([("s".to_owned(), case.word.clone())]);
+        env.insert("dir".to_owned(), directory.to_string_lossy().into_owned());
+        if let Some(server) = &server {
+            env.insert("port".to_owned(), server.port().to_string());
+            env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
+        }
+        let now = Instant::now();
+        Self {
+            case,
+            program,
+            server,
+            directory,
+            conns: HashMap::new(),
+            env,
+            transcript: Vec::new(),
+            mark: now,
+            started: now,
+            last_run: None,
+        }
+    }
+
+    /// Runs all steps; the error is a report of several lines.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        for step in &self.case.steps {
+            if step.only.is_some_and(|only| only != self.program.witness) {
+                continue;
+            }
+            let result = match self.started.elapsed() > CASE_MAX {
+                true => Err(format!("the case takes longer than {CASE_MAX:?}")),
+                false => self.step(step),
+            };
+            if let Err(error) = result {
+                return Err(self.report(step, &error));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, step: &Step, error: &str) -> String {
+        let mut out = String::new();
+        let skipped = self.transcript.len().saturating_sub(SHOWN_LINES);
+        for line in &self.transcript[skipped..] {
+            let _ = writeln!(out, "      {line}");
+        }
+        let _ = writeln!(out, "    line {}: {}", step.line, step.text.replace('\n', "\n      "));
+        for line in error.lines() {
+            let _ = writeln!(out, "      {line}");
+        }
+        if let Some(server) = &mut self.server
+            && server.has_died()
+        {
+            let _ = writeln!(out, "      the server has ended:\n{}", server.log_tail());
+        }
+        out
+    }
+
+    fn patience(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.case.patience_ms)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match &step.action {
+            Action::Open(name, opening) => self.open(name, opening),
+            Action::Send { conn, text, line, bytewise } => {
+                let mut bytes = expand(text, &self.env)?;
+                if *line {
+                    bytes.extend_from_slice(b"\r\n");
+                }
+                self.send(conn, &bytes, *bytewise)
+            }
+            Action::Publish { conn, headers, subject, body, reply } => {
+                self.publish(conn, headers, subject, body, *reply)
+            }
+            Action::Expect(conn, expect) => self.expect(conn, expect),
+            Action::Ping(conn) => {
+                self.send(conn, b"PING\r\n", false)?;
+                self.expect(conn, &Expect::Frame("PONG".to_owned()))
+            }
+            Action::Tally(conn) => {
+                let deadline = self.patience();
+                self.conn(conn)?.tally(deadline)
+            }
+            Action::Tallied(conn, key, range) => {
+                let key = String::from_utf8_lossy(&expand(key, &self.env)?).into_owned();
+                let counts = &self.conn(conn)?.counts;
+                let matching = |(sid, subject): &&(String, Vec<u8>)| match key.split_once(':') {
+                    Some(("sid", wanted)) => sid == wanted,
+                    Some(("subject", wanted)) => subject == wanted.as_bytes(),
+                    _ => key == "all",
+                };
+                let count = counts.iter().filter(matching).count() as u64;
+                let total = counts.len();
+                match range.holds(count) {
+                    true => Ok(()),
+                    false => Err(format!("counted {count} of {total}")),
+                }
+            }
+            Action::Close(name) => {
+                self.conn(name)?.shutdown();
+                self.conns.remove(name);
+                Ok(())
+            }
+            Action::Wait(ms) => {
+                std::thread::sleep(Duration::from_millis(*ms));
+                Ok(())
+            }
+            Action::Mark => {
+                self.mark = Instant::now();
+                Ok(())
+            }
+            Action::Took(range) => {
+                let ms = u64::try_from(self.mark.elapsed().as_millis()).unwrap_or(u64::MAX);
+                match range.holds(ms) {
+                    true => Ok(()),
+                    false => Err(format!("took {ms} ms")),
+                }
+            }
+            Action::Repeat(count, inner) => {
+                for i in 1..=*count {
+                    self.env.insert("i".to_owned(), i.to_string());
+                    self.step(inner)?;
+                }
+                Ok(())
+            }
+            Action::File(name, text) => {
+                let text = substitute(text, &self.env)?;
+                std::fs::write(self.directory.join(name), text).map_err(|e| e.to_string())
+            }
+            Action::Server(action) => self.serve(action),
+            Action::Run(arguments) => self.execute(arguments),
+            Action::Exit(code) => {
+                let (found, output) = self.last_run.as_ref().ok_or("nothing was run")?;
+                match found == code {
+                    true => Ok(()),
+                    false => Err(format!("exit code {found}; output:\n{output}")),
+                }
+            }
+            Action::Out(text, wanted) => {
+                let pattern = Pattern::new(text, &self.env)?;
+                let (_, output) = self.last_run.as_ref().ok_or("nothing was run")?;
+                let found = output.lines().find_map(|l| pattern.found_in(l.as_bytes()));
+                if found.is_some() != *wanted {
+                    return Err(format!("output:\n{output}"));
+                }
+                self.remember(found.unwrap_or_default());
+                Ok(())
+            }
+        }
+    }
+
+    fn conn(&mut self, name: &str) -> Result<&mut Conn, String> {
+        if !self.conns.contains_key(name) {
+            let connect = self.case.connect.clone();
+            self.open(name, &Opening::Connect(connect))?;
+        }
+        self.conns.get_mut(name).ok_or_else(|| format!("no connection {name}"))
+    }
+
+    fn open(&mut self, name: &str, opening: &Opening) -> Result<(), String> {
+        if self.conns.contains_key(name) {
+            return Err(format!("{name} is open"));
+        }
+        let port = self.server.as_ref().ok_or("this case has no server")?.port();
+        let conn = Conn::dial(port, self.case.manual_pings)?;
+        self.conns.insert(name.to_owned(), conn);
+        if *opening == Opening::Raw {
+            return Ok(());
+        }
+        self.expect(name, &Expect::Frame("INFO <rest>".to_owned()))?;
+        if let Opening::Connect(options) = opening {
+            let options = substitute(options, &self.env)?;
+            self.send(name, format!("CONNECT {options}\r\nPING\r\n").as_bytes(), false)?;
+            self.expect(name, &Expect::Frame("PONG".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, name: &str, bytes: &[u8], bytewise: bool) -> Result<(), String> {
+        self.conn(name)?;
+        self.transcript.push(format!("{name}> {}", show(bytes, SHOWN_BYTES)));
+        let conn = self.conn(name)?;
+        if bytewise {
+            for byte in bytes {
+                conn.send(std::slice::from_ref(byte));
+                // Lets the server read this byte before the next one is there.
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        } else {
+            conn.send(bytes);
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        name: &str,
+        headers: &[String],
+        subject: &str,
+        body: &str,
+        reply: bool,
+    ) -> Result<(), String> {
+        let word = self.case.word.clone();
+        let subject = expand(subject, &self.env)?;
+        let body = expand(body, &self.env)?;
+        let mut block = Vec::new();
+        if !headers.is_empty() {
+            block.extend_from_slice(b"NATS/1.0\r\n");
+            for header in headers {
+                block.extend(expand(header, &self.env)?);
+                block.extend_from_slice(b"\r\n");
+            }
+            block.extend_from_slice(b"\r\n");
+        }
+        let (reply, mut bytes) = match reply {
+            true => self.conn(name)?.reply(name, &word),
+            false => (String::new(), Vec::new()),
+        };
+        bytes.extend_from_slice(if headers.is_empty() { b"PUB " } else { b"HPUB " });
+        bytes.extend(subject);
+        if !reply.is_empty() {
+            bytes.extend(format!(" {reply}").bytes());
+        }
+        if !headers.is_empty() {
+            bytes.extend(format!(" {}", block.len()).bytes());
+        }
+        bytes.extend(format!(" {}\r\n", block.len() + body.len()).bytes());
+        bytes.extend(block);
+        bytes.extend(body);
+        bytes.extend_from_slice(b"\r\n");
+        self.send(name, &bytes, false)
+    }
+
+    fn remember(&mut self, captures: Captures) {
+        self.env.extend(captures);
+    }
+
+    /// The next operation, written into the transcript.
+    fn next(&mut self, name: &str, queue: Queue, deadline: Instant) -> Result<Next, String> {
+        let next = self.conn(name)?.next(queue, deadline)?;
+        let line = match &next {
+            Next::Frame(frame) => format!("{name}< {}", show(&frame.bytes, SHOWN_BYTES)),
+            Next::Closed => format!("{name}< (closed)"),
+            Next::Timeout => return Ok(next),
+        };
+        self.transcript.push(line);
+        Ok(next)
+    }
+
+    fn frame(&mut self, name: &str, queue: Queue) -> Result<Frame, String> {
+        let deadline = self.patience();
+        match self.next(name, queue, deadline)? {
+            Next::Frame(frame) => Ok(frame),
+            Next::Closed => Err("the server closed the connection".to_owned()),
+            Next::Timeout => Err(format!("nothing came in {} ms", self.case.patience_ms)),
+        }
+    }
+
+    fn expect(&mut self, name: &str, expect: &Expect) -> Result<(), String> {
+        match expect {
+            Expect::Frame(text) => self.expect_frame(name, Queue::Main, std::slice::from_ref(text)),
+            Expect::AnswerFrame(text) => {
+                self.expect_frame(name, Queue::Answers, std::slice::from_ref(text))
+            }
+            Expect::OneOf(texts) => self.expect_frame(name, Queue::Main, texts),
+            Expect::AnyOrder(texts) => {
+                let mut left = texts.clone();
+                while !left.is_empty() {
+                    let frame = self.frame(name, Queue::Main)?;
+                    let hit = left.iter().position(|text| {
+                        match_frame(text, &frame, &self.env).is_ok_and(|found| found.is_ok())
+                    });
+                    let Some(hit) = hit else {
+                        return Err(mismatch(&left.join("\n          "), &frame.bytes));
+                    };
+                    let text = left.remove(hit);
+                    let captures = match_frame(&text, &frame, &self.env)?.unwrap_or_default();
+                    self.remember(captures);
+                }
+                Ok(())
+            }
+            Expect::Nothing(ms) => self.expect_nothing(name, Queue::Main, *ms),
+            Expect::NoAnswer(ms) => self.expect_nothing(name, Queue::Answers, *ms),
+            Expect::Close => {
+                let deadline = self.patience();
+                match self.next(name, Queue::Main, deadline)? {
+                    Next::Closed => Ok(()),
+                    Next::Frame(frame) => Err(mismatch("(closed)", &frame.bytes)),
+                    Next::Timeout => Err("the connection stays open".to_owned()),
+                }
+            }
+            Expect::Answer(text) | Expect::Exact(text) => {
+                let frame = self.frame(name, Queue::Answers)?;
+                let exact = matches!(expect, Expect::Exact(_));
+                let captures = match_body(text, frame.payload(), exact, &self.env)?
+                    .map_err(|why| format!("{}\n{why}", mismatch(text, &frame.bytes)))?;
+                self.remember(captures);
+                Ok(())
+            }
+        }
+    }
+
+    fn expect_frame(&mut self, name: &str, queue: Queue, texts: &[String]) -> Result<(), String> {
+        let frame = self.frame(name, queue)?;
+        let mut why = String::new();
+        for text in texts {
+            match match_frame(text, &frame, &self.env)? {
+                Ok(captures) => {
+                    self.remember(captures);
+                    return Ok(());
+                }
+                Err(reason) => why = reason,
+            }
+        }
+        Err(format!("{}\n{why}", mismatch(&texts.join("\n          "), &frame.bytes)))
+    }
+
+    fn expect_nothing(&mut self, name: &str, queue: Queue, ms: u64) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_millis(ms);
+        match self.next(name, queue, deadline)? {
+            Next::Timeout => Ok(()),
+            Next::Closed => Err("the server closed the connection".to_owned()),
+            Next::Frame(frame) => {
+                let error = mismatch("(nothing)", &frame.bytes);
+                self.conn(name)?.put_back(queue, frame);
+                Err(error)
+            }
+        }
+    }
+
+    fn serve(&mut self, action: &ServerAction) -> Result<(), String> {
+        let limit = Duration::from_millis(self.case.patience_ms.max(5000));
+        let server = self.server.as_mut().ok_or("this case has no server")?;
+        match action {
+            ServerAction::Kill => server.kill()?,
+            ServerAction::Term => {
+                server.signal("TERM")?;
+                match server.wait(limit)? {
+                    0 => {}
+                    code => return Err(format!("the server ended with {code}")),
+                }
+            }
+            ServerAction::Start => {
+                // Their sockets are gone; the names are free for the new server.
+                self.conns.clear();
+                server.launch()?;
+                self.env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
+            }
+            ServerAction::Signal(name) => server.signal(name)?,
+            ServerAction::Exit(code) => match server.wait(limit)? {
+                found if found == *code => {}
+                found => return Err(format!("the server ended with {found}")),
+            },
+            ServerAction::Log(text) => {
+                let pattern = Pattern::new(text, &self.env)?;
+                server.log_line(&pattern, limit)?;
+            }
+            ServerAction::Config(text) => server.reconfigure(&substitute(text, &self.env)?)?,
+        }
+        self.transcript.push(format!("server {action:?}"));
+        Ok(())
+    }
+
+    fn execute(&mut self, arguments: &str) -> Result<(), String> {
+        let arguments = substitute(arguments, &self.env)?;
+        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+        let limit = Duration::from_secs(6);
+        self.last_run = Some(self.program.run(&arguments, &self.directory, limit)?);
+        if self.program.witness == Witness::Ours {
+            self.transcript
+                .push(format!("ran {} serve {arguments:?}", self.program.path.display()));
+        } else {
+            self.transcript.push(format!("ran {} {arguments:?}", self.program.path.display()));
+        }
+        Ok(())
+    }
+}
+
+fn mismatch(expected: &str, got: &[u8]) -> String {
+    format!("expected  {expected}\ngot       {}", show(got, SHOWN_BYTES))
+}
+
+type Matched = Result<Captures, String>;
+
+/// Compares an operation with a pattern; the outer error is a mistake in the case.
+fn match_frame(text: &str, frame: &Frame, env: &Env) -> Result<Matched, String> {
+    // JSON is compared as JSON: the body after the control line, or what follows INFO.
+    let split = text.find("\\r\\n").map(|at| (&text[..at], &text[at + 4..]));
+    let (head, body, actual_head, actual_body) = match (split, frame.body) {
+        (Some((head, body)), Some(at)) if is_json(body) => {
+            (head, body, &frame.bytes[..at - 2], &frame.bytes[at..])
+        }
+        _ => match (text.strip_prefix("INFO "), frame.bytes.strip_prefix(b"INFO ")) {
+            (Some(body), Some(actual)) if is_json(body) => {
+                ("INFO", body, &frame.bytes[..4], actual)
+            }
+            _ => {
+                let found = Pattern::new(text, env)?.matches(&frame.bytes);
+                return Ok(found.ok_or_else(String::new));
+            }
+        },
+    };
+    let Some(mut captures) = Pattern::new(head, env)?.matches(actual_head) else {
+        return Ok(Err(String::new()));
+    };
+    Ok(match_body(body, actual_body, false, env)?.map(|more| {
+        captures.extend(more);
+        captures
+    }))
+}
+
+fn is_json(text: &str) -> bool {
+    text.starts_with("{\"") || text.starts_with("{}") || text.starts_with('[')
+}
+
+fn match_body(text: &str, actual: &[u8], exact: bool, env: &Env) -> Result<Matched, String> {
+    if exact || !is_json(text) {
+        let found = Pattern::new(text, env)?.matches(actual);
+        return Ok(found.ok_or_else(String::new));
+    }
+    let text = substitute(text, env)?;
+    let expected: Value =
+        serde_json::from_str(&text).map_err(|e| format!("bad JSON in the case: {e}: {text}"))?;
+    let Ok(actual) = serde_json::from_slice::<Value>(actual) else {
+        return Ok(Err("this is not JSON".to_owned()));
+    };
+    Ok(subset(&expected, &actual))
+}

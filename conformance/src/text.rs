@@ -1,0 +1,245 @@
+//! Text in case files: escapes, variables and placeholders.
+//!
+//! | Written | Meaning |
+//! |---|---|
+//! | `\r` `\n` `\t` `\0` `\\` `\xHH` | that byte |
+//! | `\s` `\{` `\<` | a blank, `{`, `<` taken literally |
+//! | `\"` `\u` | kept as they are: they belong to JSON |
+//! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, or captured before |
+//! | `{fill:N}` | N times `x` |
+//! | `<kind>` `<name=kind>` | in patterns: a placeholder, see [`crate::pattern`] |
+
+use std::collections::HashMap;
+
+/// The variables of a running case.
+pub type Env = HashMap<String, String>;
+
+/// One part of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A literal byte.
+    Byte(u8),
+    /// `{name}`.
+    Var(String),
+    /// `<kind>` or `<name=kind>`.
+    Place {
+        /// The variable that takes what was matched.
+        name: Option<String>,
+        /// What is matched.
+        kind: String,
+    },
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Cuts a text into its pieces. Placeholders are recognised only if `places` is set.
+///
+/// # Errors
+/// An escape that is not in the table above.
+pub fn pieces(raw: &str, places: bool) -> Result<Vec<Piece>, String> {
+    let bytes = raw.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &raw[at..];
+        match bytes[at] {
+            b'\\' => {
+                let (escaped, taken) = escape(rest)?;
+                out.extend(escaped.into_iter().map(Piece::Byte));
+                at += taken;
+            }
+            b'{' => {
+                let name = rest[1..].split('}').next().unwrap_or_default();
+                let known = match name.split_once(':') {
+                    Some(("fill", count)) => count.parse::<usize>().is_ok(),
+                    Some(_) => false,
+                    None => is_name(name),
+                };
+                if known && rest.len() > name.len() + 1 {
+                    out.push(Piece::Var(name.to_owned()));
+                    at += name.len() + 2;
+                } else {
+                    out.push(Piece::Byte(b'{'));
+                    at += 1;
+                }
+            }
+            b'<' if places => {
+                let inner = rest[1..].split('>').next().unwrap_or_default();
+                let (name, kind) = match inner.split_once('=') {
+                    Some((name, kind)) => (Some(name), kind),
+                    None => (None, inner),
+                };
+                if is_name(kind) && name.is_none_or(is_name) && rest.len() > inner.len() + 1 {
+                    out.push(Piece::Place { name: name.map(str::to_owned), kind: kind.to_owned() });
+                    at += inner.len() + 2;
+                } else {
+                    out.push(Piece::Byte(b'<'));
+                    at += 1;
+                }
+            }
+            _ => {
+                let len = rest.chars().next().map_or(1, char::len_utf8);
+                out.extend(bytes[at..at + len].iter().copied().map(Piece::Byte));
+                at += len;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Decodes the escape at the start of `rest`; answers its bytes and how much text it took.
+fn escape(rest: &str) -> Result<(Vec<u8>, usize), String> {
+    let code = rest.as_bytes().get(1).copied();
+    let one = |byte: u8| Ok((vec![byte], 2));
+    match code {
+        Some(b'r') => one(b'\r'),
+        Some(b'n') => one(b'\n'),
+        Some(b't') => one(b'\t'),
+        Some(b'0') => one(0),
+        Some(b's') => one(b' '),
+        Some(byte @ (b'\\' | b'{' | b'<')) => one(byte),
+        Some(byte @ (b'"' | b'u')) => Ok((vec![b'\\', byte], 2)),
+        Some(b'x') => rest
+            .get(2..4)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .map(|byte| (vec![byte], 4))
+            .ok_or_else(|| "\\x needs two hexadecimal digits".to_owned()),
+        _ => Err(format!("unknown escape at {:?}", rest.chars().take(4).collect::<String>())),
+    }
+}
+
+/// The bytes of a variable.
+///
+/// # Errors
+/// The variable is not set.
+pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
+    if let Some(count) = name.strip_prefix("fill:") {
+        return Ok(vec![b'x'; count.parse().map_err(|_| format!("bad count in {{{name}}}"))?]);
+    }
+    env.get(name).map(|v| v.as_bytes().to_vec()).ok_or_else(|| format!("{{{name}}} is not set"))
+}
+
+/// The bytes a text stands for.
+///
+/// # Errors
+/// An unknown escape or a variable that is not set.
+pub fn expand(raw: &str, env: &Env) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    for piece in pieces(raw, false)? {
+        match piece {
+            Piece::Byte(byte) => out.push(byte),
+            Piece::Var(name) => out.extend(variable(&name, env)?),
+            Piece::Place { .. } => unreachable!("placeholders were not asked for"),
+        }
+    }
+    Ok(out)
+}
+
+/// Replaces variables only and leaves everything else, escapes too: for JSON.
+///
+/// # Errors
+/// A variable that is not set.
+pub fn substitute(raw: &str, env: &Env) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = raw;
+    while let Some(start) = rest.find('{') {
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let name = rest[1..].split('}').next().unwrap_or_default();
+        if (is_name(name) || name.starts_with("fill:")) && rest.len() > name.len() + 1 {
+            out.push_str(&String::from_utf8_lossy(&variable(name, env)?));
+            rest = &rest[name.len() + 2..];
+        } else {
+            out.push('{');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// Bytes as the text a case file would use for them, cut off after `limit` bytes.
+#[must_use]
+pub fn show(bytes: &[u8], limit: usize) -> String {
+    use std::fmt::Write as _;
+    let cut = bytes.len().min(limit);
+    let mut out = String::new();
+    for chunk in bytes[..cut].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\r' => out.push_str("\\r"),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\\' => out.push_str("\\\\"),
+                c if c.is_control() && c.is_ascii() => {
+                    let _ = write!(out, "\\x{:02x}", u32::from(c));
+                }
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    if cut < bytes.len() {
+        let _ = write!(out, "… ({} bytes)", bytes.len());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env() -> Env {
+        Env::from([("s".to_owned(), "S1".to_owned())])
+    }
+
+    #[test]
+    fn escapes_and_variables_become_bytes() {
+        assert_eq!(expand("PUB {s}.a 2\\r\\nhi", &env()).unwrap(), b"PUB S1.a 2\r\nhi");
+        assert_eq!(expand("\\xff\\0\\s\\\\", &env()).unwrap(), b"\xff\0 \\");
+        assert_eq!(expand("{fill:3}", &env()).unwrap(), b"xxx");
+    }
+
+    #[test]
+    fn json_braces_are_left_alone() {
+        assert_eq!(expand(r#"{"a":{"b":1}}"#, &env()).unwrap(), br#"{"a":{"b":1}}"#);
+        assert_eq!(
+            substitute(r#"{"n":"{s}","d":"\"x"}"#, &env()).unwrap(),
+            r#"{"n":"S1","d":"\"x"}"#
+        );
+        assert_eq!(expand("{}", &env()).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(expand("\\q", &env()).unwrap_err().contains("escape"));
+        assert!(expand("{nope}", &env()).unwrap_err().contains("not set"));
+        assert!(expand("\\x1", &env()).is_err());
+    }
+
+    #[test]
+    fn placeholders_are_cut_out_only_where_asked_for() {
+        let found = pieces("a<x=word> <number>", true).unwrap();
+        let place = |name: Option<&str>, kind: &str| Piece::Place {
+            name: name.map(str::to_owned),
+            kind: kind.to_owned(),
+        };
+        assert_eq!(
+            found,
+            [Piece::Byte(b'a'), place(Some("x"), "word"), Piece::Byte(b' '), place(None, "number")]
+        );
+        assert_eq!(pieces("<a", true).unwrap().len(), 2);
+        assert_eq!(pieces("<a>", false).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn bytes_are_shown_as_a_case_would_write_them() {
+        assert_eq!(show(b"PUB a 1\r\n\xff\x01", 100), "PUB a 1\\r\\n\\xff\\x01");
+        assert_eq!(show(b"abcdef", 3), "abc… (6 bytes)");
+    }
+}
