@@ -4,10 +4,9 @@ use crate::jwt::{
     AccountClaimLimits, AccountClaims, JetStreamClaimLimits, PermissionClaims, Scope, SigningKey,
     SubjectClaims, UserPermissionLimits, WeightedMapping,
 };
-use crate::permissions::{
-    AllowResponses, Permissions, PermissionsError, PermissionsSpec, SubjectRules,
-};
+use crate::permissions::{AllowResponses, Permissions, PermissionsSpec, SubjectRules};
 use hashbrown::HashMap;
+use natterjack_subject::is_valid_subscription;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -81,6 +80,8 @@ pub struct AccountInfo {
     pub revocations: BTreeMap<String, i64>,
     /// When its JWT expires, in seconds of Unix time.
     pub expires_unix: Option<i64>,
+    /// Before when its JWT does not hold, in seconds of Unix time.
+    pub not_before_unix: Option<i64>,
     /// Subject mappings of its JWT, by source.
     pub mappings: BTreeMap<String, Vec<WeightedMapping>>,
     /// Tags of its JWT.
@@ -103,6 +104,7 @@ impl AccountInfo {
             default_permissions: None,
             revocations: BTreeMap::new(),
             expires_unix: None,
+            not_before_unix: None,
             mappings: BTreeMap::new(),
             tags: Vec::new(),
             disallow_bearer: false,
@@ -111,10 +113,8 @@ impl AccountInfo {
     }
 
     /// An account by its JWT. With strict signing keys, the account key itself may not sign users.
-    pub(super) fn from_claims(
-        claims: AccountClaims,
-        is_strict: bool,
-    ) -> Result<Self, PermissionsError> {
+    pub(super) fn from_claims(claims: AccountClaims, is_strict: bool) -> Result<Self, String> {
+        check_mappings(&claims.nats.mappings)?;
         let mut signers = HashMap::new();
         if !is_strict {
             signers.insert(claims.sub.clone(), None);
@@ -128,7 +128,9 @@ impl AccountInfo {
         let defaults = spec_of_defaults(&claims.nats.default_permissions);
         let default_permissions = match defaults.is_empty() {
             true => None,
-            false => Some(Arc::new(Permissions::compile(defaults)?)),
+            false => {
+                Some(Arc::new(Permissions::compile(defaults).map_err(|error| error.to_string())?))
+            }
         };
         let id: Arc<str> = Arc::from(claims.sub);
         Ok(AccountInfo {
@@ -139,6 +141,7 @@ impl AccountInfo {
             default_permissions,
             revocations: claims.nats.revocations,
             expires_unix: (claims.exp != 0).then_some(claims.exp),
+            not_before_unix: (claims.nbf != 0).then_some(claims.nbf),
             mappings: claims.nats.mappings,
             tags: claims.nats.tags,
             disallow_bearer: claims.nats.limits.disallow_bearer,
@@ -153,6 +156,25 @@ impl AccountInfo {
             .filter_map(|key| self.revocations.get(*key))
             .any(|revoked_until| *revoked_until >= issued_unix)
     }
+}
+
+/// Sources and destinations are subjects, and the shares of one source in one cluster are at most 100 %.
+fn check_mappings(mappings: &BTreeMap<String, Vec<WeightedMapping>>) -> Result<(), String> {
+    for (source, destinations) in mappings {
+        let mut shares: BTreeMap<&str, i64> = BTreeMap::new();
+        for destination in destinations {
+            let share = if destination.weight == 0 { 100 } else { destination.weight };
+            *shares.entry(&destination.cluster).or_default() += share.clamp(0, 101);
+        }
+        let subjects = destinations.iter().map(|to| &to.subject).chain([source]);
+        if !subjects.into_iter().all(|subject| is_valid_subscription(subject.as_bytes())) {
+            return Err(format!("mapping of {source:?} is not between subjects"));
+        }
+        if shares.values().any(|share| *share > 100) {
+            return Err(format!("mapping of {source:?} exceeds 100%"));
+        }
+    }
+    Ok(())
 }
 
 /// -1 and below is unlimited.

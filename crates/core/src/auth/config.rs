@@ -175,7 +175,7 @@ pub enum AuthConfigError {
     /// Operator mode without any key to trust.
     #[error("operator mode without an operator or a trusted key")]
     NothingTrusted,
-    /// A preloaded account JWT that cannot be read or that is about another account.
+    /// A preloaded account JWT that cannot be read.
     #[error("preload account error for {account:?}: {source}")]
     Preload {
         /// The key it stands under.

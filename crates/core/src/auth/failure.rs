@@ -51,19 +51,19 @@ pub enum AuthFailure {
     #[error("User JWT not valid: {0}")]
     JwtInvalid(#[from] JwtError),
     /// The user's JWT has expired.
-    #[error("User JWT not valid: claim is expired")]
+    #[error("User JWT no longer valid: claim is expired")]
     Expired,
     /// The user's JWT is not valid yet.
-    #[error("User JWT not valid: claim is not yet valid")]
+    #[error("User JWT no longer valid: claim is not yet valid")]
     NotYetValid,
     /// The account of the JWT is not among the pinned ones.
     #[error("Account {0} not listed as operator pinned account")]
     AccountNotPinned(String),
     /// The resolver does not know the account.
-    #[error("Account JWT can not be found")]
+    #[error("Account JWT lookup error: account missing")]
     AccountNotFound,
     /// The account's own JWT is not by a trusted operator, or does not hold.
-    #[error("Account JWT not valid: {0}")]
+    #[error("Account JWT lookup error: {0}")]
     AccountInvalid(String),
     /// The account's JWT has expired.
     #[error("Account JWT has expired")]
@@ -72,10 +72,10 @@ pub enum AuthFailure {
     #[error("User JWT issuer is not known")]
     IssuerUnknown,
     /// A user by a scoped signing key has limits or permissions of its own.
-    #[error("User JWT is not valid: scoped signing key with own permissions or limits")]
+    #[error("User JWT is not valid: scoped users require no permissions or limits set")]
     ScopedWithOwnPermissions,
     /// The template of the scoped signing key cannot be applied.
-    #[error("User JWT is not valid: {0}")]
+    #[error("User JWT generated invalid permissions: {0}")]
     Template(#[from] TemplateError),
     /// A permission entry of the JWT is no subject.
     #[error("User JWT is not valid: {0}")]

@@ -31,7 +31,7 @@ pub struct Identity {
     /// The name in the user's JWT.
     pub user_name: Option<Arc<str>>,
     /// The user as log lines show it, between quotes: `$G/user:u`, `$G/nkey:U…`, `$G/token`,
-    /// `<account id>/<name>/jwt:U…`. Empty on an open server without a user name.
+    /// `<account id>/<account name>/jwt:U…`. Empty on an open server without a user name.
     pub label: String,
     /// What may be published and subscribed to; `None` is everything.
     pub permissions: Option<Arc<Permissions>>,

@@ -17,6 +17,7 @@ mod failure;
 mod identity;
 mod operator;
 mod secret;
+mod user_info;
 mod users;
 mod windows;
 
@@ -29,6 +30,7 @@ pub use credentials::{ConnInfo, ConnectionType, Credentials, UnknownConnectionTy
 pub use failure::AuthFailure;
 pub use identity::{Identity, UserLimits};
 pub use secret::Secret;
+pub use user_info::user_info_response;
 
 /// The account of users that belong to none.
 pub const GLOBAL_ACCOUNT: &str = "$G";

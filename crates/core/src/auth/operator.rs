@@ -69,19 +69,16 @@ impl Operator {
     }
 
     fn preload(&mut self, id: &str, token: &str) -> Result<(), AuthConfigError> {
-        let failed = |source| AuthConfigError::Preload { account: id.to_owned(), source };
-        let claims = decode::<jwt::Account>(token).map_err(failed)?;
-        if claims.sub != id {
-            return Err(failed(JwtError::Subject(claims.sub)));
-        }
-        // nats-server starts with an account that it does not trust, and refuses its users.
-        let info = if self.trusted.contains(&claims.iss) {
-            let is_strict = self.strict.contains(&claims.iss);
-            AccountInfo::from_claims(claims, is_strict)
-                .map(Arc::new)
-                .map_err(|error| error.to_string())
-        } else {
+        let claims = decode::<jwt::Account>(token)
+            .map_err(|source| AuthConfigError::Preload { account: id.to_owned(), source })?;
+        // nats-server starts with accounts that it cannot use, and refuses their users.
+        let info = if claims.sub != id {
+            Err(format!("it is the JWT of {}", claims.sub))
+        } else if !self.trusted.contains(&claims.iss) {
             Err("issuer is not trusted".to_owned())
+        } else {
+            let is_strict = self.strict.contains(&claims.iss);
+            AccountInfo::from_claims(claims, is_strict).map(Arc::new)
         };
         self.accounts.insert(Arc::from(id), info);
         Ok(())
@@ -128,6 +125,9 @@ impl Operator {
         }
         let account = self.account_of(claims)?;
         let (grants, permissions) = grants(claims, account)?;
+        if account.not_before_unix.is_some_and(|start| now_unix < start) {
+            return Err(AuthFailure::AccountInvalid("claim is not yet valid".to_owned()));
+        }
         if account.expires_unix.is_some_and(|expires| now_unix >= expires) {
             return Err(AuthFailure::AccountExpired);
         }
@@ -162,7 +162,7 @@ impl Operator {
             account_name: account.name.clone(),
             user: Some(Arc::from(claims.sub.as_str())),
             user_name: (!claims.name.is_empty()).then(|| Arc::from(claims.name.as_str())),
-            label: format!("{}/{}/jwt:{}", account.id, claims.name, claims.sub),
+            label: format!("{}/{}/jwt:{}", account.id, account.name, claims.sub),
             permissions,
             limits: UserLimits {
                 subscriptions: limit(grants.subs),

@@ -361,7 +361,9 @@ claim_body!(
     "user",
     issuers & [KeyKind::Account],
     subject Some(KeyKind::User),
-    fn upgrade(&mut self) {
+    fn upgrade(&mut self, beside: &Map<String, Value>) {
+        let issuer_account = beside.get("issuer_account").and_then(Value::as_str);
+        self.issuer_account = issuer_account.unwrap_or_default().to_owned();
         // Version 1 knew one limit, `payload`, and left out what is unlimited.
         self.permissions.subs = UNLIMITED;
         self.permissions.data = UNLIMITED;

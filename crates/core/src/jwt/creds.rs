@@ -147,7 +147,7 @@ pub fn parse_seed(text: &str) -> Result<String, CredsError> {
 }
 
 /// The lines that stand between two dashed lines.
-fn blocks(text: &str) -> Vec<&str> {
+pub(super) fn blocks(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim).peekable();
     while let Some(line) = lines.next() {

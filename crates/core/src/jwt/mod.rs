@@ -31,7 +31,7 @@ pub use claims::{
     UserPermissionLimits, WeightedMapping,
 };
 pub use creds::{Creds, CredsError, CredsPart, parse_seed};
-pub use token::{ClaimBody, Claims, JwtError, KeyKind, decode, key_kind};
+pub use token::{ClaimBody, Claims, JwtError, KeyKind, decode, find_token, key_kind};
 
 /// The claims of a user's token.
 pub type UserClaims = Claims<User>;

@@ -1,7 +1,8 @@
 //! Templates of scoped signing keys: `{{name()}}` and its like in permission entries.
 //!
-//! A variable stands for a whole token. Tags are `key:value` texts of a claim; a key with several values
-//! yields an entry per value, several such keys the cross product.
+//! Tags are `key:value` texts of a claim; a key with several values yields an entry per value, several
+//! such keys the cross product. Function and key are read in lower case and blanks around them do not
+//! count. All as measured on nats-server 2.15.1.
 
 use super::{PermissionsSpec, SubjectRules};
 use natterjack_subject::is_valid_subscription;
@@ -34,6 +35,9 @@ pub enum TemplateError {
     /// A deny entry whose variable has no usable value: leaving it out would grant more.
     #[error("generated invalid subject {0:?}")]
     DenyWithoutValue(String),
+    /// No such variable.
+    #[error("template operation in {0:?} is not defined")]
+    UnknownVariable(String),
     /// The tags multiply to more than 4096 entries.
     #[error("more than 4096 entries generated from {0:?}")]
     TooMany(String),
@@ -68,16 +72,19 @@ fn expand_rules(
     Ok(SubjectRules { allow, deny })
 }
 
+/// A list with a variable anywhere loses its entries that name a queue, as in nats-server.
 fn expand_list(
     list: &[String],
     values: &TemplateValues<'_>,
     is_deny: bool,
 ) -> Result<Vec<String>, TemplateError> {
+    if !list.iter().any(|entry| parse(entry).iter().any(|part| matches!(part, Part::Variable(_)))) {
+        return Ok(list.to_vec());
+    }
     let mut expanded = Vec::with_capacity(list.len());
     for entry in list {
         for subject in expand_entry(entry, values)? {
-            let (pattern, _) = subject.split_once(' ').unwrap_or((&subject, ""));
-            if is_valid_subscription(pattern.as_bytes()) {
+            if is_valid_subscription(subject.as_bytes()) && !subject.contains(char::is_whitespace) {
                 expanded.push(subject);
             } else if is_deny {
                 return Err(TemplateError::DenyWithoutValue(entry.clone()));
@@ -90,78 +97,84 @@ fn expand_list(
     Ok(expanded)
 }
 
-/// The entries that one entry stands for; an entry without a value yields an invalid subject.
-fn expand_entry(entry: &str, values: &TemplateValues<'_>) -> Result<Vec<String>, TemplateError> {
-    if !entry.contains("{{") {
-        return Ok(vec![entry.to_owned()]);
-    }
-    let (subject, queue) = match entry.split_once([' ', '\t']) {
-        Some((subject, queue)) => (subject, Some(queue)),
-        None => (entry, None),
-    };
-    let mut expanded = vec![String::new()];
-    for (index, token) in subject.split('.').enumerate() {
-        let choices = match variable(token) {
-            Some(variable) => values.choices(variable),
-            None => vec![token],
-        };
-        if expanded.len().saturating_mul(choices.len()) > EXPANDED_MAX {
-            return Err(TemplateError::TooMany(entry.to_owned()));
-        }
-        let mut longer = Vec::with_capacity(expanded.len() * choices.len());
-        for start in &expanded {
-            for choice in &choices {
-                // A value with a blank would turn into a subject with a queue.
-                let choice = if choice.contains(char::is_whitespace) { "" } else { choice };
-                let separator = if index == 0 { "" } else { "." };
-                longer.push(format!("{start}{separator}{choice}"));
-            }
-        }
-        expanded = longer;
-    }
-    if let Some(queue) = queue {
-        for subject in &mut expanded {
-            subject.push(' ');
-            subject.push_str(queue);
-        }
-    }
-    if expanded.is_empty() {
-        expanded.push(String::new());
-    }
-    Ok(expanded)
+enum Part<'a> {
+    Text(&'a str),
+    /// What stands between the braces.
+    Variable(&'a str),
 }
 
-fn variable(token: &str) -> Option<&str> {
-    token.strip_prefix("{{")?.strip_suffix("}}")
+fn parse(entry: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = entry;
+    while let Some((text, after)) = rest.split_once("{{") {
+        let Some((variable, after)) = after.split_once("}}").filter(|(name, _)| !name.is_empty())
+        else {
+            break;
+        };
+        parts.extend([Part::Text(text), Part::Variable(variable)]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest));
+    parts
+}
+
+/// The entries that one entry stands for. Where a variable has no value, there is one that is no valid
+/// subject. A variable that occurs twice has the same value in both places.
+fn expand_entry(entry: &str, values: &TemplateValues<'_>) -> Result<Vec<String>, TemplateError> {
+    let parts = parse(entry);
+    let mut names: Vec<&str> = Vec::new();
+    let mut bindings: Vec<Vec<&str>> = vec![Vec::new()];
+    for part in &parts {
+        let Part::Variable(name) = part else {
+            continue;
+        };
+        if names.contains(name) {
+            continue;
+        }
+        names.push(name);
+        let choices =
+            values.choices(name).ok_or_else(|| TemplateError::UnknownVariable(entry.to_owned()))?;
+        if choices.is_empty() {
+            return Ok(vec![String::new()]);
+        }
+        if bindings.len().saturating_mul(choices.len()) > EXPANDED_MAX {
+            return Err(TemplateError::TooMany(entry.to_owned()));
+        }
+        let longer = bindings.iter().flat_map(|bound| {
+            choices.iter().map(|choice| bound.iter().copied().chain([*choice]).collect())
+        });
+        bindings = longer.collect();
+    }
+    let fill = |bound: &Vec<&str>| {
+        let value = |part: &Part<'_>| match part {
+            Part::Text(text) => (*text).to_owned(),
+            Part::Variable(name) => {
+                let index = names.iter().position(|known| known == name);
+                index.map_or_else(String::new, |index| bound[index].to_owned())
+            }
+        };
+        parts.iter().map(value).collect::<String>()
+    };
+    Ok(bindings.iter().map(fill).collect())
 }
 
 impl<'a> TemplateValues<'a> {
-    fn choices(&self, variable: &str) -> Vec<&'a str> {
-        let variable = variable.to_ascii_lowercase();
+    /// The values of a variable, none if its tag is missing; `None` if there is no such variable.
+    fn choices(&self, variable: &str) -> Option<Vec<&'a str>> {
+        let variable = variable.trim().to_ascii_lowercase();
         match variable.as_str() {
-            "name()" => return vec![self.user_name],
-            "subject()" => return vec![self.user_key],
-            "account-name()" => return vec![self.account_name],
-            "account-subject()" => return vec![self.account_key],
+            "name()" => return Some(vec![self.user_name]),
+            "subject()" => return Some(vec![self.user_key]),
+            "account-name()" => return Some(vec![self.account_name]),
+            "account-subject()" => return Some(vec![self.account_key]),
             _ => {}
         }
-        let argument =
-            |function: &str| Some(variable.strip_prefix(function)?.strip_suffix(')')?.to_owned());
-        if let Some(key) = argument("tag(") {
-            return tagged(self.user_tags, &key);
-        }
-        if let Some(key) = argument("account-tag(") {
-            return tagged(self.account_tags, &key);
-        }
-        Vec::new()
+        let (tags, key) = match variable.strip_prefix("account-tag(") {
+            Some(key) => (self.account_tags, key),
+            None => (self.user_tags, variable.strip_prefix("tag(")?),
+        };
+        let key = key.strip_suffix(')')?;
+        let tagged = |tag: &'a String| tag.strip_prefix(key)?.strip_prefix(':');
+        Some(tags.iter().filter_map(tagged).collect())
     }
-}
-
-fn tagged<'a>(tags: &'a [String], key: &str) -> Vec<&'a str> {
-    tags.iter()
-        .filter_map(|tag| {
-            let (name, value) = tag.split_once(':')?;
-            name.eq_ignore_ascii_case(key).then_some(value)
-        })
-        .collect()
 }

@@ -1,6 +1,7 @@
 //! Logins as tables: fixed keys, fixed time, and a stand-in for bcrypt that takes `$2a$04$pw` for `pw`.
 
 mod configured;
+mod operator;
 
 use super::*;
 use data_encoding::BASE64URL_NOPAD;
