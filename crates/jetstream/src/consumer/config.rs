@@ -8,8 +8,10 @@ use crate::json::{cannot_unmarshal, duration, durations, int, json_enum, time};
 
 json_enum! {
     /// Where a consumer starts in its stream.
+    #[derive(Default)]
     pub enum DeliverPolicy, cannot_unmarshal, {
         /// The first stored message.
+        #[default]
         All = "all",
         /// The last stored message that matches.
         Last = "last",
@@ -28,8 +30,10 @@ json_enum! {
 
 json_enum! {
     /// How deliveries are settled.
+    #[derive(Default)]
     pub enum AckPolicy, cannot_unmarshal, {
         /// Delivered is settled.
+        #[default]
         None = "none",
         /// An ack settles everything up to its message.
         All = "all",
@@ -42,8 +46,10 @@ json_enum! {
 
 json_enum! {
     /// The pace of deliveries.
+    #[derive(Default)]
     pub enum ReplayPolicy, cannot_unmarshal, {
         /// As fast as the client takes them.
+        #[default]
         Instant = "instant",
         /// With the gaps that the messages were stored with.
         Original = "original",
@@ -52,8 +58,10 @@ json_enum! {
 
 json_enum! {
     /// How pull requests of a group compete (ADR-42). Only `none` is built.
+    #[derive(Default)]
     pub enum PriorityPolicy, unknown_priority, {
         /// They do not.
+        #[default]
         None = "none",
         /// Requests with thresholds.
         Overflow = "overflow",
@@ -70,8 +78,10 @@ fn unknown_priority(raw: &str) -> String {
 
 json_enum! {
     /// What a create request may do.
+    #[derive(Default)]
     pub enum Action, unknown_action, {
         /// Create, or update what exists.
+        #[default]
         CreateOrUpdate = "",
         /// Fail when it exists with another configuration (10148).
         Create = "create",
@@ -82,36 +92,6 @@ json_enum! {
 
 fn unknown_action(raw: &str) -> String {
     format!("unknown consumer action: {raw}")
-}
-
-impl Default for DeliverPolicy {
-    fn default() -> Self {
-        Self::All
-    }
-}
-
-impl Default for AckPolicy {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
-impl Default for ReplayPolicy {
-    fn default() -> Self {
-        Self::Instant
-    }
-}
-
-impl Default for PriorityPolicy {
-    fn default() -> Self {
-        Self::None
-    }
-}
-
-impl Default for Action {
-    fn default() -> Self {
-        Self::CreateOrUpdate
-    }
 }
 
 /// The body of a request to create or update a consumer.

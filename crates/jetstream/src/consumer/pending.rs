@@ -104,6 +104,13 @@ impl Pending {
         self.entries.iter().filter(|entry| entry.place != Place::Settled)
     }
 
+    /// The unsettled message with the lowest sequence in `first..=last`.
+    pub(crate) fn first_in(&self, first: u64, last: u64) -> Option<Entry> {
+        let start = self.entries.partition_point(|entry| entry.seq < first);
+        let ahead = self.entries.range(start..).take_while(|entry| entry.seq <= last);
+        ahead.copied().find(|entry| entry.place != Place::Settled)
+    }
+
     pub(crate) fn waits(&self) -> &Waits {
         &self.waits
     }

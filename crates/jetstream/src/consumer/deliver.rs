@@ -1,0 +1,230 @@
+//! Choosing the next message and sending it.
+
+use natterjack_store::{Get, Next, Stored};
+
+use super::Consumer;
+use super::state::Settled;
+use crate::ack_subject::{self, AckToken};
+use crate::ctx::Ctx;
+use crate::host::{Delivered, Outgoing};
+use crate::json::write_u64;
+
+/// Work per [`Consumer::pump`]: other consumers and publishers of the stream wait meanwhile.
+const PUMP_MESSAGES: usize = 512;
+const PUMP_BYTES: usize = 1 << 20;
+
+/// Buffers that are written anew for each message, so that delivering one allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// `$JS.ACK.<stream>.<consumer>.`, then the token of the message at hand.
+    ack: Vec<u8>,
+    prefix: usize,
+    headers: Vec<u8>,
+}
+
+impl Scratch {
+    /// The buffer for what is the same for all ack subjects of a consumer.
+    pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
+        self.prefix = 0;
+        &mut self.ack
+    }
+}
+
+/// What is left of the work of one call.
+#[derive(Debug)]
+pub(super) struct Budget {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn is_spent(&self) -> bool {
+        self.messages == 0 || self.bytes == 0
+    }
+
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// The next message.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) message: Stored,
+    /// Deliveries so far.
+    pub(super) count: u32,
+}
+
+/// What there is to deliver.
+#[derive(Debug)]
+pub(super) enum Pick {
+    Message(Picked),
+    /// Nothing until more is stored.
+    End,
+    /// `max_ack_pending` is reached.
+    Full,
+    /// The log is reading what comes next.
+    Reading,
+}
+
+impl Consumer {
+    /// Delivers as much as the log, the targets and the limits allow, and at most about 512
+    /// messages or 1 MiB. True when there may be more to do at once.
+    pub fn pump(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        self.state.clock(ctx.now);
+        if self.parked || self.is_paused(ctx.now) || !self.start(ctx) {
+            return false;
+        }
+        let mut budget = Budget { messages: PUMP_MESSAGES, bytes: PUMP_BYTES };
+        if self.config.is_pull() {
+            self.pump_pull(ctx, &mut budget)
+        } else {
+            self.pump_push(ctx, &mut budget)
+        }
+    }
+
+    /// From where on messages are found by searching the log.
+    pub(super) fn horizon(&self) -> u64 {
+        self.state.next.max(self.state.list_end + 1)
+    }
+
+    /// Matching messages that were not delivered once.
+    pub(super) fn num_pending(&mut self, ctx: &mut Ctx<'_>) -> u64 {
+        let from = self.horizon();
+        self.count.get(ctx.log, &self.filters, from) + self.state.list.len() as u64
+    }
+
+    /// The next message to deliver: redeliveries first, then what is new.
+    pub(super) fn pick(&mut self, ctx: &mut Ctx<'_>) -> Pick {
+        while let Some(entry) = self.next_again(ctx) {
+            match ctx.log.get(entry.seq) {
+                Get::Found(message) => {
+                    return Pick::Message(Picked { message, count: entry.count });
+                }
+                Get::Pending => return Pick::Reading,
+                // It is gone, or cannot be read: there is nothing to settle any more.
+                Get::Missing | Get::Damaged => {
+                    let _: Settled = self.state.settle(entry.seq, 0);
+                }
+            }
+        }
+        let limit = usize::try_from(self.config.max_ack_pending).unwrap_or(0);
+        if limit > 0 && self.state.pending.len() >= limit {
+            return Pick::Full;
+        }
+        loop {
+            let seq = match self.next_new(ctx) {
+                Next::Found(seq) => seq,
+                Next::End => return Pick::End,
+                Next::Pending => return Pick::Reading,
+            };
+            match ctx.log.get(seq) {
+                Get::Found(message) => return Pick::Message(Picked { message, count: 0 }),
+                Get::Pending => return Pick::Reading,
+                Get::Missing | Get::Damaged => {
+                    if self.state.list.front() == Some(&seq) {
+                        self.state.list.pop_front();
+                    } else {
+                        self.count.forget();
+                    }
+                    self.state.skip_to(seq + 1);
+                }
+            }
+        }
+    }
+
+    /// The sequence of the next message that was not delivered yet.
+    fn next_new(&mut self, ctx: &mut Ctx<'_>) -> Next {
+        let visible = ctx.log.visible_last();
+        if let Some(seq) = self.state.list.front() {
+            return if *seq <= visible { Next::Found(*seq) } else { Next::End };
+        }
+        let from = self.horizon();
+        if from > visible {
+            return Next::End;
+        }
+        // The usual case without a search.
+        if self.filters.is_empty() && ctx.log.contains(from) {
+            return Next::Found(from);
+        }
+        match ctx.log.next_match(&self.filters, from) {
+            Next::Found(seq) if seq <= visible => Next::Found(seq),
+            Next::Pending => Next::Pending,
+            Next::Found(_) | Next::End => {
+                self.count.none_left(visible);
+                self.state.skip_to(visible + 1);
+                Next::End
+            }
+        }
+    }
+
+    /// Writes what goes out with `picked` into the scratch buffers. Returns its size as limits and
+    /// windows count it: subject, ack subject, headers and payload.
+    pub(super) fn prepare(&mut self, ctx: &mut Ctx<'_>, picked: &Picked) -> usize {
+        let message = &picked.message;
+        let first = picked.count == 0;
+        let pending = self.num_pending(ctx).saturating_sub(u64::from(first));
+        let token = AckToken {
+            deliveries: u64::from(picked.count) + 1,
+            stream_seq: message.seq,
+            consumer_seq: self.state.consumer_seq + 1,
+            time_ns: message.time,
+            pending,
+        };
+        let Scratch { ack, prefix, headers } = &mut self.scratch;
+        if *prefix == 0 {
+            *prefix = ack.len();
+        }
+        ack.truncate(*prefix);
+        ack_subject::write_token(ack, &token);
+        let fixed = message.subject.len() + ack.len();
+        if !self.config.headers_only {
+            return fixed + message.headers.len() + message.payload.len();
+        }
+        headers.clear();
+        match message.headers.strip_suffix(b"\r\n") {
+            Some(open) => headers.extend_from_slice(open),
+            None => headers.extend_from_slice(b"NATS/1.0\r\n"),
+        }
+        headers.extend_from_slice(b"Nats-Msg-Size: ");
+        write_u64(headers, message.payload.len() as u64);
+        headers.extend_from_slice(b"\r\n\r\n");
+        fixed + headers.len()
+    }
+
+    /// Sends what [`prepare`](Self::prepare) wrote, and records the delivery if somebody took it.
+    pub(super) fn emit(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        picked: &Picked,
+        route: Option<&[u8]>,
+    ) -> Delivered {
+        let message = &picked.message;
+        let headers_only = self.config.headers_only;
+        let out = Outgoing {
+            account: &ctx.scope.account,
+            route: route.unwrap_or(self.config.deliver_subject.as_bytes()),
+            queue: if route.is_some() { None } else { self.group() },
+            subject: &message.subject,
+            reply: Some(&self.scratch.ack),
+            headers: if headers_only { &self.scratch.headers } else { &message.headers },
+            payload: if headers_only { &[] } else { &message.payload },
+        };
+        let delivered = ctx.host.deliver(&out);
+        if delivered == Delivered::No {
+            return delivered;
+        }
+        if picked.count > 0 {
+            self.state.deliver_again(message.seq, ctx.now.unix_ns);
+        } else {
+            if message.seq >= self.horizon() {
+                self.count.delivered();
+            }
+            self.state.deliver(message.seq, ctx.now.unix_ns);
+        }
+        self.last_sent = ctx.now.mono_ns;
+        self.parked = delivered == Delivered::Congested;
+        delivered
+    }
+}

@@ -1,0 +1,322 @@
+//! Consumers: what a stream's messages were delivered to whom, and what is settled (jetstream.md 3).
+//!
+//! A [`Consumer`] is driven by its stream, under the stream's lock, and never waits. After each
+//! input ([`pull`](Consumer::pull), [`ack`](Consumer::ack), new messages, …) the stream calls
+//! [`pump`](Consumer::pump) until it says that nothing more can be done now, writes
+//! [`take_notes`](Consumer::take_notes) into its log, and releases the queued answers to acks when
+//! the note is durable. Deliveries themselves need not wait: after a crash a message may come
+//! again, it is never skipped.
+
+mod ack;
+mod advisory;
+mod config;
+mod count;
+mod deliver;
+mod flow;
+mod info;
+mod notes;
+mod pause;
+mod pending;
+mod pull;
+mod push;
+mod redeliver;
+mod reset;
+mod start;
+mod state;
+mod update;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use natterjack_store::Filter;
+
+use crate::ack_subject;
+use crate::ctx::Ctx;
+use crate::error::ApiError;
+use crate::time::Now;
+
+pub use advisory::Life;
+pub use config::{
+    AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
+};
+pub use info::{ConsumerInfo, Position};
+pub use notes::BadNote;
+pub use pause::Paused;
+pub use validate::{CreateSubject, Limits, check, fill_defaults, resolve_name};
+
+use count::Count;
+use deliver::Scratch;
+use pull::Requests;
+use push::Push;
+use redeliver::waits;
+use state::State;
+
+/// One consumer of a stream.
+#[derive(Debug)]
+pub struct Consumer {
+    name: String,
+    created: i64,
+    config: Config,
+    filters: Vec<Filter>,
+    /// Percent of acks that are measured.
+    sample: u8,
+    state: State,
+    /// Where it starts is not known yet: the log is reading what decides it.
+    unstarted: bool,
+    count: Count,
+    requests: Requests,
+    push: Push,
+    scratch: Scratch,
+    /// The target is full; nothing leaves before [`resume`](Consumer::resume).
+    parked: bool,
+    /// It is or was paused, and the end of that is still to be announced.
+    pausing: bool,
+    /// Monotonic time of the last sign of interest: a request, or losing the last subscriber.
+    last_interest: u64,
+    /// Monotonic time of the last delivery.
+    last_sent: u64,
+}
+
+impl Consumer {
+    /// A new consumer of the stream behind `ctx`. `config` is filled in and checked
+    /// ([`fill_defaults`], [`check`]); `name` is its name, also where the configuration shows none.
+    /// Its first note holds where it starts.
+    pub fn new(ctx: &mut Ctx<'_>, name: &str, config: Config) -> Self {
+        let created = ctx.now.unix_ns;
+        let mut consumer = Self::blank(name, config, created, ctx.scope.memory, ctx.now, ctx);
+        consumer.unstarted = true;
+        consumer.start(ctx);
+        consumer.interest_changed(ctx);
+        consumer
+    }
+
+    /// A consumer as it was created before a restart, without state: apply its
+    /// [`checkpoint`](Consumer::checkpoint) and notes, then call [`recovered`](Consumer::recovered).
+    pub fn restore(ctx: &Ctx<'_>, name: &str, config: Config, created: i64) -> Self {
+        let mut consumer = Self::blank(name, config, created, true, ctx.now, ctx);
+        // Until a note says otherwise.
+        consumer.unstarted = true;
+        consumer
+    }
+
+    fn blank(
+        name: &str,
+        config: Config,
+        created: i64,
+        memory: bool,
+        now: Now,
+        ctx: &Ctx<'_>,
+    ) -> Self {
+        let mut state = State::new(config.ack_policy, waits(&config), now);
+        state.notes.on = !memory && !config.mem_storage;
+        let mut scratch = Scratch::default();
+        ack_subject::write_prefix(scratch.prefix(), &ctx.scope.stream, name);
+        Self {
+            name: name.to_owned(),
+            created,
+            filters: filters(&config),
+            sample: validate::sample_percent(&config.sample_freq).unwrap_or(0),
+            push: Push::new(&config),
+            state,
+            unstarted: false,
+            count: Count::default(),
+            requests: Requests::default(),
+            scratch,
+            parked: false,
+            pausing: config.pause_until.is_some_and(|until| until > now.unix_ns),
+            last_interest: now.mono_ns,
+            last_sent: 0,
+            config,
+        }
+    }
+
+    /// The name, which acks and requests are addressed to.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When it was created, nanoseconds since 1970.
+    pub fn created(&self) -> i64 {
+        self.created
+    }
+
+    /// Its configuration as stored.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// True when its state is lost with the process.
+    pub fn is_memory(&self, ctx: &Ctx<'_>) -> bool {
+        ctx.scope.memory || self.config.mem_storage
+    }
+
+    /// Changes the configuration; `new` is filled in and checked.
+    ///
+    /// # Errors
+    /// 10012 for what only a new consumer can have; 10013 for another deliver subject while the
+    /// old one has a subscriber.
+    pub fn update(&mut self, ctx: &mut Ctx<'_>, mut new: Config) -> Result<(), ApiError> {
+        update::check(&self.config, &new)?;
+        let moved = self.config.deliver_subject != new.deliver_subject;
+        if moved && self.push.active {
+            return Err(ApiError::ConsumerNameExist);
+        }
+        // Pausing has its own request.
+        new.pause_until = self.config.pause_until;
+        // A consumer stays what it was created as.
+        new.durable_name.clone_from(&self.config.durable_name);
+        new.name.clone_from(&self.config.name);
+        new.stamp_level();
+        let filters = filters(&new);
+        if filters != self.filters {
+            self.filters = filters;
+            self.count.forget();
+        }
+        self.sample = validate::sample_percent(&new.sample_freq)?;
+        self.state.clock(ctx.now);
+        self.state.pending.set_waits(waits(&new));
+        let regrouped = moved || self.config.deliver_group != new.deliver_group;
+        self.push.set_rate(&new);
+        self.config = new;
+        if regrouped {
+            self.interest_changed(ctx);
+        }
+        Ok(())
+    }
+
+    /// Does what its clocks ask for at `ctx.now`: ends ack waits, requests and pauses, sends
+    /// heartbeats. Call [`pump`](Consumer::pump) afterwards.
+    pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        self.state.clock(ctx.now);
+        self.end_pause(ctx);
+        self.end_waits(ctx);
+        self.tick_requests(ctx);
+        self.tick_push(ctx);
+    }
+
+    /// When [`tick`](Consumer::tick) or [`is_expired`](Consumer::is_expired) has something to do:
+    /// monotonic nanoseconds. It may be earlier than needed, never later.
+    pub fn next_deadline(&self) -> Option<u64> {
+        [
+            self.state.pending.next_deadline().map(|at| at.max(0).unsigned_abs()),
+            self.requests.next_deadline(),
+            self.push.next_deadline(&self.config, self.parked),
+            self.pause_ends(),
+            self.expires_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When it is removed for want of interest, if nothing happens until then.
+    fn expires_at(&self) -> Option<u64> {
+        let threshold = self.config.inactive_threshold.max(0).unsigned_abs();
+        if threshold == 0 || self.push.active {
+            return None;
+        }
+        let mut at = self.last_interest.saturating_add(threshold);
+        if self.config.is_pull() && !self.state.pending.is_empty() {
+            // What it delivered keeps it for an ack wait.
+            let wait = self.state.pending.waits().after(1).max(0).unsigned_abs();
+            at = at.max(self.last_sent.saturating_add(wait));
+        }
+        Some(at)
+    }
+
+    /// True when nobody has been interested for `inactive_threshold`: the stream removes it.
+    pub fn is_expired(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        if self.expires_at().is_none_or(|at| at > ctx.now.mono_ns) {
+            return false;
+        }
+        if self.config.is_pull() {
+            self.drop_uninterested(ctx);
+            if self.requests.len() > 0 {
+                self.last_interest = ctx.now.mono_ns;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Subscriptions on the deliver subject came or went.
+    pub fn interest_changed(&mut self, ctx: &mut Ctx<'_>) {
+        if self.config.is_pull() {
+            return;
+        }
+        let subject = self.config.deliver_subject.as_bytes();
+        let active = ctx.host.has_interest(&ctx.scope.account, subject, self.group());
+        self.set_active(active, ctx.now);
+    }
+
+    fn set_active(&mut self, active: bool, now: Now) {
+        if self.push.active != active {
+            self.last_interest = now.mono_ns;
+            self.parked = false;
+            self.push.activity(active, now);
+        }
+    }
+
+    fn group(&self) -> Option<&[u8]> {
+        let group = &self.config.deliver_group;
+        (!group.is_empty()).then_some(group.as_bytes())
+    }
+
+    /// The target that was congested takes messages again.
+    pub fn resume(&mut self) {
+        self.parked = false;
+    }
+
+    /// Tells waiting requests that the consumer is gone (`409 Consumer Deleted`).
+    pub fn close(&mut self, ctx: &mut Ctx<'_>) {
+        for request in self.requests.take_all() {
+            ctx.send(&request.reply, None, pull::CONSUMER_DELETED);
+        }
+    }
+
+    /// What changed since the last call, as one record; memory consumers have none.
+    pub fn take_notes(&mut self) -> Option<Vec<u8>> {
+        self.state.notes.take()
+    }
+
+    /// True when [`take_notes`](Consumer::take_notes) would give a record.
+    pub fn has_notes(&self) -> bool {
+        self.state.notes.waiting()
+    }
+
+    /// The whole state as a record that replaces all earlier notes.
+    pub fn checkpoint(&self) -> Vec<u8> {
+        notes::encode_snapshot(&self.state)
+    }
+
+    /// Recovery: applies a record that [`take_notes`](Consumer::take_notes) or
+    /// [`checkpoint`](Consumer::checkpoint) gave, in order.
+    ///
+    /// # Errors
+    /// When it is damaged; the state holds what came before.
+    pub fn apply_note(&mut self, body: &[u8]) -> Result<(), BadNote> {
+        self.unstarted = false;
+        notes::apply(&mut self.state, body)
+    }
+
+    /// Recovery is complete: from here on changes are noted. A consumer without any note starts
+    /// where its policy says; one that is ahead of its stream goes back to the stream's end.
+    pub fn recovered(&mut self, ctx: &mut Ctx<'_>) {
+        self.state.clock(ctx.now);
+        self.state.notes.on = !self.is_memory(ctx);
+        self.last_interest = ctx.now.mono_ns;
+        self.start(ctx);
+        let end = ctx.log.state().last_seq.saturating_add(1);
+        let ahead = self.state.delivered().consumer > 0 && self.state.next > end;
+        if ahead {
+            self.state.rewind(end);
+        }
+        self.interest_changed(ctx);
+    }
+}
+
+/// The filters as the log wants them.
+fn filters(config: &Config) -> Vec<Filter> {
+    config.filters().map(|filter| Filter::new(filter.as_bytes())).collect()
+}

@@ -1,0 +1,391 @@
+//! Pull requests (jetstream.md 3.7, ADR-13).
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+
+use super::Consumer;
+use super::deliver::{Budget, Pick, Picked};
+use crate::ctx::Ctx;
+use crate::host::Delivered;
+use crate::json::{decode, duration, int};
+use crate::time::{Now, go_duration};
+
+pub(super) const CONSUMER_DELETED: &[u8] = b"NATS/1.0 409 Consumer Deleted\r\n\r\n";
+const NO_MESSAGES: &[u8] = b"NATS/1.0 404 No Messages\r\n\r\n";
+const REQUESTS_PENDING: &[u8] = b"NATS/1.0 408 Requests Pending\r\n\r\n";
+const MAX_WAITING: &[u8] = b"NATS/1.0 409 Exceeded MaxWaiting\r\n\r\n";
+const PUSH_BASED: &[u8] = b"NATS/1.0 409 Consumer is push based\r\n\r\n";
+
+/// How often a full queue is searched for requests that are over, at most.
+const SWEEP_EVERY: u64 = 1_000_000_000;
+
+/// The body of a request. A bare number is a batch; anything else that is not JSON counts as 1.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "")]
+struct NextRequest {
+    #[serde(with = "duration")]
+    expires: i64,
+    #[serde(with = "int")]
+    batch: i64,
+    #[serde(with = "int")]
+    max_bytes: i64,
+    no_wait: bool,
+    #[serde(with = "duration")]
+    idle_heartbeat: i64,
+    min_pending: i64,
+    min_ack_pending: u64,
+    id: String,
+    #[serde(with = "int")]
+    priority: i64,
+}
+
+impl NextRequest {
+    fn read(body: &[u8]) -> Result<Self, String> {
+        let text = body.trim_ascii();
+        if text.first() == Some(&b'{') {
+            return decode(text, false).map_err(|error| go_v1_text(&error.to_string()));
+        }
+        let batch = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        Ok(Self { batch, ..Self::default() })
+    }
+
+    /// What is wrong with it by itself; the text after `Bad Request - `.
+    fn fault(&self) -> Option<&'static str> {
+        if self.idle_heartbeat > 0 && self.idle_heartbeat > self.expires / 2 {
+            Some("heartbeat value too large")
+        } else if !(0..=9).contains(&self.priority) {
+            Some("Priority must be between 0 and 9")
+        } else if self.min_pending != 0 || self.min_ack_pending != 0 {
+            // Priority groups are not built yet, so no consumer has such a policy.
+            Some("Not a Overflow Priority consumer")
+        } else if !self.id.is_empty() {
+            Some("Not a Pinned Client Priority consumer")
+        } else {
+            None
+        }
+    }
+}
+
+/// This endpoint decodes with Go's older decoder, which words some syntax errors differently
+/// (nats-server 2.15.1).
+fn go_v1_text(text: &str) -> String {
+    let text = text.split(" at offset ").next().unwrap_or(text);
+    match text {
+        "unexpected EOF" => "unexpected end of JSON input".to_owned(),
+        text => text.replace("looking for beginning of value", "after top-level value"),
+    }
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) reply: Box<[u8]>,
+    /// Messages left of the batch, as the client wrote it: 0 counts as 1.
+    left: i64,
+    /// Bytes left; unlimited when the client gave none.
+    bytes: i64,
+    limited: bool,
+    /// Monotonic; `u64::MAX` for never.
+    expires: u64,
+    /// Nanoseconds between heartbeats; 0 for none.
+    beat: u64,
+    beat_at: u64,
+    no_wait: bool,
+    served: bool,
+}
+
+impl Request {
+    fn deadline(&self) -> u64 {
+        self.expires.min(self.beat_at)
+    }
+
+    /// A status with what is left of the request.
+    fn status(&self, line: &str) -> Vec<u8> {
+        let Self { left, bytes, .. } = self;
+        let text = format!(
+            "NATS/1.0 {line}\r\nNats-Pending-Messages: {left}\r\nNats-Pending-Bytes: {bytes}\r\n\r\n"
+        );
+        text.into_bytes()
+    }
+
+    /// It ends when nothing is left to deliver: it took what there was, or would not wait at all.
+    fn ends_when_empty(&self) -> bool {
+        self.no_wait && (self.served || self.expires == u64::MAX)
+    }
+}
+
+/// The requests that wait, in order of service.
+#[derive(Debug)]
+pub(super) struct Requests {
+    queue: VecDeque<Request>,
+    no_wait: usize,
+    /// No request has a deadline before this.
+    earliest: u64,
+    swept: Option<u64>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), no_wait: 0, earliest: u64::MAX, swept: None }
+    }
+}
+
+impl Requests {
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn push(&mut self, request: Request) {
+        self.no_wait += usize::from(request.no_wait);
+        self.earliest = self.earliest.min(request.deadline());
+        self.queue.push_back(request);
+    }
+
+    fn pop(&mut self) -> Option<Request> {
+        let request = self.queue.pop_front()?;
+        self.no_wait -= usize::from(request.no_wait);
+        Some(request)
+    }
+
+    pub(super) fn take_all(&mut self) -> VecDeque<Request> {
+        std::mem::take(self).queue
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        (!self.queue.is_empty() && self.earliest != u64::MAX).then_some(self.earliest)
+    }
+
+    /// Keeps the requests for which `keep` says so.
+    fn retain(&mut self, mut keep: impl FnMut(&mut Request) -> bool) {
+        let (mut no_wait, mut earliest) = (0, u64::MAX);
+        self.queue.retain_mut(|request| {
+            let kept = keep(request);
+            if kept {
+                no_wait += usize::from(request.no_wait);
+                earliest = earliest.min(request.deadline());
+            }
+            kept
+        });
+        self.no_wait = no_wait;
+        self.earliest = earliest;
+    }
+}
+
+impl Consumer {
+    /// Takes a pull request that came with `reply`; statuses and messages go there. Call
+    /// [`pump`](Consumer::pump) afterwards.
+    pub fn pull(&mut self, ctx: &mut Ctx<'_>, reply: &[u8], body: &[u8]) {
+        if !self.config.is_pull() {
+            ctx.send(reply, None, PUSH_BASED);
+            return;
+        }
+        self.last_interest = ctx.now.mono_ns;
+        let request = match NextRequest::read(body) {
+            Ok(request) => request,
+            Err(text) => return bad_request(ctx, reply, &text),
+        };
+        if let Some(text) = request.fault() {
+            return bad_request(ctx, reply, text);
+        }
+        if let Some(text) = self.over_cap(&request) {
+            ctx.send(reply, None, format!("NATS/1.0 409 Exceeded {text}\r\n\r\n").as_bytes());
+            return;
+        }
+        if request.no_wait && !self.may_serve_now(ctx, reply, request.expires == 0) {
+            return;
+        }
+        let request = accept(request, reply, ctx.now);
+        if request.expires <= ctx.now.mono_ns {
+            ctx.send(reply, None, &request.status("408 Request Timeout"));
+            return;
+        }
+        if self.is_full(ctx) {
+            // With heartbeats the client notices by their absence.
+            if request.beat == 0 {
+                ctx.send(reply, None, MAX_WAITING);
+            }
+            return;
+        }
+        self.requests.push(request);
+    }
+
+    fn over_cap(&self, request: &NextRequest) -> Option<String> {
+        let config = &self.config;
+        let over = |value: i64, cap: i64| cap > 0 && value > cap;
+        if over(request.batch, config.max_batch) {
+            Some(format!("MaxRequestBatch of {}", config.max_batch))
+        } else if over(request.expires, config.max_expires) {
+            Some(format!("MaxRequestExpires of {}", go_duration(config.max_expires)))
+        } else if over(request.max_bytes, config.max_bytes) {
+            Some(format!("MaxRequestMaxBytes of {}", config.max_bytes))
+        } else {
+            None
+        }
+    }
+
+    /// For `no_wait`: true when the request is to be queued; else it was answered.
+    fn may_serve_now(&mut self, ctx: &mut Ctx<'_>, reply: &[u8], no_expiry: bool) -> bool {
+        let available = if self.is_paused(ctx.now) {
+            0
+        } else {
+            self.num_pending(ctx) + self.state.queue.len() as u64
+        };
+        if available == 0 {
+            if no_expiry {
+                ctx.send(reply, None, NO_MESSAGES);
+            }
+            return !no_expiry;
+        }
+        self.drop_uninterested(ctx);
+        let claimed = self.requests.queue.iter().map(|request| request.left.max(0).unsigned_abs());
+        if available < claimed.fold(0, u64::saturating_add) {
+            ctx.send(reply, None, REQUESTS_PENDING);
+            return false;
+        }
+        true
+    }
+
+    fn is_full(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let max = usize::try_from(self.config.max_waiting).unwrap_or(usize::MAX);
+        if self.requests.len() < max {
+            return false;
+        }
+        let now = ctx.now.mono_ns;
+        if self.requests.swept.is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_EVERY) {
+            self.requests.swept = Some(now);
+            self.drop_uninterested(ctx);
+        }
+        self.requests.len() >= max
+    }
+
+    /// Ends requests that expired, and forgets those whose inbox nobody listens to.
+    pub(super) fn drop_uninterested(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.mono_ns;
+        self.requests.retain(|request| {
+            if request.expires <= now {
+                ctx.send(&request.reply, None, &request.status("408 Request Timeout"));
+                return false;
+            }
+            ctx.host.has_interest(&ctx.scope.account, &request.reply, None)
+        });
+    }
+
+    /// Ends expired requests and sends heartbeats that are due.
+    pub(super) fn tick_requests(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.mono_ns;
+        if self.requests.earliest > now {
+            return;
+        }
+        let beat = self.heartbeat(None);
+        self.requests.retain(|request| {
+            if request.expires <= now {
+                ctx.send(&request.reply, None, &request.status("408 Request Timeout"));
+                return false;
+            }
+            if request.beat_at <= now {
+                request.beat_at = now.saturating_add(request.beat);
+                return ctx.send(&request.reply, None, &beat) != Delivered::No;
+            }
+            true
+        });
+    }
+
+    pub(super) fn pump_pull(&mut self, ctx: &mut Ctx<'_>, budget: &mut Budget) -> bool {
+        while self.requests.len() > 0 {
+            if budget.is_spent() {
+                return true;
+            }
+            match self.pick(ctx) {
+                Pick::Message(picked) => self.offer(ctx, &picked, budget),
+                Pick::End => {
+                    self.end_no_wait(ctx);
+                    return false;
+                }
+                Pick::Full | Pick::Reading => return false,
+            }
+            if self.parked {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Gives the message to the first request that can take it.
+    fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, budget: &mut Budget) {
+        let size = self.prepare(ctx, picked);
+        let now = ctx.now.mono_ns;
+        while let Some(mut request) = self.requests.pop() {
+            if request.expires <= now {
+                ctx.send(&request.reply, None, &request.status("408 Request Timeout"));
+                continue;
+            }
+            let bytes = i64::try_from(size).unwrap_or(i64::MAX);
+            if request.limited && bytes > request.bytes {
+                let status = request.status("409 Message Size Exceeds MaxBytes");
+                ctx.send(&request.reply, None, &status);
+                continue;
+            }
+            if self.emit(ctx, picked, Some(&request.reply)) == Delivered::No {
+                // Nobody listens there any more: forgotten without a word.
+                continue;
+            }
+            budget.spend(size);
+            request.left -= 1;
+            request.served = true;
+            if request.limited {
+                request.bytes -= bytes;
+            }
+            if request.beat > 0 {
+                request.beat_at = now.saturating_add(request.beat);
+            }
+            if request.left > 0 {
+                // The others come first now.
+                self.requests.push(request);
+            } else if request.limited && request.bytes > 0 {
+                request.left = 0;
+                ctx.send(&request.reply, None, &request.status("409 Batch Completed"));
+            }
+            return;
+        }
+    }
+
+    /// Nothing is left: requests that do not wait for more end.
+    fn end_no_wait(&mut self, ctx: &mut Ctx<'_>) {
+        if self.requests.no_wait == 0 {
+            return;
+        }
+        self.requests.retain(|request| {
+            let ends = request.ends_when_empty();
+            if ends {
+                ctx.send(&request.reply, None, NO_MESSAGES);
+            }
+            !ends
+        });
+    }
+}
+
+fn bad_request(ctx: &mut Ctx<'_>, reply: &[u8], text: &str) {
+    ctx.send(reply, None, format!("NATS/1.0 400 Bad Request - {text}\r\n\r\n").as_bytes());
+}
+
+fn accept(request: NextRequest, reply: &[u8], now: Now) -> Request {
+    let expires = match request.expires {
+        0 => u64::MAX,
+        ns if ns < 0 => now.mono_ns,
+        ns => now.mono_ns.saturating_add(ns.unsigned_abs()),
+    };
+    let beat = request.idle_heartbeat.max(0).unsigned_abs();
+    let beat_at = if beat == 0 { u64::MAX } else { now.mono_ns.saturating_add(beat) };
+    Request {
+        reply: reply.into(),
+        left: request.batch,
+        bytes: request.max_bytes,
+        limited: request.max_bytes > 0,
+        expires,
+        beat,
+        beat_at,
+        no_wait: request.no_wait,
+        served: false,
+    }
+}

@@ -1,0 +1,98 @@
+//! Redelivery: ended ack waits, `max_deliver`, and messages that are gone (jetstream.md 3.6).
+
+use natterjack_store::SeqRange;
+
+use super::Consumer;
+use super::config::Config;
+use super::pending::{Entry, Waits};
+use crate::ctx::Ctx;
+
+/// The waits that a configuration asks for.
+pub(super) fn waits(config: &Config) -> Waits {
+    Waits { ack_wait: config.ack_wait, backoff: config.backoff.clone() }
+}
+
+impl Consumer {
+    /// Queues the messages whose ack wait ended; those at `max_deliver` are given up.
+    pub(super) fn end_waits(&mut self, ctx: &mut Ctx<'_>) {
+        let now = self.state.mono(ctx.now.unix_ns);
+        if self.state.pending.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut ended = Vec::new();
+        self.state.pending.expire(now, &mut ended);
+        for seq in ended {
+            let exhausted =
+                self.state.pending.get(seq).is_some_and(|entry| self.is_exhausted(entry));
+            if exhausted {
+                self.give_up(ctx, seq);
+            } else {
+                self.state.queue.push_back(seq);
+            }
+        }
+    }
+
+    fn is_exhausted(&self, entry: &Entry) -> bool {
+        let max = self.config.max_deliver;
+        max > 0 && i64::from(entry.count) >= max
+    }
+
+    /// The next message to deliver again; those at `max_deliver` are given up on the way.
+    pub(super) fn next_again(&mut self, ctx: &mut Ctx<'_>) -> Option<Entry> {
+        loop {
+            let entry = self.state.next_again()?;
+            if !self.is_exhausted(&entry) {
+                return Some(entry);
+            }
+            self.give_up(ctx, entry.seq);
+        }
+    }
+
+    fn give_up(&mut self, ctx: &mut Ctx<'_>, seq: u64) {
+        if let Some(entry) = self.state.exhaust(seq) {
+            self.advise_max_deliver(ctx, &entry);
+        }
+    }
+
+    /// Messages were removed by limits, TTL or a delete.
+    pub fn removed(&mut self, ctx: &mut Ctx<'_>, range: SeqRange) {
+        self.state.clock(ctx.now);
+        let from = self.horizon();
+        self.count.removed(range, &self.filters, from);
+        if self.state.list.front().is_some_and(|front| *front <= range.last) {
+            self.state.list.retain(|seq| !(range.first..=range.last).contains(seq));
+        }
+        if range.first >= self.state.next {
+            return;
+        }
+        while let Some((seq, _)) = self.state.exhausted.range(range.first..=range.last).next() {
+            let seq = *seq;
+            self.state.settle(seq, 0);
+        }
+        while let Some(entry) = self.state.pending.first_in(range.first, range.last) {
+            self.state.settle(entry.seq, 0);
+            self.advise_deleted(ctx, &entry);
+        }
+    }
+
+    /// The stream was purged, wholly or in part: what is gone is settled without a word.
+    pub fn purged(&mut self, ctx: &mut Ctx<'_>) {
+        self.state.clock(ctx.now);
+        self.count.forget();
+        let first = ctx.log.state().first_seq;
+        if first > self.state.floor.stream.saturating_add(1) {
+            self.state.purge(first);
+        }
+        let gone: Vec<u64> = self
+            .state
+            .pending
+            .iter()
+            .map(|entry| entry.seq)
+            .filter(|seq| !ctx.log.contains(*seq))
+            .collect();
+        for seq in gone {
+            self.state.settle(seq, 0);
+        }
+        self.state.list.retain(|seq| ctx.log.contains(*seq));
+    }
+}
