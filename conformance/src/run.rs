@@ -281,6 +281,10 @@ impl<'a> Run<'a> {
     fn next(&mut self, name: &str, queue: Queue, deadline: Instant) -> Result<Next, String> {
         let next = self.conn(name)?.next(queue, deadline)?;
         let line = match &next {
+            // The INFO that opens each connection is rarely what matters.
+            Next::Frame(frame) if frame.bytes.starts_with(b"INFO ") => {
+                format!("{name}< {}", show(&frame.bytes, 60))
+            }
             Next::Frame(frame) => format!("{name}< {}", show(&frame.bytes, SHOWN_BYTES)),
             Next::Closed => format!("{name}< (closed)"),
             Next::Timeout => return Ok(next),
