@@ -43,12 +43,10 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Whether nothing is presented that a configured user is found by, so that `no_auth_user` applies.
-    /// A JWT and a lone signature do not count: clients with a credentials file always send them.
-    pub fn is_anonymous(&self) -> bool {
-        [self.user, self.pass, self.auth_token, self.nkey]
-            .into_iter()
-            .all(|text| given(text).is_none())
+    /// Whether neither name, password nor token is presented, so that `no_auth_user` may apply. A JWT and
+    /// a lone signature do not count: clients with a credentials file always send them.
+    pub(super) fn is_anonymous(&self) -> bool {
+        [self.user, self.pass, self.auth_token].into_iter().all(|text| given(text).is_none())
     }
 
     /// What the log adds to `authentication error`: ` - User "x"`, ` - Nkey "U…"`,

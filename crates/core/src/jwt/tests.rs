@@ -293,3 +293,17 @@ fn seeds_and_tokens_are_found_in_files() {
     );
     assert_eq!(find_token("/etc/nats/op.d/x.jwt is a.path"), None);
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_sent_panics(text in "\\PC{0,80}", key in "[A-Z2-7]{56}", seed in "S[A-Z2-7]{57}") {
+        let valid = token(header("ed25519-nkey"), &v2(), &account(), true);
+        let (start, _) = valid.split_at(text.len() % valid.len());
+        for text in [text.as_str(), &format!("{start}{text}"), &format!("---\n{seed}\n---")] {
+            proptest::prop_assert!(decode::<User>(text).is_err());
+            proptest::prop_assert!(Creds::parse(text).is_err());
+            let _ = (find_token(text), parse_seed(text));
+        }
+        let _ = key_kind(&key);
+    }
+}

@@ -189,7 +189,18 @@ fn no_auth_user_stands_in_for_missing_credentials() {
     let nkey = key(KeyPairType::User, 7).public_key();
     let server = authenticator(many_users(Some(&nkey)));
     check(&server, nobody(), &format!("{nkey} in $G"));
-    check(&server, Credentials { nkey: Some(&nkey), ..nobody() }, "Signature missing");
+    let in_global = format!("{nkey} in $G");
+    check(&server, Credentials { nkey: Some(&nkey), ..nobody() }, &in_global);
+    let unsigned = Credentials { nkey: Some(&nkey), sig: Some("%"), ..nobody() };
+    check(&server, unsigned, &in_global);
+    assert!(server.admits_anonymous() && !server.admits_before_connect());
+
+    let users = vec![UserConfig::with_password("a", "a")];
+    let no_auth_user = Some("a".to_owned());
+    let config = AuthConfig { method: Method::Users(users), no_auth_user, ..AuthConfig::default() };
+    let without_nkeys = authenticator(config);
+    assert!(without_nkeys.admits_before_connect());
+    check(&without_nkeys, Credentials { nkey: Some(&nkey), sig: Some("x"), ..nobody() }, "a in $G");
 
     let mut config = many_users(None);
     config.open_global_account = true;
