@@ -1,4 +1,27 @@
 //! What a consumer sees of its stream while the stream's lock is held.
+//!
+//! The stream calls its consumers in these places, always under its lock:
+//!
+//! | When | Call |
+//! |---|---|
+//! | created (config already completed and checked) | `Consumer::new(id, config, name, created_ns, &mut Ctx)` |
+//! | recovered | `Consumer::recover(id, config, name, created_ns)`, then `apply_note(&[u8])` per note |
+//! | after each batch of publishes, acks, pulls, disk completions, resume | `pump(&mut Ctx)` |
+//! | then, if it changed | `encode_note(&mut self, out: &mut Vec<u8>) -> bool`: state since the last note |
+//! | a log checkpoint | `checkpoint(&self, out: &mut Vec<u8>)`: one note with all of its state |
+//! | `CONSUMER.MSG.NEXT` | `pull(&mut Ctx, reply, body, headers)` |
+//! | `$JS.ACK` | `ack(&mut Ctx, &AckToken, body, reply: Option<&[u8]>) -> bool`; false: no responder |
+//! | `$JS.FC.<stream>.<consumer>.<id>` | `flow_reply(&mut Ctx, id)` |
+//! | interest on the deliver subject came or went | `interest_changed(&mut Ctx)` |
+//! | the timer | `tick(&mut Ctx)`; next by `next_deadline() -> Option<u64>` (monotonic) |
+//! | then | `is_expired() -> bool`: an inactive consumer that the stream must delete |
+//! | a message was deleted, evicted or expired | `removed(&mut Ctx, first_seq, last_seq)`, a run of sequences |
+//! | a purge | `purged(&mut Ctx)`: pending below the new first is dropped, floors move up |
+//! | deleted (or its stream) | `close(&mut Ctx)`: settles waiting pulls with 409 |
+//! | API | `info(&mut self, &mut Log, Now) -> Info`, `config()`, `update(&mut Ctx, config)`, `pause(&mut Ctx, until)`, `reset(&mut Ctx, seq) -> Result<u64, ApiError>` |
+//!
+//! The note of a consumer is kind [`NOTE_CONSUMER`] and begins with the consumer's id, 8 bytes
+//! little endian, which the stream writes; `encode_note` appends after it.
 
 use std::sync::Arc;
 
@@ -6,6 +29,9 @@ use natterjack_store::Log;
 
 use crate::host::{Delivered, Host, Outgoing};
 use crate::time::Now;
+
+/// The kind of a log note that holds a consumer's state or changes of it.
+pub const NOTE_CONSUMER: u8 = 1;
 
 /// Names and settings of a stream that its consumers use; unchanged for the stream's life.
 #[derive(Debug, Clone)]

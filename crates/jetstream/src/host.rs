@@ -69,4 +69,8 @@ pub trait Host {
 
     /// 64 random bits.
     fn random(&mut self) -> u64;
+
+    /// What was delivered so far takes its place in the targets' queues. Called last, still under the
+    /// stream's lock, so that the stream's order is the order on the wire.
+    fn seal(&mut self) {}
 }

@@ -64,11 +64,7 @@ pub fn decode<T: DeserializeOwned + Default>(body: &[u8], strict: bool) -> Resul
 /// without parameters accept.
 pub fn is_empty(body: &[u8]) -> bool {
     let mut rest = body.iter().filter(|b| !b.is_ascii_whitespace());
-    match (rest.next(), rest.next(), rest.next()) {
-        (None, ..) => true,
-        (Some(b'{'), Some(b'}'), None) => true,
-        _ => false,
-    }
+    matches!((rest.next(), rest.next(), rest.next()), (None, ..) | (Some(b'{'), Some(b'}'), None))
 }
 
 /// Defines an enum that is a string in JSON. `unknown` receives the raw JSON text that matched no

@@ -1,17 +1,27 @@
 //! Streams, consumers and the JetStream API as state machines.
 
+mod account;
 pub mod ack_subject;
 pub mod advisory;
+mod api;
+pub mod consumer;
 pub mod ctx;
+mod engine;
 pub mod error;
 pub mod host;
 pub mod json;
 pub mod nuid;
+mod options;
 pub mod stream;
+mod sync;
 pub mod time;
 
+pub use account::{AccountLimits, AccountUsage};
+pub use api::{ApiRequest, ClientInfo};
 pub use ctx::{AckReplies, Ctx, Scope};
+pub use engine::JetStream;
 pub use error::ApiError;
 pub use host::{Delivered, Host, Outgoing};
-pub use stream::StreamCell;
+pub use options::Options;
+pub use stream::{Inbound, StreamCell};
 pub use time::Now;

@@ -1,20 +1,344 @@
 //! A stream: its log, its consumers, and the lock around them.
+//!
+//! Publishes, acks, pulls and disk completions enter through [`StreamCell`], change the state
+//! machine under its lock, and leave as calls of [`Host`]. [`StreamCell::settle`] is called once
+//! per batch: it hands disk requests out, releases answers that are durable, lets consumers
+//! deliver and sets the timer.
 
+pub mod answers;
 pub mod config;
+pub(crate) mod consumers;
+pub mod dedupe;
+mod expire;
+pub mod headers;
+mod info;
 pub mod meta;
+mod publish;
+mod reads;
+mod settle;
+pub mod ttl;
 pub mod validate;
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use natterjack_store::{DiskRequest, DiskResult, Limits, Log, Purge, Purged, RequestId, SeqRange};
+
 pub use config::Config;
+pub(crate) use info::{Details, SubjectsPage};
+pub use info::{ListState, StreamInfo, StreamState};
+pub use publish::Inbound;
+pub(crate) use reads::{DirectRequest, GetRequest};
+
+use crate::account::Account;
+use crate::ctx::Scope;
+use crate::engine::Shared;
+use crate::error::ApiError;
+use crate::host::Host;
+use crate::sync;
+use crate::time::Now;
+use answers::Answers;
+use config::{Discard, Storage};
+use consumers::Consumers;
+use dedupe::Dedupe;
+use publish::limit;
+use ttl::Expiry;
+
+/// The message has a TTL of its own.
+pub(crate) const FLAG_TTL: u8 = 1;
+/// The message is a delete marker and leaves none itself.
+pub(crate) const FLAG_MARKER: u8 = 2;
+/// The message has a message id.
+pub(crate) const FLAG_MSG_ID: u8 = 4;
 
 /// One stream behind its lock. The server keeps an `Arc` of it at each subject of the stream.
 #[derive(Debug)]
 pub struct StreamCell {
     id: u64,
+    scope: Scope,
+    created: i64,
+    /// `max_bytes` where set, for the account's reservations.
+    reserved: AtomicU64,
+    deleted: AtomicBool,
+    stream: Mutex<Stream>,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) scope: Scope,
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    pub(crate) config: Config,
+    pub(crate) log: Log,
+    answers: Answers,
+    pub(crate) consumers: Consumers,
+    dedupe: Dedupe,
+    expiry: Expiry,
+    last_msg_id: Vec<u8>,
+    waiting: reads::Waiting,
+    /// `state.bytes` as last added to the usage of account and server.
+    reported_bytes: u64,
+    /// Publishes refused because a queue was full.
+    turned_away: u64,
+    /// The timer as last set.
+    wake: u64,
+    requests: Vec<DiskRequest>,
+    evicted: Vec<SeqRange>,
+    /// A purge that consumers have not heard of.
+    purged: bool,
+    /// More messages are due to be removed than one tick may take.
+    more_expired: bool,
+}
+
+/// What a new stream is made of.
+pub(crate) struct Parts {
+    pub(crate) scope: Scope,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) config: Config,
+    pub(crate) created: i64,
+    pub(crate) log: Log,
+    pub(crate) dedupe_key: [u64; 2],
 }
 
 impl StreamCell {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { scope, shared, account, config, created, log, dedupe_key } = parts;
+        let stream = Stream {
+            scope: scope.clone(),
+            shared,
+            account,
+            answers: Answers::new(&scope.stream, scope.domain.as_deref()),
+            log,
+            consumers: Consumers::default(),
+            dedupe: Dedupe::new(dedupe_key),
+            expiry: Expiry::default(),
+            last_msg_id: Vec::new(),
+            waiting: reads::Waiting::default(),
+            reported_bytes: 0,
+            turned_away: 0,
+            wake: u64::MAX,
+            requests: Vec::new(),
+            evicted: Vec::new(),
+            purged: false,
+            more_expired: false,
+            config,
+        };
+        let reserved = AtomicU64::new(stream.config.max_bytes.max(0).unsigned_abs());
+        Self {
+            id: scope.stream_id,
+            scope,
+            created,
+            reserved,
+            deleted: AtomicBool::new(false),
+            stream: Mutex::new(stream),
+        }
+    }
+
     /// The stream's id, never 0: the `owner` of its disk requests and timers.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Its names.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// When it was created, nanoseconds since 1970.
+    pub fn created(&self) -> i64 {
+        self.created
+    }
+
+    /// `max_bytes` if it is set.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Stream> {
+        sync::lock(&self.stream)
+    }
+
+    /// Admits a message or refuses it. The PubAck leaves with a later [`settle`](Self::settle),
+    /// once the message is durable.
+    pub fn publish(&self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
+        if !self.is_deleted() {
+            self.lock().publish(host, now, msg);
+        }
+    }
+
+    /// Ends a batch of calls: hands out disk requests, releases answers, delivers, sets the timer.
+    pub fn settle(&self, host: &mut dyn Host, now: Now) {
+        self.lock().settle(host, now);
+    }
+
+    /// What the timer calls.
+    pub fn tick(&self, host: &mut dyn Host, now: Now) {
+        let mut stream = self.lock();
+        stream.wake = u64::MAX;
+        if !self.is_deleted() {
+            stream.tick(host, now);
+        }
+        stream.settle(host, now);
+    }
+
+    /// Takes the result of a disk request.
+    pub(crate) fn completed(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        id: RequestId,
+        result: DiskResult,
+    ) {
+        let mut stream = self.lock();
+        stream.log.completed(id, result);
+        stream.settle(host, now);
+    }
+
+    /// Subscriptions on a deliver subject that was given to [`Host::watch_interest`] came or went.
+    pub fn interest_changed(&self, host: &mut dyn Host, now: Now, subject: &[u8]) {
+        let mut stream = self.lock();
+        stream.interest_changed(host, now, subject);
+        stream.settle(host, now);
+    }
+
+    /// A target that answered [`Delivered::Congested`](crate::Delivered) takes messages again.
+    pub fn resume(&self, host: &mut dyn Host, now: Now) {
+        let mut stream = self.lock();
+        stream.resume();
+        stream.settle(host, now);
+    }
+
+    /// True once a delete was accepted: nothing enters any more.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Replaces the configuration; limits act at once.
+    pub(crate) fn update(&self, host: &mut dyn Host, now: Now, config: Config) {
+        let mut stream = self.lock();
+        self.reserved.store(config.max_bytes.max(0).unsigned_abs(), Ordering::Relaxed);
+        stream.update(config);
+        stream.settle(host, now);
+    }
+
+    /// Stops the stream: consumers close, waiting reads are dropped, usage is given back.
+    pub(crate) fn close(&self, host: &mut dyn Host, now: Now) {
+        self.deleted.store(true, Ordering::Release);
+        let mut stream = self.lock();
+        stream.close(host, now);
+    }
+}
+
+/// What the log enforces by removing old messages; with discard new only the limit per subject.
+pub(crate) fn log_limits(config: &Config) -> Limits {
+    let old = config.discard == Discard::Old;
+    Limits {
+        max_msgs: limit(config.max_msgs).filter(|_| old),
+        max_bytes: limit(config.max_bytes).filter(|_| old),
+        max_msgs_per_subject: limit(config.max_msgs_per_subject)
+            .filter(|_| !config.discard_new_per_subject),
+    }
+}
+
+impl Stream {
+    pub(crate) fn is_memory(&self) -> bool {
+        self.config.storage == Storage::Memory
+    }
+
+    fn update(&mut self, config: Config) {
+        let limits = log_limits(&config);
+        self.config = config;
+        if *self.log.limits() != limits {
+            self.log.set_limits(limits);
+        }
+    }
+
+    /// Removes one message; consumers hear of it with the next settle.
+    fn remove_message(&mut self, seq: u64, secure: bool) -> bool {
+        let removed = self.log.remove(seq, secure).is_some();
+        if removed {
+            self.evicted.push(SeqRange { first: seq, last: seq });
+        }
+        removed
+    }
+
+    fn purge_messages(&mut self, purge: &Purge<'_>) -> Purged {
+        self.purged = true;
+        self.log.purge(purge)
+    }
+
+    /// `STREAM.MSG.DELETE`: the answer waits in the queue until the removal is durable.
+    ///
+    /// # Errors
+    /// The refusals of jetstream.md 2.12.
+    pub(crate) fn delete(
+        &mut self,
+        seq: u64,
+        secure: bool,
+        reply: Option<&[u8]>,
+        answer: &[u8],
+    ) -> Result<(), ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::StreamSealed);
+        }
+        let failed = |err: &'static str| ApiError::StreamMsgDeleteFailed { err: err.into() };
+        if self.config.deny_delete {
+            return Err(failed("message delete not permitted"));
+        }
+        if !self.remove_message(seq, secure) {
+            let state = self.log.state();
+            return Err(if !self.is_memory() && seq > state.last_seq {
+                failed("stream store EOF")
+            } else if !self.is_memory() && (seq == 0 || seq < state.first_seq) {
+                failed("no message found")
+            } else {
+                ApiError::SequenceNotFound { seq }
+            });
+        }
+        if let Some(reply) = reply {
+            self.answers.payload(self.log.end(), reply, answer);
+        }
+        Ok(())
+    }
+
+    /// `STREAM.PURGE`: returns how many messages went.
+    ///
+    /// # Errors
+    /// 10109 on a sealed stream, 10110 where purging is denied.
+    pub(crate) fn purge(&mut self, purge: &Purge<'_>) -> Result<u64, ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::StreamSealed);
+        }
+        if self.config.deny_purge {
+            return Err(ApiError::StreamPurgeFailed { err: "stream purge not permitted".into() });
+        }
+        Ok(self.purge_messages(purge).count)
+    }
+
+    /// Queues an answer that leaves once everything appended so far is durable.
+    pub(crate) fn answer(&mut self, reply: &[u8], payload: &[u8]) {
+        let end = self.log.end();
+        self.answers.payload(end, reply, payload);
+    }
+
+    fn close(&mut self, host: &mut dyn Host, now: Now) {
+        let names: Vec<String> = self.consumers.configs().map(|(name, _)| name.into()).collect();
+        for name in names {
+            self.remove_consumer(host, now, &name);
+        }
+        self.report_usage(0);
+        self.waiting.clear();
+        host.wake_at(self.scope.stream_id, u64::MAX);
+    }
+
+    fn report_usage(&mut self, bytes: u64) {
+        let delta = bytes as i64 - self.reported_bytes as i64;
+        if delta != 0 {
+            self.account.usage.add(self.scope.memory, delta);
+            self.shared.usage.add(self.scope.memory, delta);
+            self.reported_bytes = bytes;
+        }
     }
 }

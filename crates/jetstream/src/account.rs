@@ -1,0 +1,149 @@
+//! Accounts as JetStream sees them: limits, usage and counters of API calls.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::stream::StreamCell;
+use crate::sync;
+
+/// What an account may use. `None` is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Bytes in memory streams.
+    pub max_memory: Option<u64>,
+    /// Bytes in file streams.
+    pub max_file: Option<u64>,
+    /// Streams.
+    pub max_streams: Option<u64>,
+    /// Consumers, of all streams together.
+    pub max_consumers: Option<u64>,
+    /// Unacknowledged messages of one consumer; also the default.
+    pub max_ack_pending: Option<u64>,
+    /// `max_bytes` of one memory stream.
+    pub memory_max_stream_bytes: Option<u64>,
+    /// `max_bytes` of one file stream.
+    pub file_max_stream_bytes: Option<u64>,
+    /// Every stream must set `max_bytes`.
+    pub max_bytes_required: bool,
+}
+
+/// What an account uses, for `$JS.API.INFO` and monitoring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountUsage {
+    /// Bytes in memory streams, by the accounting of `state.bytes`.
+    pub memory: u64,
+    /// Bytes in file streams.
+    pub file: u64,
+    /// `max_bytes` of the memory streams that set one.
+    pub reserved_memory: u64,
+    /// `max_bytes` of the file streams that set one.
+    pub reserved_file: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Consumers that count.
+    pub consumers: u64,
+    /// JSON API requests since the start, failed ones included.
+    pub api_total: u64,
+    /// Of these, the ones answered with an error.
+    pub api_errors: u64,
+}
+
+/// Bytes in use, of an account or of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    memory: AtomicI64,
+    file: AtomicI64,
+}
+
+impl Usage {
+    pub(crate) fn add(&self, memory: bool, delta: i64) {
+        let counter = if memory { &self.memory } else { &self.file };
+        counter.fetch_add(delta, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, memory: bool) -> u64 {
+        let counter = if memory { &self.memory } else { &self.file };
+        counter.load(Ordering::Relaxed).max(0).unsigned_abs()
+    }
+}
+
+/// One account with JetStream.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) name: Arc<str>,
+    /// False once the account lost JetStream; its streams stay.
+    pub(crate) enabled: AtomicBool,
+    limits: RwLock<AccountLimits>,
+    pub(crate) usage: Usage,
+    consumers: AtomicI64,
+    pub(crate) api_total: AtomicU64,
+    pub(crate) api_errors: AtomicU64,
+    /// By name. Changed only under the API's lock.
+    pub(crate) streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
+}
+
+impl Account {
+    pub(crate) fn new(name: &str, limits: AccountLimits) -> Self {
+        Self {
+            name: name.into(),
+            enabled: AtomicBool::new(true),
+            limits: RwLock::new(limits),
+            usage: Usage::default(),
+            consumers: AtomicI64::new(0),
+            api_total: AtomicU64::new(0),
+            api_errors: AtomicU64::new(0),
+            streams: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> AccountLimits {
+        *sync::read(&self.limits)
+    }
+
+    pub(crate) fn set_limits(&self, limits: AccountLimits) {
+        *sync::write(&self.limits) = limits;
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_consumers(&self, delta: i64) {
+        self.consumers.fetch_add(delta, Ordering::Relaxed);
+    }
+
+    pub(crate) fn consumer_count(&self) -> u64 {
+        self.consumers.load(Ordering::Relaxed).max(0).unsigned_abs()
+    }
+
+    pub(crate) fn stream(&self, name: &str) -> Option<Arc<StreamCell>> {
+        sync::read(&self.streams).get(name).cloned()
+    }
+
+    /// The streams in the order of their names.
+    pub(crate) fn all_streams(&self) -> Vec<Arc<StreamCell>> {
+        sync::read(&self.streams).values().cloned().collect()
+    }
+
+    pub(crate) fn usage_now(&self) -> AccountUsage {
+        let mut usage = AccountUsage {
+            memory: self.usage.get(true),
+            file: self.usage.get(false),
+            consumers: self.consumer_count(),
+            api_total: self.api_total.load(Ordering::Relaxed),
+            api_errors: self.api_errors.load(Ordering::Relaxed),
+            ..AccountUsage::default()
+        };
+        for stream in sync::read(&self.streams).values() {
+            usage.streams += 1;
+            let reserved = stream.reserved();
+            if stream.scope().memory {
+                usage.reserved_memory += reserved;
+            } else {
+                usage.reserved_file += reserved;
+            }
+        }
+        usage
+    }
+}

@@ -1,0 +1,325 @@
+//! The consumer endpoints.
+
+use std::sync::{Arc, MutexGuard};
+
+use serde::{Deserialize, Serialize};
+
+use super::ApiRequest;
+use super::endpoint::Endpoint;
+use super::respond::{Addressee, Outcome, Success, envelope};
+use super::streams::{Page, expect_empty, find, optional};
+use crate::account::Account;
+use crate::consumer::{self, Action, ConsumerInfo, CreateRequest, CreateSubject, Limits};
+use crate::engine::JetStream;
+use crate::error::ApiError;
+use crate::host::{Host, Outgoing};
+use crate::json::{self, int, time};
+use crate::nuid;
+use crate::stream::Stream;
+use crate::time::Now;
+
+const NAMES_PAGE: usize = 1024;
+const LIST_PAGE: usize = 256;
+/// Characters of a name that the server makes up.
+const NAME_LEN: usize = 8;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "JSApiConsumersRequest")]
+struct PageRequest {
+    #[serde(with = "int")]
+    offset: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "JSApiConsumerPauseRequest")]
+struct PauseRequest {
+    #[serde(with = "time")]
+    pause_until: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "JSApiConsumerResetRequest")]
+struct ResetRequest {
+    seq: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "JSApiConsumerUnpinRequest")]
+struct UnpinRequest {
+    group: String,
+}
+
+#[derive(Serialize)]
+struct Names {
+    #[serde(flatten)]
+    page: Page,
+    consumers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct List {
+    #[serde(flatten)]
+    page: Page,
+    consumers: Vec<ConsumerInfo>,
+}
+
+#[derive(Serialize)]
+struct Reset {
+    #[serde(flatten)]
+    info: ConsumerInfo,
+    reset_seq: u64,
+}
+
+/// One request with what it is served from.
+struct Call<'a> {
+    host: &'a mut dyn Host,
+    now: Now,
+    account: &'a Arc<Account>,
+    request: &'a ApiRequest<'a>,
+}
+
+impl JetStream {
+    pub(super) fn dispatch_consumer(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        request: &ApiRequest<'_>,
+        endpoint: &Endpoint<'_>,
+    ) -> Outcome {
+        let call = Call { host, now, account, request };
+        let result = match *endpoint {
+            Endpoint::ConsumerCreate { stream, consumer: Some(consumer), filter } => {
+                self.consumer_create(call, stream, CreateSubject::Named { consumer, filter })
+            }
+            Endpoint::ConsumerCreate { stream, .. } => {
+                self.consumer_create(call, stream, CreateSubject::Legacy)
+            }
+            Endpoint::DurableCreate { stream, consumer } => {
+                self.consumer_create(call, stream, CreateSubject::Durable { consumer })
+            }
+            Endpoint::ConsumerNames { stream } => self.consumer_names(call, stream),
+            Endpoint::ConsumerList { stream } => self.consumer_list(call, stream),
+            Endpoint::ConsumerInfo { stream, consumer } => {
+                self.consumer_info(call, stream, consumer)
+            }
+            Endpoint::ConsumerDelete { stream, consumer } => {
+                self.consumer_delete(call, stream, consumer)
+            }
+            Endpoint::ConsumerPause { stream, consumer } => {
+                self.consumer_pause(call, stream, consumer)
+            }
+            Endpoint::ConsumerReset { stream, consumer } => {
+                self.consumer_reset(call, stream, consumer)
+            }
+            Endpoint::ConsumerUnpin { stream, consumer } => {
+                self.consumer_unpin(call, stream, consumer)
+            }
+            _ => return Outcome::Silent,
+        };
+        result.unwrap_or_else(|error| endpoint.refuse(&error))
+    }
+
+    fn consumer_create(
+        &self,
+        call: Call<'_>,
+        name: &str,
+        subject: CreateSubject<'_>,
+    ) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        let options = &self.shared.options;
+        let mut asked: CreateRequest = json::decode(request.payload, options.strict)?;
+        consumer::resolve_name(&mut asked, name, subject)?;
+        let cell = find(account, name)?;
+        let mut stream = cell.lock();
+        let limits_of = account.limits();
+        let subjects = stream.config.subjects.clone();
+        let account_max =
+            limits_of.max_ack_pending.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
+        let limits = Limits {
+            stream_subjects: &subjects,
+            inactive_threshold: stream.config.consumer_limits.inactive_threshold,
+            stream_max_ack_pending: stream.config.consumer_limits.max_ack_pending,
+            max_ack_pending: account_max.or(options.max_ack_pending).unwrap_or(0),
+            max_request_batch: options.max_request_batch.unwrap_or(0),
+        };
+        let mut config = asked.config;
+        consumer::fill_defaults(&mut config, &limits, asked.pedantic)?;
+        consumer::check(&config, &limits)?;
+        let known = stream.consumers.get(&config.name).filter(|_| !config.name.is_empty());
+        let to = Addressee::of(request);
+        if let Some(known) = known {
+            let name = config.name.clone();
+            let same = known.config().same_as(&config);
+            if asked.action == Action::Create && !same {
+                return Err(ApiError::ConsumerAlreadyExists);
+            }
+            if !same {
+                stream.update_consumer(host, now, &name, config)?;
+            }
+            return Ok(self.consumer_stored(host, now, stream, &name, &to));
+        }
+        if asked.action == Action::Update {
+            return Err(ApiError::ConsumerDoesNotExist);
+        }
+        if !config.direct {
+            let max = stream.config.max_consumers;
+            let full = max > 0 && stream.consumers.counted() as u64 >= max.unsigned_abs();
+            let limit = limits_of.max_consumers;
+            if full || limit.is_some_and(|max| account.consumer_count() >= max) {
+                return Err(ApiError::MaximumConsumersLimit);
+            }
+        }
+        let name = if config.name.is_empty() {
+            nuid::text(NAME_LEN, || host.random())
+        } else {
+            config.name.clone()
+        };
+        stream.add_consumer(host, now, &name, self.shared.next_id(), config);
+        stream.consumer_advisory(host, now, &name, ("CREATED", "create"));
+        Ok(self.consumer_stored(host, now, stream, &name, &to))
+    }
+
+    /// Answers a create or update with the consumer's info, once its configuration is durable.
+    fn consumer_stored(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        mut stream: MutexGuard<'_, Stream>,
+        name: &str,
+        to: &Addressee,
+    ) -> Outcome {
+        let Some(info) = stream.consumer_info(host, now, name, false) else {
+            return Outcome::Silent;
+        };
+        let payload = envelope("consumer_create_response", info);
+        stream.consumer_ready(name);
+        self.respond(host, now, to, &payload, true);
+        stream.settle(host, now);
+        Outcome::Later
+    }
+
+    fn consumer_names(&self, call: Call<'_>, name: &str) -> Result<Outcome, ApiError> {
+        let asked: PageRequest = optional(call.request.payload, self.shared.options.strict)?;
+        let cell = find(call.account, name)?;
+        let names = cell.lock().consumers.listed().map(str::to_owned).collect();
+        let (page, consumers) = Page::of(names, asked.offset, NAMES_PAGE);
+        Ok(Outcome::Answer(envelope("consumer_names_response", Names { page, consumers })))
+    }
+
+    fn consumer_list(&self, call: Call<'_>, name: &str) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        let asked: PageRequest = optional(request.payload, self.shared.options.strict)?;
+        let cell = find(account, name)?;
+        let mut stream = cell.lock();
+        let names: Vec<String> = stream.consumers.listed().map(str::to_owned).collect();
+        let (page, names) = Page::of(names, asked.offset, LIST_PAGE);
+        let consumers =
+            names.iter().filter_map(|name| stream.consumer_info(host, now, name, true)).collect();
+        Ok(Outcome::Answer(envelope("consumer_list_response", List { page, consumers })))
+    }
+
+    fn consumer_info(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        expect_empty(request.payload)?;
+        let cell = find(account, name)?;
+        let info = cell.lock().consumer_info(host, now, of, false);
+        let info = info.ok_or(ApiError::ConsumerNotFound)?;
+        Ok(Outcome::Answer(envelope("consumer_info_response", info)))
+    }
+
+    fn consumer_delete(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        expect_empty(request.payload)?;
+        let cell = find(account, name)?;
+        let mut stream = cell.lock();
+        stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
+        let payload = envelope("consumer_delete_response", Success { success: true });
+        self.respond(host, now, &Addressee::of(request), &payload, true);
+        stream.settle(host, now);
+        Ok(Outcome::Later)
+    }
+
+    fn consumer_pause(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        let asked: PauseRequest = optional(request.payload, self.shared.options.strict)?;
+        let cell = find(account, name)?;
+        let mut stream = cell.lock();
+        let paused = stream.pause_consumer(host, now, of, asked.pause_until);
+        let paused = paused.ok_or(ApiError::ConsumerNotFound)?;
+        let payload = envelope("consumer_pause_response", paused);
+        self.respond(host, now, &Addressee::of(request), &payload, true);
+        stream.settle(host, now);
+        Ok(Outcome::Later)
+    }
+
+    fn consumer_reset(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
+        let Call { host, now, account, request } = call;
+        let cell = match find(account, name) {
+            // Of a consumer that is not there nobody listens for resets.
+            Ok(cell) if cell.lock().consumers.get(of).is_some() => cell,
+            _ => return Ok(Outcome::Silent),
+        };
+        let asked: ResetRequest = optional(request.payload, false)?;
+        let mut stream = cell.lock();
+        let seq = stream.reset_consumer(host, now, of, asked.seq);
+        let reset_seq = seq.ok_or(ApiError::ConsumerNotFound)??;
+        let info = stream.consumer_info(host, now, of, false).ok_or(ApiError::ConsumerNotFound)?;
+        let payload = envelope("consumer_reset_response", Reset { info, reset_seq });
+        stream.write_notes();
+        if let Some(reply) = request.reply() {
+            stream.answer(reply, &payload);
+        }
+        stream.settle(host, now);
+        Ok(Outcome::Later)
+    }
+
+    /// Priority groups are not served yet, so no consumer has the group that is named.
+    fn consumer_unpin(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
+        if call.request.payload.is_empty() {
+            return Err(ApiError::invalid_json("unexpected end of JSON input"));
+        }
+        let asked: UnpinRequest = json::decode(call.request.payload, false)?;
+        let known = |b: u8| b.is_ascii_alphanumeric() || b"-_/=)+".contains(&b);
+        if asked.group.is_empty() || asked.group.len() > 16 || !asked.group.bytes().all(known) {
+            return Err(ApiError::ConsumerInvalidGroupName);
+        }
+        let cell = find(call.account, name)?;
+        if cell.lock().consumers.get(of).is_none() {
+            return Err(ApiError::ConsumerNotFound);
+        }
+        Err(ApiError::ConsumerInvalidPriorityGroup)
+    }
+
+    /// `CONSUMER.MSG.NEXT`: false where there is no such consumer, and a requester hears 503.
+    pub(super) fn consumer_next(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        request: &ApiRequest<'_>,
+        stream: &str,
+        consumer: &str,
+    ) -> bool {
+        let Some(cell) = self.stream(request.account, stream) else { return false };
+        let mut stream = cell.lock();
+        if stream.consumers.get(consumer).is_none() {
+            return false;
+        }
+        let Some(reply) = request.reply() else { return true };
+        if request.level_too_high() {
+            host.deliver(&Outgoing {
+                account: request.account,
+                route: reply,
+                queue: None,
+                subject: reply,
+                reply: None,
+                headers: b"NATS/1.0 412 Required Api Level\r\n\r\n",
+                payload: &[],
+            });
+            return true;
+        }
+        stream.pull(host, now, consumer, reply, request.payload);
+        stream.settle(host, now);
+        true
+    }
+}

@@ -1,0 +1,66 @@
+//! Direct Get: answers are the messages themselves (ADR-31).
+
+use super::ApiRequest;
+use crate::engine::JetStream;
+use crate::host::{Host, Outgoing};
+use crate::json;
+use crate::stream::GetRequest;
+use crate::time::Now;
+
+impl JetStream {
+    /// False where nobody serves the stream: a requester hears 503.
+    pub(super) fn direct_get(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        request: &ApiRequest<'_>,
+        stream: &str,
+        subject: Option<&str>,
+    ) -> bool {
+        let Some(cell) = self.stream(request.account, stream) else { return false };
+        let mut stream = cell.lock();
+        if !stream.config.allow_direct {
+            return false;
+        }
+        let Some(reply) = request.reply() else { return true };
+        let status = if request.level_too_high() {
+            Err("412 Required Api Level")
+        } else {
+            parse(request.payload, subject)
+        };
+        match status {
+            Ok(direct) => {
+                stream.direct(host, reply, direct);
+                stream.settle(host, now);
+            }
+            Err(status) => {
+                let headers = format!("NATS/1.0 {status}\r\n\r\n");
+                host.deliver(&Outgoing {
+                    account: request.account,
+                    route: reply,
+                    queue: None,
+                    subject: reply,
+                    reply: None,
+                    headers: headers.as_bytes(),
+                    payload: &[],
+                });
+            }
+        }
+        true
+    }
+}
+
+fn parse(body: &[u8], subject: Option<&str>) -> Result<crate::stream::DirectRequest, &'static str> {
+    let asked: GetRequest = json::decode(body, false).map_err(|_| "408 Malformed Request")?;
+    match subject {
+        None => asked.direct(),
+        Some(subject) => {
+            // Beside the subject only `no_hdr` may be said.
+            let rest = GetRequest { no_hdr: false, ..asked.clone() };
+            if rest != GetRequest::default() {
+                return Err("408 Bad Request");
+            }
+            Ok(GetRequest::last_direct(subject.as_bytes(), asked.no_hdr))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The engine: accounts, streams and the API behind shared references, for any thread.
+//!
+//! Locks, outermost first: the API's (one change of streams at a time), then a stream's, then the
+//! catalog's. Reads of the maps are leaves. Nothing of this is held while a disk works.
+
+mod acks;
+mod registry;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use hashbrown::HashMap;
+use natterjack_store::{DiskResult, RequestId};
+
+use crate::account::{Account, AccountLimits, AccountUsage, Usage};
+use crate::host::Host;
+use crate::options::Options;
+use crate::stream::StreamCell;
+use crate::sync;
+use crate::time::Now;
+
+/// What every part of the engine may need.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) usage: Usage,
+    next_id: AtomicU64,
+}
+
+impl Shared {
+    /// An id for a stream or consumer: unique in this process and, for what is stored, beyond.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes a consumer that expired out of the catalog. Nobody waits for that: if it is lost,
+    /// the consumer expires again after the restart.
+    pub(crate) fn forget_consumer(&self, host: &mut dyn Host, stream_id: u64, id: u64) {
+        let _ = (host, stream_id, id);
+    }
+}
+
+/// JetStream of one server. All methods take `&self` and may be called from any thread; effects
+/// go to the [`Host`] that the caller passes.
+#[derive(Debug)]
+pub struct JetStream {
+    pub(crate) shared: Arc<Shared>,
+    accounts: RwLock<HashMap<Arc<str>, Arc<Account>>>,
+    by_id: RwLock<HashMap<u64, Arc<StreamCell>>>,
+    /// Held while streams are created, updated or deleted.
+    api: Mutex<()>,
+}
+
+impl JetStream {
+    /// An engine without accounts.
+    pub fn new(options: Options) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                usage: Usage::default(),
+                next_id: AtomicU64::new(1),
+            }),
+            accounts: RwLock::default(),
+            by_id: RwLock::default(),
+            api: Mutex::new(()),
+        }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Gives `account` JetStream with these limits, changes them, or takes it away (`None`): its
+    /// streams go on and its API answers 10039.
+    pub fn set_account(&self, account: &str, limits: Option<AccountLimits>) {
+        if let Some(known) = self.account(account) {
+            known.enabled.store(limits.is_some(), Ordering::Relaxed);
+            if let Some(limits) = limits {
+                known.set_limits(limits);
+            }
+        } else if let Some(limits) = limits {
+            let account = Arc::new(Account::new(account, limits));
+            sync::write(&self.accounts).insert(Arc::clone(&account.name), account);
+        }
+    }
+
+    /// What `account` uses; `None` when it never had JetStream.
+    pub fn account_usage(&self, account: &str) -> Option<AccountUsage> {
+        self.account(account).map(|account| account.usage_now())
+    }
+
+    /// The accounts that have, or had, JetStream, by name.
+    pub fn account_names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<_> = sync::read(&self.accounts).keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Bytes in memory and in file streams of all accounts.
+    pub fn bytes_in_use(&self) -> (u64, u64) {
+        (self.shared.usage.get(true), self.shared.usage.get(false))
+    }
+
+    /// A stream by its name.
+    pub fn stream(&self, account: &str, stream: &str) -> Option<Arc<StreamCell>> {
+        self.account(account)?.stream(stream)
+    }
+
+    /// Takes the result of a disk request that [`Host::disk`] was given.
+    pub fn completed(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        owner: u64,
+        id: RequestId,
+        result: DiskResult,
+    ) {
+        if let Some(stream) = self.by_id(owner) {
+            stream.completed(host, now, id, result);
+        }
+    }
+
+    /// What the timer set by [`Host::wake_at`] calls.
+    pub fn tick(&self, host: &mut dyn Host, now: Now, owner: u64) {
+        if let Some(stream) = self.by_id(owner) {
+            stream.tick(host, now);
+        }
+    }
+
+    pub(crate) fn account(&self, name: &str) -> Option<Arc<Account>> {
+        sync::read(&self.accounts).get(name).cloned()
+    }
+
+    fn by_id(&self, id: u64) -> Option<Arc<StreamCell>> {
+        sync::read(&self.by_id).get(&id).cloned()
+    }
+}

@@ -1,0 +1,242 @@
+//! Creating, changing and deleting streams.
+
+use std::sync::Arc;
+
+use natterjack_store::Log;
+use natterjack_subject as subject;
+
+use super::JetStream;
+use crate::account::Account;
+use crate::ctx::Scope;
+use crate::error::ApiError;
+use crate::host::Host;
+use crate::stream::config::Storage;
+use crate::stream::{Config, Parts, StreamCell, log_limits, meta, validate};
+use crate::sync;
+use crate::time::Now;
+
+impl JetStream {
+    /// Creates a stream, or finds the one with the same configuration, and calls `done` once it
+    /// is there for good.
+    ///
+    /// # Errors
+    /// The refusals of jetstream.md 2.2 and 1.5.
+    pub(crate) fn create_stream(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        config: Config,
+        done: impl FnOnce(&Self, &mut dyn Host, Now, &Arc<StreamCell>) + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let config = validate::complete(config, self.shared.options.duplicate_window)?;
+        validate::check_create(&config)?;
+        let _changing = sync::lock(&self.api);
+        if let Some(known) = account.stream(&config.name) {
+            if !meta::same(&known.lock().config, &config) {
+                return Err(ApiError::StreamNameExist);
+            }
+            done(self, host, now, &known);
+            return Ok(());
+        }
+        check_overlap(account, &config)?;
+        self.check_reservation(account, &config, None)?;
+        let limits = account.limits();
+        let streams = sync::read(&account.streams).len() as u64;
+        if limits.max_streams.is_some_and(|max| streams >= max) {
+            return Err(ApiError::MaximumStreamsLimit);
+        }
+        let stream = self.new_stream(host, now, account, config)?;
+        sync::write(&account.streams)
+            .insert(Arc::clone(&stream.scope().stream), Arc::clone(&stream));
+        sync::write(&self.by_id).insert(stream.id(), Arc::clone(&stream));
+        for subject in &stream.lock().config.subjects {
+            host.subscribe(&account.name, subject.as_bytes(), &stream);
+        }
+        self.stream_advisory(host, now, &account.name, &stream.scope().stream, CREATED);
+        done(self, host, now, &stream);
+        Ok(())
+    }
+
+    fn new_stream(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        config: Config,
+    ) -> Result<Arc<StreamCell>, ApiError> {
+        let memory = config.storage == Storage::Memory;
+        let scope = Scope {
+            account: Arc::clone(&account.name),
+            stream: config.name.as_str().into(),
+            stream_id: self.shared.next_id(),
+            domain: self.shared.options.domain.clone(),
+            server: Arc::clone(&self.shared.options.server_name),
+            memory,
+        };
+        if !memory {
+            return Err(ApiError::not_supported("file storage"));
+        }
+        let log = Log::memory(config.first_seq, log_limits(&config));
+        Ok(Arc::new(StreamCell::new(Parts {
+            scope,
+            shared: Arc::clone(&self.shared),
+            account: Arc::clone(account),
+            config,
+            created: now.unix_ns,
+            log,
+            dedupe_key: [host.random(), host.random()],
+        })))
+    }
+
+    /// Changes a stream's configuration; `done` as in [`create_stream`](Self::create_stream).
+    ///
+    /// # Errors
+    /// The refusals of jetstream.md 2.3.
+    pub(crate) fn update_stream(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        config: Config,
+        done: impl FnOnce(&Self, &mut dyn Host, Now, &Arc<StreamCell>) + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let _changing = sync::lock(&self.api);
+        let stream = account.stream(&config.name).ok_or(ApiError::StreamNotFound)?;
+        let config = validate::complete(config, self.shared.options.duplicate_window)?;
+        let old = stream.lock().config.clone();
+        let config = validate::check_update(&old, config)?;
+        check_consumers(&stream, &config)?;
+        check_overlap(account, &config)?;
+        self.check_reservation(account, &config, Some(&old))?;
+        for gone in old.subjects.iter().filter(|subject| !config.subjects.contains(subject)) {
+            host.unsubscribe(&account.name, gone.as_bytes(), stream.id());
+        }
+        for new in config.subjects.iter().filter(|subject| !old.subjects.contains(subject)) {
+            host.subscribe(&account.name, new.as_bytes(), &stream);
+        }
+        stream.update(host, now, config);
+        self.stream_advisory(host, now, &account.name, &stream.scope().stream, UPDATED);
+        done(self, host, now, &stream);
+        Ok(())
+    }
+
+    /// Deletes a stream with its consumers.
+    ///
+    /// # Errors
+    /// 10059.
+    pub(crate) fn delete_stream(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        name: &str,
+        done: impl FnOnce(&Self, &mut dyn Host, Now) + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let _changing = sync::lock(&self.api);
+        let stream = account.stream(name).ok_or(ApiError::StreamNotFound)?;
+        for subject in &stream.lock().config.subjects {
+            host.unsubscribe(&account.name, subject.as_bytes(), stream.id());
+        }
+        stream.close(host, now);
+        sync::write(&account.streams).remove(name);
+        sync::write(&self.by_id).remove(&stream.id());
+        self.stream_advisory(host, now, &account.name, name, DELETED);
+        done(self, host, now);
+        Ok(())
+    }
+
+    /// `max_bytes` against the limits of account and server.
+    fn check_reservation(
+        &self,
+        account: &Account,
+        config: &Config,
+        old: Option<&Config>,
+    ) -> Result<(), ApiError> {
+        let memory = config.storage == Storage::Memory;
+        let wanted = config.max_bytes.max(0).unsigned_abs();
+        let held = old.map_or(0, |old| old.max_bytes.max(0).unsigned_abs());
+        let limits = account.limits();
+        if limits.max_bytes_required && wanted == 0 {
+            return Err(ApiError::StreamMaxBytesRequired);
+        }
+        let each =
+            if memory { limits.memory_max_stream_bytes } else { limits.file_max_stream_bytes };
+        if each.is_some_and(|max| wanted > max) {
+            return Err(ApiError::StreamMaxStreamBytesExceeded);
+        }
+        let more = wanted.saturating_sub(held);
+        if more == 0 {
+            return Ok(());
+        }
+        let usage = account.usage_now();
+        let (reserved, max) = if memory {
+            (usage.reserved_memory, limits.max_memory)
+        } else {
+            (usage.reserved_file, limits.max_file)
+        };
+        if max.is_some_and(|max| reserved.saturating_add(more) > max) {
+            return Err(ApiError::AccountResourcesExceeded);
+        }
+        let options = &self.shared.options;
+        let server = if memory { options.max_memory } else { options.max_file };
+        if server.is_some_and(|max| self.reserved(memory).saturating_add(more) > max) {
+            return Err(if memory {
+                ApiError::MemoryResourcesExceeded
+            } else {
+                ApiError::StorageResourcesExceeded
+            });
+        }
+        Ok(())
+    }
+
+    /// `max_bytes` of all streams of one kind.
+    fn reserved(&self, memory: bool) -> u64 {
+        let streams = sync::read(&self.by_id);
+        let kind = streams.values().filter(|stream| stream.scope().memory == memory);
+        kind.map(|stream| stream.reserved()).fold(0, u64::saturating_add)
+    }
+}
+
+const CREATED: (&str, &str) = ("CREATED", "create");
+const UPDATED: (&str, &str) = ("UPDATED", "modify");
+const DELETED: (&str, &str) = ("DELETED", "delete");
+
+/// 10065 when another stream of the account listens to a subject of `config`.
+fn check_overlap(account: &Account, config: &Config) -> Result<(), ApiError> {
+    for other in account.all_streams() {
+        if *other.scope().stream == *config.name {
+            continue;
+        }
+        let other = other.lock();
+        for own in &config.subjects {
+            let taken = |theirs: &String| subject::overlaps(own.as_bytes(), theirs.as_bytes());
+            if other.config.subjects.iter().any(taken) {
+                return Err(ApiError::StreamSubjectOverlap);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 10069 when consumers exceed the limits that `config` would set.
+fn check_consumers(stream: &StreamCell, config: &Config) -> Result<(), ApiError> {
+    let limits = config.consumer_limits;
+    let stream = stream.lock();
+    let exceeds = |value: i64, max: i64| max > 0 && value > max;
+    let violating: Vec<&str> = stream
+        .consumers
+        .configs()
+        .filter(|(_, consumer)| {
+            exceeds(consumer.max_ack_pending, limits.max_ack_pending)
+                || exceeds(consumer.inactive_threshold, limits.inactive_threshold)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    if violating.is_empty() {
+        return Ok(());
+    }
+    let names = violating.join(", ");
+    let err = format!("change to limits violates consumers: {names}").into();
+    Err(ApiError::StreamUpdate { err })
+}

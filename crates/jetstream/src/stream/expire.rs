@@ -1,0 +1,140 @@
+//! Removal by age and by TTL, and the markers it leaves (ADR-43).
+
+use natterjack_store::{Get, Next, Purge};
+
+use super::{FLAG_MARKER, Stream};
+use crate::stream::ttl::Ttl;
+use crate::time::{Now, go_duration};
+
+/// Messages that one call removes one by one; the timer comes back at once for the rest, so that
+/// a stream is not kept from its publishers.
+const BATCH: usize = 4096;
+
+impl Stream {
+    /// Removes what is too old. True when more is due already.
+    pub(super) fn expire(&mut self, now: Now) -> bool {
+        let more = self.expire_ttls(now.unix_ns);
+        let more = self.expire_age(now.unix_ns) || more;
+        let log = &self.log;
+        self.expiry.compact(log.state().messages, |seq| log.contains(seq));
+        more
+    }
+
+    /// The wall-clock time at which something gets too old.
+    pub(super) fn next_expiry(&mut self) -> Option<i64> {
+        let ttl = self.expiry.next();
+        let age = self.next_age();
+        match (ttl, age) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        }
+    }
+
+    fn expire_ttls(&mut self, now: i64) -> bool {
+        for _ in 0..BATCH {
+            let Some(seq) = self.expiry.pop(now) else { return false };
+            if self.log.contains(seq) && !self.expire_one(seq, now) {
+                // Its block is being read; the completion calls again.
+                self.expiry.push_back(seq, now);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn expire_age(&mut self, now: i64) -> bool {
+        let age = self.config.max_age;
+        if age <= 0 || self.log.state().messages == 0 {
+            return false;
+        }
+        let oldest = now.saturating_sub(age);
+        if self.config.subject_delete_marker_ttl > 0 || self.expiry.has_endless() {
+            return self.expire_age_one_by_one(oldest, now);
+        }
+        if self.log.state().first_time > oldest {
+            return false;
+        }
+        // One record for the whole run. A message at exactly the age goes, too.
+        let last = self.log.state().last_seq;
+        let below = match self.log.seq_at_time(oldest.saturating_add(1)) {
+            Next::Found(seq) => seq,
+            Next::End => last + 1,
+            Next::Pending => return false,
+        };
+        self.purge_messages(&Purge { filter: None, below_seq: Some(below), keep: None });
+        false
+    }
+
+    fn expire_age_one_by_one(&mut self, oldest: i64, now: i64) -> bool {
+        let mut from = self.log.state().first_seq;
+        for _ in 0..BATCH {
+            let Some((seq, time)) = self.first_mortal(from) else { return false };
+            if time > oldest || !self.expire_one(seq, now) {
+                return false;
+            }
+            from = seq + 1;
+        }
+        true
+    }
+
+    /// The first message at or after `from` that `max_age` applies to, with its time.
+    fn first_mortal(&mut self, from: u64) -> Option<(u64, i64)> {
+        let mut from = from;
+        loop {
+            let Next::Found(seq) = self.log.next_match(&[], from) else { return None };
+            if self.expiry.never_ends(seq) {
+                from = seq + 1;
+                continue;
+            }
+            if seq == self.log.state().first_seq {
+                return Some((seq, self.log.state().first_time));
+            }
+            return match self.log.get(seq) {
+                Get::Found(message) => Some((seq, message.time)),
+                // What cannot be read cannot be dated either; it goes with its neighbours.
+                Get::Damaged => Some((seq, i64::MIN)),
+                Get::Missing | Get::Pending => None,
+            };
+        }
+    }
+
+    fn next_age(&mut self) -> Option<i64> {
+        if self.config.max_age <= 0 || self.log.state().messages == 0 {
+            return None;
+        }
+        let time = if self.expiry.has_endless() {
+            self.first_mortal(self.log.state().first_seq)?.1
+        } else {
+            self.log.state().first_time
+        };
+        Some(time.saturating_add(self.config.max_age))
+    }
+
+    /// Removes one message that got too old, and leaves a marker if it was the last of its
+    /// subject. False when its record is not at hand yet.
+    fn expire_one(&mut self, seq: u64, now: i64) -> bool {
+        let ttl = self.config.subject_delete_marker_ttl;
+        if ttl <= 0 {
+            self.remove_message(seq, false);
+            return true;
+        }
+        let message = match self.log.get(seq) {
+            Get::Found(message) => message,
+            Get::Pending => return false,
+            Get::Missing | Get::Damaged => {
+                self.remove_message(seq, false);
+                return true;
+            }
+        };
+        let last = self.log.subject(&message.subject).is_some_and(|state| state.count == 1);
+        self.remove_message(seq, false);
+        if last && message.flags & FLAG_MARKER == 0 {
+            let mut headers = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: ".to_vec();
+            headers.extend_from_slice(go_duration(ttl).as_bytes());
+            headers.extend_from_slice(b"\r\nNats-Rollup: sub\r\n\r\n");
+            let ttl = Ttl::Seconds(ttl / 1_000_000_000);
+            self.store_own(now, &message.subject, &headers, Some(ttl));
+        }
+        true
+    }
+}

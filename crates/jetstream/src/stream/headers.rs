@@ -1,0 +1,164 @@
+//! The headers that steer a publish, found in one pass over the block.
+//!
+//! Names are matched in their exact letter case, the first occurrence counts, spaces before a value
+//! are skipped, and an empty value counts as absent (nats-server 2.15.1).
+
+use std::borrow::Cow;
+
+use super::ttl::Ttl;
+use crate::json::write_u64;
+
+/// The first line of every header block.
+pub const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
+
+/// What a publisher asked for by headers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is the header of its name")]
+pub struct PublishHeaders<'a> {
+    pub msg_id: Option<&'a [u8]>,
+    pub expected_stream: Option<&'a [u8]>,
+    pub expected_last_seq: Option<&'a [u8]>,
+    pub expected_last_subject_seq: Option<&'a [u8]>,
+    pub expected_last_subject_seq_subject: Option<&'a [u8]>,
+    pub expected_last_msg_id: Option<&'a [u8]>,
+    pub rollup: Option<&'a [u8]>,
+    pub ttl: Option<&'a [u8]>,
+    pub incr: Option<&'a [u8]>,
+    pub batch_id: Option<&'a [u8]>,
+    pub schedule: Option<&'a [u8]>,
+    pub scheduler: Option<&'a [u8]>,
+    pub stream_source: Option<&'a [u8]>,
+    pub marker_reason: Option<&'a [u8]>,
+}
+
+/// The name and value of each header line.
+pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = match block.iter().position(|b| *b == b'\n') {
+        Some(end) => &block[end + 1..],
+        None => &[],
+    };
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or(&[]);
+            if let Some(colon) = line.iter().position(|b| *b == b':') {
+                let value = &line[colon + 1..];
+                let skip = value.iter().take_while(|b| **b == b' ').count();
+                return Some((&line[..colon], &value[skip..]));
+            }
+        }
+        None
+    })
+}
+
+/// The first value of the header `name`; `None` when it is absent or empty.
+pub fn get<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    lines(block).find(|(found, _)| *found == name).map(|(_, value)| value).filter(|v| !v.is_empty())
+}
+
+/// Finds the headers that matter to a stream.
+pub fn scan(block: &[u8]) -> PublishHeaders<'_> {
+    let mut found = PublishHeaders::default();
+    for (name, value) in lines(block) {
+        let Some(tail) = name.strip_prefix(b"Nats-") else { continue };
+        let slot = match tail {
+            b"Msg-Id" => &mut found.msg_id,
+            b"Expected-Stream" => &mut found.expected_stream,
+            b"Expected-Last-Sequence" => &mut found.expected_last_seq,
+            b"Expected-Last-Subject-Sequence" => &mut found.expected_last_subject_seq,
+            b"Expected-Last-Subject-Sequence-Subject" => {
+                &mut found.expected_last_subject_seq_subject
+            }
+            b"Expected-Last-Msg-Id" => &mut found.expected_last_msg_id,
+            b"Rollup" => &mut found.rollup,
+            b"TTL" => &mut found.ttl,
+            b"Incr" => &mut found.incr,
+            b"Batch-Id" => &mut found.batch_id,
+            b"Schedule" => &mut found.schedule,
+            b"Scheduler" => &mut found.scheduler,
+            b"Stream-Source" => &mut found.stream_source,
+            b"Marker-Reason" => &mut found.marker_reason,
+            _ => continue,
+        };
+        if slot.is_none() && !value.is_empty() {
+            *slot = Some(value);
+        }
+    }
+    found
+}
+
+/// The block as it is stored: a status in the first line is dropped.
+pub fn stored_form(block: &[u8]) -> Cow<'_, [u8]> {
+    if block.is_empty() || block.starts_with(VERSION_LINE) {
+        return Cow::Borrowed(block);
+    }
+    let rest = block.iter().position(|b| *b == b'\n').map_or(&[][..], |end| &block[end + 1..]);
+    let mut out = Vec::with_capacity(VERSION_LINE.len() + rest.len());
+    out.extend_from_slice(VERSION_LINE);
+    out.extend_from_slice(rest);
+    Cow::Owned(out)
+}
+
+/// The block with its `Nats-TTL` replaced by whole `seconds`.
+pub fn with_ttl(block: &[u8], seconds: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(block.len() + 8);
+    out.extend_from_slice(VERSION_LINE);
+    for (name, value) in lines(block) {
+        if name == b"Nats-TTL" {
+            continue;
+        }
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"Nats-TTL: ");
+    write_u64(&mut out, seconds);
+    out.extend_from_slice(b"\r\n\r\n");
+    out
+}
+
+/// What the `Nats-TTL` of a stored block says.
+pub fn stored_ttl(block: &[u8]) -> Option<Ttl> {
+    get(block, b"Nats-TTL").and_then(Ttl::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_follow_the_reference() {
+        for (block, expected) in [
+            ("NATS/1.0\r\nNats-Msg-Id: a\r\n\r\n", Some("a")),
+            ("NATS/1.0\r\nNats-Msg-Id:a\r\n\r\n", Some("a")),
+            ("NATS/1.0\r\nNats-Msg-Id:  a \r\n\r\n", Some("a ")),
+            ("NATS/1.0\r\nNats-Msg-Id: a\r\nNats-Msg-Id: b\r\n\r\n", Some("a")),
+            ("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n", None),
+            ("NATS/1.0\r\nnats-msg-id: a\r\n\r\n", None),
+            ("NATS/1.0\r\nX-Nats-Msg-Id: a\r\n\r\n", None),
+            ("NATS/1.0 100 Foo\r\nNats-Msg-Id: a:b\r\n\r\n", Some("a:b")),
+            ("NATS/1.0\r\n\r\n", None),
+            ("", None),
+        ] {
+            let block = block.as_bytes();
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(scan(block).msg_id, expected);
+            assert_eq!(get(block, b"Nats-Msg-Id"), expected);
+        }
+    }
+
+    #[test]
+    fn a_status_line_is_not_stored() {
+        let stored = stored_form(b"NATS/1.0 100 Foo\r\nA: b\r\n\r\n");
+        assert_eq!(&*stored, b"NATS/1.0\r\nA: b\r\n\r\n");
+        assert!(matches!(stored_form(b"NATS/1.0\r\nA: b\r\n\r\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_raised_ttl_is_written_in_seconds() {
+        let block = with_ttl(b"NATS/1.0\r\nNats-TTL: 1s\r\nA: b\r\n\r\n", 5);
+        assert_eq!(block, b"NATS/1.0\r\nA: b\r\nNats-TTL: 5\r\n\r\n");
+    }
+}

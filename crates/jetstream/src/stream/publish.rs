@@ -1,0 +1,367 @@
+//! Ingest: whether a message is stored, and what its publisher hears (jetstream.md 2.4).
+
+use natterjack_store::{Filter, Get, LogPos, NewMessage, Next, Purge};
+
+use super::config::Discard;
+use super::headers::{self, PublishHeaders};
+use super::ttl::Ttl;
+use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Stream};
+use crate::error::ApiError;
+use crate::host::{Host, Outgoing};
+use crate::time::Now;
+
+/// Answers and unsynced bytes at which publishers are turned away with 429 (config
+/// `max_buffered_msgs`, `max_buffered_size`).
+const WAITING_MAX: usize = 100_000;
+const BACKLOG_MAX: usize = 128 << 20;
+
+const HEADER_MAX: usize = 65_535;
+const RECORD_MAX: usize = 32 << 20;
+
+/// A publish that matched one of the stream's subjects.
+#[derive(Debug, Clone, Copy)]
+pub struct Inbound<'a> {
+    /// The subject.
+    pub subject: &'a [u8],
+    /// Where the publisher waits for its PubAck.
+    pub reply: Option<&'a [u8]>,
+    /// The complete header block, or empty.
+    pub headers: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// What rollup asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rollup {
+    Subject,
+    All,
+}
+
+/// A message that passed all checks.
+struct Admitted {
+    ttl: Option<Ttl>,
+    rollup: Option<Rollup>,
+}
+
+enum Verdict {
+    Store(Admitted),
+    Duplicate(u64),
+}
+
+impl Stream {
+    /// Admits or refuses one message; the answer waits in the queue.
+    pub(super) fn publish(&mut self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
+        let reply = msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty());
+        if self.answers.len() >= WAITING_MAX || self.log.backlog_bytes() >= BACKLOG_MAX {
+            if let Some(reply) = reply {
+                self.turn_away(host, reply);
+            }
+            self.turned_away += 1;
+            return;
+        }
+        let time = now.unix_ns.max(self.log.state().last_time);
+        let found = headers::scan(msg.headers);
+        match self.admit(time, msg, &found) {
+            Ok(Verdict::Store(admitted)) => {
+                let (seq, pos) = self.store(time, msg, &found, &admitted);
+                if let Some(reply) = reply {
+                    self.answers.ack(pos, reply, seq);
+                }
+            }
+            Ok(Verdict::Duplicate(seq)) => {
+                if let Some(reply) = reply {
+                    self.answers.duplicate(self.log.end(), reply, seq);
+                }
+            }
+            Err(error) => {
+                if let Some(reply) = reply {
+                    self.answers.error(self.log.end(), reply, &error);
+                }
+            }
+        }
+    }
+
+    /// 10167 at once: the queue that keeps the order is what is full.
+    fn turn_away(&mut self, host: &mut dyn Host, reply: &[u8]) {
+        let payload = self.answers.error_payload(&ApiError::StreamTooManyRequests);
+        host.deliver(&Outgoing {
+            account: &self.scope.account,
+            route: reply,
+            queue: None,
+            subject: reply,
+            reply: None,
+            headers: b"NATS/1.0 429 Too Many Requests\r\n\r\n",
+            payload: &payload,
+        });
+    }
+
+    /// The checks in the order of jetstream.md 2.4, which decides what a message that breaks two
+    /// rules hears.
+    fn admit(
+        &mut self,
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Verdict, ApiError> {
+        let size = msg.headers.len() + msg.payload.len();
+        if msg.subject.len() + size > RECORD_MAX {
+            return Err(ApiError::StreamStoreFailed { err: "message too large".into() });
+        }
+        if found.batch_id.is_some() {
+            return Err(ApiError::AtomicPublishDisabled);
+        }
+        if self.config.sealed {
+            return Err(ApiError::StreamSealed);
+        }
+        let mut rollup = None;
+        if !msg.headers.is_empty() {
+            self.check_unbuilt(found)?;
+            if found.expected_stream.is_some_and(|name| name != self.config.name.as_bytes()) {
+                return Err(ApiError::StreamNotMatch);
+            }
+            if found.ttl.is_some() && !self.config.allow_msg_ttl {
+                return Err(ApiError::MessageTtlDisabled);
+            }
+            self.check_expected_sequences(msg.subject, found)?;
+            self.check_schedules(found)?;
+            if found.stream_source.is_some() {
+                return Err(ApiError::MessageSourceHdrNotAllowed);
+            }
+            if let Some(id) = found.msg_id
+                && self.config.duplicate_window > 0
+            {
+                let oldest = time.saturating_sub(self.config.duplicate_window);
+                if let Some(seq) = self.dedupe.find(id, oldest) {
+                    return Ok(Verdict::Duplicate(seq));
+                }
+            }
+            if found.expected_last_msg_id.is_some_and(|id| id != self.last_msg_id) {
+                let id = String::from_utf8_lossy(&self.last_msg_id).into_owned();
+                return Err(ApiError::StreamWrongLastMsgId { id: id.into() });
+            }
+            rollup = self.check_rollup(found)?;
+        }
+        if self.config.max_msg_size >= 0 && size > self.config.max_msg_size.unsigned_abs() as usize
+        {
+            return Err(ApiError::StreamMessageExceedsMaximum);
+        }
+        if msg.headers.len() > HEADER_MAX {
+            return Err(ApiError::StreamHeaderExceedsMaximum);
+        }
+        let bytes = self.log.message_bytes(msg.subject.len(), msg.headers.len(), msg.payload.len());
+        self.check_room(bytes)?;
+        let ttl = match found.ttl {
+            Some(value) => Some(Ttl::parse(value).ok_or(ApiError::MessageTtlInvalid)?),
+            None => None,
+        };
+        self.check_discard_new(msg.subject, bytes)?;
+        Ok(Verdict::Store(Admitted { ttl, rollup }))
+    }
+
+    /// Counters are not served yet, so the stream never allows them.
+    fn check_unbuilt(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
+        let Some(value) = found.incr else { return Ok(()) };
+        let digits = value.strip_prefix(b"+").or(value.strip_prefix(b"-")).unwrap_or(value);
+        let number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        Err(if number { ApiError::MessageIncrDisabled } else { ApiError::MessageIncrInvalid })
+    }
+
+    /// Schedules are not served yet, so the stream never allows them.
+    fn check_schedules(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
+        if found.schedule.is_some() {
+            return Err(ApiError::MessageSchedulesDisabled);
+        }
+        if found.scheduler.is_some() {
+            return Err(ApiError::MessageSchedulesSchedulerInvalid);
+        }
+        Ok(())
+    }
+
+    fn check_expected_sequences(
+        &mut self,
+        subject: &[u8],
+        found: &PublishHeaders<'_>,
+    ) -> Result<(), ApiError> {
+        if let Some(value) = found.expected_last_subject_seq {
+            let filter = found.expected_last_subject_seq_subject.unwrap_or(subject);
+            let last = self.last_on(filter);
+            if number(value) != Some(last) {
+                return Err(ApiError::StreamWrongLastSequence { seq: last });
+            }
+        } else if found.expected_last_subject_seq_subject.is_some() {
+            return Err(ApiError::StreamExpectedLastSeqPerSubjectInvalid);
+        }
+        if let Some(value) = found.expected_last_seq {
+            let last = self.log.state().last_seq;
+            if number(value) != Some(last) {
+                return Err(ApiError::StreamWrongLastSequence { seq: last });
+            }
+        }
+        Ok(())
+    }
+
+    /// The last sequence on a subject or wildcard, 0 when there is none.
+    fn last_on(&mut self, filter: &[u8]) -> u64 {
+        if Filter::new(filter).is_literal() {
+            return self.log.subject(filter).map_or(0, |state| state.last);
+        }
+        match self.log.last_on(filter) {
+            Next::Found(seq) => seq,
+            Next::End | Next::Pending => 0,
+        }
+    }
+
+    fn check_rollup(&self, found: &PublishHeaders<'_>) -> Result<Option<Rollup>, ApiError> {
+        let Some(value) = found.rollup else { return Ok(None) };
+        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
+            return Err(ApiError::StreamRollupFailed { err: "rollup not permitted".into() });
+        }
+        if value.eq_ignore_ascii_case(b"sub") {
+            Ok(Some(Rollup::Subject))
+        } else if value.eq_ignore_ascii_case(b"all") {
+            Ok(Some(Rollup::All))
+        } else {
+            let value = crate::json::go_quote(&String::from_utf8_lossy(value));
+            Err(ApiError::StreamRollupFailed {
+                err: format!("rollup value invalid: {value}").into(),
+            })
+        }
+    }
+
+    /// Server and account limits; what is used counts the bytes not reported yet, too.
+    fn check_room(&self, bytes: u64) -> Result<(), ApiError> {
+        let memory = self.scope.memory;
+        let unreported = self.log.state().bytes.saturating_sub(self.reported_bytes);
+        let more = bytes + unreported;
+        let options = &self.shared.options;
+        let server_max = if memory { options.max_memory } else { options.max_file };
+        if server_max.is_some_and(|max| self.shared.usage.get(memory) + more > max) {
+            return Err(ApiError::InsufficientResources);
+        }
+        let limits = self.account.limits();
+        let account_max = if memory { limits.max_memory } else { limits.max_file };
+        if account_max.is_some_and(|max| self.account.usage.get(memory) + more > max) {
+            return Err(ApiError::AccountResourcesExceeded);
+        }
+        Ok(())
+    }
+
+    /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).
+    fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
+        if self.config.discard != Discard::New {
+            return Ok(());
+        }
+        let refused = |err: &'static str| Err(ApiError::StreamStoreFailed { err: err.into() });
+        let mut replaced = None;
+        if let Some(max) = limit(self.config.max_msgs_per_subject)
+            && let Some(state) = self.log.subject(subject)
+            && state.count >= max
+        {
+            if self.config.discard_new_per_subject {
+                return refused("maximum messages per subject exceeded");
+            }
+            replaced = Some(state.first);
+        }
+        let (messages, used) = (self.log.state().messages, self.log.state().bytes);
+        if limit(self.config.max_msgs).is_some_and(|max| messages >= max) && replaced.is_none() {
+            return refused("maximum messages exceeded");
+        }
+        if let Some(max) = limit(self.config.max_bytes)
+            && used + bytes > max
+        {
+            let freed = replaced.map_or(0, |seq| self.bytes_of(seq));
+            if used + bytes - freed.min(used) > max {
+                return refused("maximum bytes exceeded");
+            }
+        }
+        Ok(())
+    }
+
+    /// What removing a message would free; 0 when its record is not at hand.
+    fn bytes_of(&mut self, seq: u64) -> u64 {
+        match self.log.get(seq) {
+            Get::Found(m) => {
+                self.log.message_bytes(m.subject.len(), m.headers.len(), m.payload.len())
+            }
+            Get::Missing | Get::Pending | Get::Damaged => 0,
+        }
+    }
+
+    /// Appends the message and does what its headers imply. The position covers all of it.
+    fn store(
+        &mut self,
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        admitted: &Admitted,
+    ) -> (u64, LogPos) {
+        let mut stored = headers::stored_form(msg.headers);
+        let mut ttl = admitted.ttl;
+        let marker = self.config.subject_delete_marker_ttl / 1_000_000_000;
+        if let Some(Ttl::Seconds(seconds)) = ttl
+            && seconds < marker
+            && self.config.max_msgs_per_subject != 1
+        {
+            // A message that went before its own marker would leave none that lasts (ADR-43).
+            ttl = Some(Ttl::Seconds(marker));
+            stored = headers::with_ttl(&stored, marker.unsigned_abs()).into();
+        }
+        let mut flags = 0;
+        flags |= if ttl.is_some() { FLAG_TTL } else { 0 };
+        flags |= if found.msg_id.is_some() { FLAG_MSG_ID } else { 0 };
+        flags |= if found.marker_reason.is_some() { FLAG_MARKER } else { 0 };
+        let appended = self.log.append(NewMessage {
+            subject: msg.subject,
+            headers: &stored,
+            payload: msg.payload,
+            time,
+            flags,
+        });
+        if let Some(ttl) = ttl {
+            self.expiry.add(appended.seq, time, ttl);
+        }
+        self.last_msg_id.clear();
+        if let Some(id) = found.msg_id {
+            self.last_msg_id.extend_from_slice(id);
+            if self.config.duplicate_window > 0 {
+                self.dedupe.insert(id, appended.seq, time);
+            }
+        }
+        let mut pos = appended.pos;
+        if let Some(rollup) = admitted.rollup {
+            let filter = (rollup == Rollup::Subject).then_some(msg.subject);
+            let purge = Purge { filter, below_seq: None, keep: Some(1) };
+            pos = self.purge_messages(&purge).pos;
+        }
+        (appended.seq, pos)
+    }
+
+    /// Stores a message that the stream itself makes. It passes no checks but the limits.
+    pub(super) fn store_own(
+        &mut self,
+        time: i64,
+        subject: &[u8],
+        headers: &[u8],
+        ttl: Option<Ttl>,
+    ) {
+        let flags = FLAG_MARKER | if ttl.is_some() { FLAG_TTL } else { 0 };
+        let time = time.max(self.log.state().last_time);
+        let appended = self.log.append(NewMessage { subject, headers, payload: &[], time, flags });
+        if let Some(ttl) = ttl {
+            self.expiry.add(appended.seq, time, ttl);
+        }
+        self.last_msg_id.clear();
+    }
+}
+
+/// A limit of the configuration: -1 is none.
+pub(super) fn limit(value: i64) -> Option<u64> {
+    (value >= 0).then_some(value.unsigned_abs())
+}
+
+/// A decimal number as Go's parser of sequences reads it.
+fn number(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?
+}

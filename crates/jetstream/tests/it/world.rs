@@ -1,0 +1,278 @@
+//! An engine with a recording host, moved by hand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use natterjack_jetstream::{
+    AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
+    Outgoing, StreamCell,
+};
+use natterjack_store::DiskRequest;
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// A message that left the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) route: String,
+    pub(crate) subject: String,
+    pub(crate) reply: Option<String>,
+    pub(crate) headers: String,
+    pub(crate) payload: String,
+}
+
+impl Sent {
+    /// Headers and payload in one text.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.headers, self.payload)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) sent: VecDeque<Sent>,
+    /// Subjects that somebody subscribes to; everything under `_I.` is subscribed.
+    pub(crate) interest: BTreeSet<String>,
+    pub(crate) listeners: Vec<(String, String, Arc<StreamCell>)>,
+    pub(crate) disk: VecDeque<(u64, DiskRequest)>,
+    pub(crate) wakes: BTreeMap<u64, u64>,
+    pub(crate) congested: bool,
+    random: u64,
+}
+
+impl Recorder {
+    fn listens(&self, subject: &str) -> bool {
+        subject.starts_with("_I.")
+            || self
+                .interest
+                .iter()
+                .any(|own| natterjack_subject::matches(own.as_bytes(), subject.as_bytes()))
+    }
+}
+
+impl Host for Recorder {
+    fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if !self.listens(&text(out.route)) {
+            return Delivered::No;
+        }
+        self.sent.push_back(Sent {
+            route: text(out.route),
+            subject: text(out.subject),
+            reply: out.reply.map(text),
+            headers: text(out.headers),
+            payload: text(out.payload),
+        });
+        if self.congested { Delivered::Congested } else { Delivered::Yes }
+    }
+
+    fn has_interest(&mut self, _account: &str, subject: &[u8], _queue: Option<&[u8]>) -> bool {
+        self.listens(&String::from_utf8_lossy(subject))
+    }
+
+    fn disk(&mut self, owner: u64, request: DiskRequest) {
+        self.disk.push_back((owner, request));
+    }
+
+    fn wake_at(&mut self, owner: u64, mono_ns: u64) {
+        if mono_ns == u64::MAX {
+            self.wakes.remove(&owner);
+        } else {
+            self.wakes.insert(owner, mono_ns);
+        }
+    }
+
+    fn subscribe(&mut self, account: &str, subject: &[u8], stream: &Arc<StreamCell>) {
+        let subject = String::from_utf8_lossy(subject).into_owned();
+        self.listeners.push((account.to_owned(), subject, Arc::clone(stream)));
+    }
+
+    fn unsubscribe(&mut self, account: &str, subject: &[u8], stream_id: u64) {
+        self.listeners.retain(|(known, own, stream)| {
+            known != account || own.as_bytes() != subject || stream.id() != stream_id
+        });
+    }
+
+    fn watch_interest(&mut self, _account: &str, _subject: &[u8], _stream_id: u64, _on: bool) {}
+
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+        self.random ^ (self.random >> 29)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) engine: JetStream,
+    pub(crate) host: Recorder,
+    pub(crate) now: Now,
+    pub(crate) account: &'static str,
+    inbox: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Options::default(), AccountLimits::default())
+    }
+
+    pub(crate) fn with(options: Options, limits: AccountLimits) -> Self {
+        let engine = JetStream::new(options);
+        engine.set_account("$G", Some(limits));
+        let now = Now { mono_ns: SECOND, unix_ns: 1_700_000_000 * SECOND as i64 };
+        Self { engine, host: Recorder::default(), now, account: "$G", inbox: 0 }
+    }
+
+    /// Moves the clocks and runs the timers that come due on the way, each at its time.
+    pub(crate) fn pass(&mut self, ns: u64) {
+        let end = self.now.mono_ns + ns;
+        loop {
+            let due = self.host.wakes.iter().map(|(owner, at)| (*at, *owner)).min();
+            let Some((at, owner)) = due.filter(|(at, _)| *at <= end) else { break };
+            self.host.wakes.remove(&owner);
+            self.move_to(at.max(self.now.mono_ns));
+            self.engine.tick(&mut self.host, self.now, owner);
+        }
+        self.move_to(end);
+    }
+
+    fn move_to(&mut self, mono_ns: u64) {
+        self.now.unix_ns += (mono_ns - self.now.mono_ns) as i64;
+        self.now.mono_ns = mono_ns;
+    }
+
+    fn publish_to(
+        &mut self,
+        subject: &str,
+        reply: Option<&str>,
+        headers: &str,
+        payload: &str,
+    ) -> bool {
+        let listeners = self.host.listeners.iter().filter(|(account, own, _)| {
+            *account == self.account
+                && natterjack_subject::matches(own.as_bytes(), subject.as_bytes())
+        });
+        let streams: Vec<_> = listeners.map(|(_, _, stream)| Arc::clone(stream)).collect();
+        for stream in &streams {
+            let msg = Inbound {
+                subject: subject.as_bytes(),
+                reply: reply.map(str::as_bytes),
+                headers: headers.as_bytes(),
+                payload: payload.as_bytes(),
+            };
+            stream.publish(&mut self.host, self.now, &msg);
+            stream.settle(&mut self.host, self.now);
+        }
+        !streams.is_empty()
+    }
+
+    fn next_inbox(&mut self) -> String {
+        self.inbox += 1;
+        format!("_I.{}", self.inbox)
+    }
+
+    /// A publish that waits for its PubAck; `503` when no stream listens, empty when none came.
+    pub(crate) fn put(&mut self, subject: &str, headers: &str, payload: &str) -> String {
+        let reply = self.next_inbox();
+        let headers = if headers.is_empty() {
+            String::new()
+        } else {
+            format!("NATS/1.0\r\n{headers}\r\n\r\n")
+        };
+        if !self.publish_to(subject, Some(&reply), &headers, payload) {
+            return "503".into();
+        }
+        self.take(&reply).map(|sent| sent.text()).unwrap_or_default()
+    }
+
+    /// A request; its first answer, `503` without a responder, empty when none came.
+    pub(crate) fn request(&mut self, subject: &str, headers: &str, body: &str) -> String {
+        let reply = self.next_inbox();
+        if !self.request_to(subject, &reply, headers, body) {
+            return "503".into();
+        }
+        self.take(&reply).map(|sent| sent.text()).unwrap_or_default()
+    }
+
+    /// A request that only sends; false without a responder.
+    pub(crate) fn request_to(
+        &mut self,
+        subject: &str,
+        reply: &str,
+        headers: &str,
+        body: &str,
+    ) -> bool {
+        let client = ClientInfo { acc: self.account.into(), ..ClientInfo::default() };
+        let headers = if headers.is_empty() {
+            String::new()
+        } else {
+            format!("NATS/1.0\r\n{headers}\r\n\r\n")
+        };
+        let request = ApiRequest {
+            account: self.account,
+            subject: subject.as_bytes(),
+            reply: Some(reply.as_bytes()),
+            headers: headers.as_bytes(),
+            payload: body.as_bytes(),
+            client: &client,
+        };
+        self.engine.api(&mut self.host, self.now, &request)
+    }
+
+    /// A request to the API.
+    pub(crate) fn api(&mut self, endpoint: &str, body: &str) -> String {
+        self.request(&format!("$JS.API.{endpoint}"), "", body)
+    }
+
+    /// A request whose answer must be without error.
+    pub(crate) fn must(&mut self, endpoint: &str, body: &str) -> serde_json::Value {
+        let answer = self.api(endpoint, body);
+        let value: serde_json::Value = serde_json::from_str(&answer).expect(&answer);
+        assert!(value.get("error").is_none(), "{endpoint} {body}: {answer}");
+        value
+    }
+
+    /// `err_code description` of the error that a request is answered with.
+    pub(crate) fn refusal(&mut self, endpoint: &str, body: &str) -> String {
+        let answer = self.api(endpoint, body);
+        error_of(&answer)
+    }
+
+    /// Takes the first message sent to `route`.
+    pub(crate) fn take(&mut self, route: &str) -> Option<Sent> {
+        let at = self.host.sent.iter().position(|sent| sent.route == route)?;
+        self.host.sent.remove(at)
+    }
+
+    /// Takes all messages sent to `route`.
+    pub(crate) fn take_all(&mut self, route: &str) -> Vec<Sent> {
+        let sent = std::mem::take(&mut self.host.sent);
+        let (taken, rest): (VecDeque<_>, _) =
+            sent.into_iter().partition(|sent| sent.route == route);
+        self.host.sent = rest;
+        taken.into()
+    }
+
+    /// A Direct Get and all its answers.
+    pub(crate) fn direct(&mut self, tail: &str, body: &str) -> Vec<String> {
+        let reply = self.next_inbox();
+        if !self.request_to(&format!("$JS.API.DIRECT.GET.{tail}"), &reply, "", body) {
+            return vec!["503".into()];
+        }
+        self.take_all(&reply).iter().map(Sent::text).collect()
+    }
+
+    /// `state` of `STREAM.INFO`.
+    pub(crate) fn state(&mut self, stream: &str) -> serde_json::Value {
+        self.must(&format!("STREAM.INFO.{stream}"), "")["state"].clone()
+    }
+}
+
+/// `err_code description` of an answer with an error, or the answer itself.
+pub(crate) fn error_of(answer: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
+    match value.get("error") {
+        Some(error) => {
+            format!("{} {}", error["err_code"], error["description"].as_str().unwrap_or(""))
+        }
+        None => answer.to_owned(),
+    }
+}
