@@ -2,9 +2,13 @@
 //!
 //! A file is the body of a map; enclosing braces are allowed, so JSON is a valid configuration.
 //! The rules are those of the reference server (measured on 2.15.1): separators, quoted, bare, raw
-//! and block strings, number suffixes, dates, comments, `include` and variables. Where the
-//! reference accepts less than its own documentation promises (an integer directly before `]`), we
-//! accept it.
+//! and block strings, number suffixes, dates, comments, `include` and variables. What the reference
+//! accepts yields the same tree and the same [`digest`]; more is accepted where it stumbles: an
+//! integer directly before `]`, a `/` that starts an array element, a comma that starts a line of a
+//! map, an absolute path of an `include`, `$2b$` and `$2y$` as bcrypt text.
+//!
+//! Bounds, which the reference lacks: maps and arrays nest to 128, includes to 16 and never in a
+//! circle, and all that includes and variables expand to stays below 64 MiB.
 //!
 //! The parser reads no file and no environment: both come through a [`Source`].
 

@@ -121,20 +121,29 @@ pub(super) fn bare(cursor: &mut Cursor<'_>) -> Result<Bare, SyntaxError> {
 }
 
 fn bare_from(cursor: &mut Cursor<'_>, mut bytes: Vec<u8>) -> Result<Bare, SyntaxError> {
+    // A text with an escape or a quote is a string, whatever it spells.
+    let mut plain = true;
     while !ends_bare(cursor.peek()) {
         match cursor.peek() {
             // The reference ends a bare string at a single quote and takes the quote away.
             Some(b'\'') => {
                 cursor.bump();
+                plain = false;
                 break;
             }
-            Some(b'\\') => escape(cursor, &mut bytes)?,
+            Some(b'\\') => {
+                escape(cursor, &mut bytes)?;
+                plain = false;
+            }
             Some(byte) => {
                 bytes.push(byte);
                 cursor.bump();
             }
             None => break,
         }
+    }
+    if !plain {
+        return Ok(Bare::Value(string(&bytes)));
     }
     if let Some(name) = bytes.strip_prefix(b"$")
         && !is_bcrypt(&bytes)
@@ -174,17 +183,17 @@ pub(super) fn number(cursor: &mut Cursor<'_>) -> Result<Bare, SyntaxError> {
         _ => {}
     }
     let text = cursor.slice_from(start);
+    // Only a positive number turns into a string at any letter; `-5s` stays a number, and what
+    // follows it is refused by whoever expects the end of the value.
+    let unit = cursor.peek().is_some_and(|b| b"kmgtpe".contains(&b.to_ascii_lowercase()));
+    if negative && !unit {
+        return integer(text, 1).map(Bare::Value);
+    }
     let factor = suffix(cursor);
     if ends_bare(cursor.peek())
         && let Some(factor) = factor
     {
         return integer(text, factor).map(Bare::Value);
-    }
-    if negative {
-        return cursor.error(format!(
-            "Expected a number to end with a blank, separator or EOF, but got {} instead.",
-            cursor.found()
-        ));
     }
     let head = cursor.slice_from(start).to_vec();
     bare_from(cursor, head)

@@ -44,6 +44,7 @@ fn values() {
         ("007", "7"),
         ("1k", "1000"),
         ("-5K", "-5000"),
+        ("-5ms", "\"-5ms\""),
         ("1kb", "1024"),
         ("1Ki", "1024"),
         ("1KiB", "1024"),
@@ -89,6 +90,8 @@ fn values() {
         ("a'", "\"a\""),
         ("\u{e9}\u{a0}x", "\"\u{e9}\\u{a0}x\""),
         ("a\\x41b", "\"aAb\""),
+        ("tru\\x65", "\"true\""),
+        ("$x'", "\"$x\""),
         ("\"a\\x41\\t\\n\\r\\\"\\\\b\"", "\"aA\\t\\n\\r\\\"\\\\b\""),
         ("\"a\nb\"", "\"a\\nb\""),
         ("'a\\x41 \"b\"\nc'", "\"a\\\\x41 \\\"b\\\"\\nc\""),
@@ -161,6 +164,7 @@ fn errors() {
         ("a = : 1", 1, format!("{TOP} '1' instead.")),
         ("a \"b\"c", 1, format!("{TOP} 'c' instead.")),
         ("a 1.5s", 1, format!("{TOP} 's' instead.")),
+        ("a -5s", 1, format!("{TOP} 's' instead.")),
         ("{a 1 b 2}", 1, "Expected a block-level value to end with a new line, comment or EOF, but got 'b' instead.".into()),
         ("a:\n1", 2, "Expected value but found new line".into()),
         ("include \n", 2, "Expected include value but found new line".into()),
@@ -358,6 +362,13 @@ fn depth_and_size_are_bounded() {
         bomb.push_str(&format!("v{i} [$v{0}, $v{0}]\n", i - 1));
     }
     assert_eq!(parse(&bomb), Err(SyntaxError::TooLarge { limit: 64 << 20 }));
+
+    // Each line is one deeper than the one before it.
+    let mut tower = String::from("v0 1\n");
+    for i in 1..10_000 {
+        tower.push_str(&format!("v{i} {{a $v{}}}\n", i - 1));
+    }
+    assert_eq!(parse(&tower), Err(SyntaxError::TooLarge { limit: 64 << 20 }));
 }
 
 #[test]
