@@ -79,9 +79,8 @@ impl Notes {
             run.count += 1;
             return;
         }
-        if run.count > 0 {
-            self.flush();
-        }
+        // The floor after the open acks depends on what was delivered before them.
+        self.flush();
         self.delivered = Run { seq, cseq, count: 1, at: micros(unix_ns) };
     }
 

@@ -72,13 +72,12 @@ impl Host for Recorder {
                 format!("{route} <- {} {at}{headers} {:?}", text(out.subject), text(out.payload))
             }
             None if event => {
-                // The id and the time differ from run to run.
-                let json: serde_json::Value = serde_json::from_slice(out.payload).unwrap();
-                let mut json = json.as_object().unwrap().clone();
-                for key in ["type", "id", "timestamp", "stream", "consumer"] {
-                    assert!(json.remove(key).is_some(), "{key}");
-                }
-                format!("{route} {}", serde_json::to_string(&json).unwrap())
+                // The id and the time, which come before, differ from run to run.
+                let json = text(out.payload);
+                let (head, fields) = json.split_once(r#","stream":"S","consumer":"c","#).unwrap();
+                let keys: Vec<&str> = head.split(['{', ',']).skip(1).map(|f| &f[..5]).collect();
+                assert_eq!(keys, [r#""type"#, r#""id":"#, r#""time"#]);
+                format!("{route} {{{fields}")
             }
             None => {
                 let reply = reply.map(|reply| format!(" reply {reply}")).unwrap_or_default();
