@@ -262,10 +262,6 @@ impl Batch {
         self.index.clear();
         self.last = None;
         self.size = 0;
-        if !self.services.is_empty() || !self.deferred.is_empty() {
-            // A circle of services: what is left goes with the next flush of this worker.
-            return;
-        }
     }
 
     /// True when services still have something to do: flush again.

@@ -132,7 +132,8 @@ impl JetStream {
         sync::read(&self.accounts).get(name).cloned()
     }
 
-    fn by_id(&self, id: u64) -> Option<Arc<StreamCell>> {
+    /// A stream by its id.
+    pub fn by_id(&self, id: u64) -> Option<Arc<StreamCell>> {
         sync::read(&self.by_id).get(&id).cloned()
     }
 }

@@ -71,6 +71,9 @@ pub trait Host {
     fn random(&mut self) -> u64;
 
     /// What was delivered so far takes its place in the targets' queues. Called last, still under the
-    /// stream's lock, so that the stream's order is the order on the wire.
-    fn seal(&mut self) {}
+    /// stream's lock, so that the stream's order is the order on the wire. A target that
+    /// was [`Congested`](Delivered::Congested) since calls `resume` of the stream when it has room.
+    fn seal(&mut self, stream_id: u64) {
+        let _ = stream_id;
+    }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use natterjack_core::auth::Identity;
+use natterjack_core::auth::{ConnInfo, Identity};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::session::{Flow, Session, Violation};
@@ -33,7 +33,7 @@ use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
 use crate::trace;
 use crate::wire::{SharedWire, SocketWire};
-use crate::{log_debug, log_error};
+use crate::{log_debug, log_error, log_info};
 
 /// The read buffer of a worker.
 const READ_BYTES: usize = 64 * 1024;
@@ -73,6 +73,10 @@ pub(crate) fn with_batch<R>(hub: &Hub, work: impl FnOnce(&mut Batch) -> R) -> R 
 
 /// What the connection's task does next.
 enum Next {
+    /// A deadline came.
+    Timer,
+    /// The configuration was reloaded.
+    Reloaded,
     /// Wait for input.
     Read,
     /// Let others run, then go on.
@@ -158,24 +162,35 @@ impl Connection {
             return reason;
         }
         let mut sleep = Box::pin(tokio::time::sleep_until(self.next_deadline()));
+        let info = self.info.clone();
+        let mut reloaded = Box::pin(info.reloaded());
         let mut in_a_row = 0;
         loop {
             let next = poll_fn(|context| {
                 if sleep.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Next::Timer);
                 }
-                self.poll_input(context).map(Some)
+                if reloaded.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Next::Reloaded);
+                }
+                self.poll_input(context)
             })
             .await;
-            let Some(next) = next else {
-                if let Some(reason) = self.fire() {
-                    return reason;
-                }
-                sleep.as_mut().reset(self.next_deadline());
-                continue;
-            };
             in_a_row += 1;
             match next {
+                Next::Timer => {
+                    if let Some(reason) = self.fire() {
+                        return reason;
+                    }
+                    sleep.as_mut().reset(self.next_deadline());
+                }
+                Next::Reloaded => {
+                    reloaded.set(info.reloaded());
+                    if let Err(reason) = self.judge_again() {
+                        return reason;
+                    }
+                    sleep.as_mut().reset(self.next_deadline());
+                }
                 Next::Read if in_a_row < READS_IN_A_ROW => {}
                 Next::Read | Next::Yield => {
                     in_a_row = 0;
@@ -288,6 +303,41 @@ impl Connection {
         self.session.set_limits(limits);
         self.session.bind(account, identity.permissions.clone());
         self.login.bound(&self.hub, &identity);
+        self.info.bound(identity);
+        Ok(())
+    }
+
+    /// After a reload: limits and permissions as they are now, or the end of a login that no longer
+    /// holds.
+    fn judge_again(&mut self) -> Result<(), ClosedReason> {
+        let options = self.hub.options();
+        let ping_max = u32::try_from(options.ping_max).unwrap_or(u32::MAX);
+        self.alive.set_limits(options.ping_interval.as_nanos() as u64, ping_max);
+        let Some(identity) = self.info.details().identity else { return Ok(()) };
+        let connection = ConnInfo { remote_ip: Some(self.info.peer.ip()), ..ConnInfo::default() };
+        let now_unix = self.hub.clock().unix_ns() / 1_000_000_000;
+        let renewed = self.hub.authenticator().recheck(&identity, &connection, now_unix);
+        let identity = renewed.map_err(|failure| {
+            log_error!(self.hub.log(), "{} - authentication error ({failure})", self.info.prefix());
+            self.refuse(&failure.closing_error(), ClosedReason::AuthenticationFailure)
+        })?;
+        self.parser.set_limits(Limits {
+            max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
+            max_payload: self.hub.max_payload(Some(&identity)),
+        });
+        self.session.set_limits(self.hub.session_limits(Some(&identity)));
+        self.session.set_permissions(identity.permissions.clone());
+        self.login.bound(&self.hub, &identity);
+        let dropped = with_batch(&self.hub, |batch| self.session.drop_forbidden(batch));
+        for subscription in dropped {
+            log_info!(
+                self.hub.log(),
+                "Removed sub \"{}\" (sid \"{}\") for User \"{}\" - not authorized",
+                text(subscription.subject()),
+                text(subscription.sid()),
+                identity.user.as_deref().unwrap_or_default()
+            );
+        }
         self.info.bound(identity);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use natterjack_core::auth::Identity;
 use natterjack_core::client::Client;
 use natterjack_proto::connect::Connect;
+use tokio::sync::{Notify, futures::Notified};
 
 /// A live connection.
 pub struct ConnectionInfo {
@@ -20,6 +21,7 @@ pub struct ConnectionInfo {
     rtt_ns: AtomicU64,
     informed: AtomicBool,
     details: Mutex<Details>,
+    reload: Notify,
 }
 
 /// What CONNECT told.
@@ -44,6 +46,7 @@ impl ConnectionInfo {
             rtt_ns: AtomicU64::new(0),
             informed: AtomicBool::new(false),
             details: Mutex::default(),
+            reload: Notify::new(),
         }
     }
 
@@ -54,6 +57,16 @@ impl ConnectionInfo {
     /// What CONNECT told, as it is now.
     pub fn details(&self) -> Details {
         self.lock().clone()
+    }
+
+    /// Asks the connection's task to judge itself by the configuration as it is now.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Resolves after [`ConnectionInfo::reload`].
+    pub(crate) fn reloaded(&self) -> Notified<'_> {
+        self.reload.notified()
     }
 
     pub(crate) fn describe(&self, connect: &Connect) {

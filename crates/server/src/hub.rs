@@ -121,6 +121,10 @@ impl Hub {
         &self.log
     }
 
+    pub(crate) fn replace_log(&self, options: crate::log::LogOptions) -> std::io::Result<()> {
+        self.log.replace(options)
+    }
+
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }

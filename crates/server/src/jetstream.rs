@@ -1,40 +1,238 @@
-//! JetStream inside the server (being connected).
+//! JetStream inside the server: the engine of `natterjack-jetstream`, its effects, and the services that
+//! bring messages to it.
 
-use std::sync::{Arc, Weak};
+mod effects;
+mod open;
+mod services;
 
-use natterjack_config::Options;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use hashbrown::HashMap;
 use natterjack_core::batch::Batch;
+use natterjack_core::client::Client;
+use natterjack_core::subscription::Subscription;
+use natterjack_jetstream::{AccountLimits, JetStream, Now, StreamCell};
 use tokio::sync::watch;
 
-use crate::builder::Store;
+use crate::connection::with_batch;
+use crate::disk::IoPool;
 use crate::hub::Hub;
-use crate::log::Log;
 use crate::start::StartError;
+use crate::timers::Timers;
+use effects::Effects;
+pub(crate) use open::{Engine, open};
+use services::{Acks, Api, Ingest};
 
-pub(crate) struct Engine;
-pub(crate) struct JetStreamGlue;
-
-/// The short id shown at start, as nats-server derives it from the name.
-pub(crate) fn node_name(name: &str) -> String {
-    name.chars().take(8).collect()
+/// The engine and what surrounds it.
+pub(crate) struct JetStreamGlue {
+    engine: JetStream,
+    store: open::OpenStore,
+    io: IoPool,
+    timers: Timers,
+    /// The subscriptions of streams: account, subject, stream id.
+    ingests: Mutex<HashMap<(Box<str>, Box<[u8]>, u64), Arc<Subscription>>>,
+    /// The streams that watch a subject.
+    watches: Mutex<HashMap<(Box<str>, Box<[u8]>), Vec<u64>>>,
+    /// One service per stream, so that a batch settles it once.
+    streams: Mutex<HashMap<u64, Arc<Ingest>>>,
 }
 
-pub(crate) fn open(_: &Options, _: &Store, _: &str, _: &Log) -> Result<Engine, StartError> {
-    Err(StartError::Store("JetStream is being connected".into()))
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn now(batch: &Batch) -> Now {
+    Now { mono_ns: batch.mono_ns, unix_ns: batch.unix_ns }
+}
+
+/// The short id shown at start: the account hash of the server's name, as in nats-server.
+pub(crate) fn node_name(name: &str) -> String {
+    natterjack_jetstream::nuid::hash8(name.as_bytes()).iter().map(|byte| char::from(*byte)).collect()
 }
 
 impl JetStreamGlue {
-    pub(crate) fn new(_: Engine, _: &Weak<Hub>) -> Self {
-        JetStreamGlue
+    pub(crate) fn new(engine: Engine, hub: &Weak<Hub>) -> Self {
+        let Engine { engine, store } = engine;
+        let hub = hub.clone();
+        let io = IoPool::start(store.disk(), move |owner, id, result| {
+            let Some(hub) = hub.upgrade() else { return };
+            let Some(jetstream) = hub.jetstream() else { return };
+            with_batch(&hub, |batch| {
+                batch.as_service(|batch| {
+                    let now = now(batch);
+                    let mut effects = Effects::new(&hub, batch);
+                    jetstream.engine.completed(&mut effects, now, owner, id, result);
+                });
+            });
+        });
+        JetStreamGlue {
+            engine,
+            store,
+            io,
+            timers: Timers::default(),
+            ingests: Mutex::default(),
+            watches: Mutex::default(),
+            streams: Mutex::default(),
+        }
     }
-    pub(crate) fn recover(&self, _: &Arc<Hub>) -> Result<(), StartError> {
-        Ok(())
+
+    pub(crate) fn engine(&self) -> &JetStream {
+        &self.engine
     }
-    pub(crate) fn set_accounts(&self, _: &Arc<Hub>) {}
-    pub(crate) fn interest_changed(&self, _: &Hub, _: &mut Batch, _: &Arc<str>, _: &[u8]) {}
-    pub(crate) fn shut_down(&self, _: &Arc<Hub>, _: &mut Batch) {}
-    pub(crate) async fn idle(&self) {}
-    pub(crate) fn release(&self, _: &Hub) {}
+
+    /// Reads what is stored. Called once, before clients are accepted.
+    pub(crate) fn recover(&self, hub: &Arc<Hub>) -> Result<(), StartError> {
+        open::recover(self, hub)
+    }
+
+    /// Gives accounts JetStream as configured, and the services that go with it.
+    pub(crate) fn set_accounts(&self, hub: &Arc<Hub>) {
+        for account in hub.accounts().all() {
+            let limits = self.limits_of(hub, account.name());
+            self.engine.set_account(account.name(), limits);
+            // Every account hears of the API: one without JetStream is told so (10039).
+            if guard(&self.ingests).contains_key(&(account.name().as_ref().into(), API[..].into(), 0)) {
+                continue;
+            }
+            let mut add = |subject: &[u8], service: Arc<dyn natterjack_core::service::Service>| {
+                let subscription = account.subscribe_service(subject, service);
+                guard(&self.ingests).insert((account.name().as_ref().into(), subject.into(), 0), subscription);
+            };
+            add(API, Arc::new(Api::new(hub.weak())));
+            if let Some(domain) = hub.options().jetstream.domain.as_deref() {
+                add(format!("$JS.{domain}.API.>").as_bytes(), Arc::new(Api::new(hub.weak())));
+            }
+            add(b"$JS.ACK.>", Arc::new(Acks::new(hub.weak())));
+            add(b"$JS.FC.>", Arc::new(Acks::new(hub.weak())));
+        }
+    }
+
+    fn limits_of(&self, hub: &Hub, account: &str) -> Option<AccountLimits> {
+        let options = hub.options();
+        if hub.accounts().is_system(account) {
+            return None;
+        }
+        if options.is_operator_mode() {
+            return crate::operator::jetstream_limits(hub, account);
+        }
+        let configured = options.accounts.iter().find(|known| known.name == account);
+        match configured.and_then(|known| known.jetstream.as_ref()) {
+            Some(share) if share.enabled => Some(AccountLimits {
+                max_memory: share.max_memory,
+                max_file: share.max_store,
+                max_streams: share.max_streams,
+                max_consumers: share.max_consumers,
+                max_ack_pending: share.max_ack_pending,
+                memory_max_stream_bytes: share.memory_max_stream_bytes,
+                file_max_stream_bytes: share.disk_max_stream_bytes,
+                max_bytes_required: share.max_bytes_required,
+            }),
+            Some(_) => None,
+            // The global account has JetStream unless accounts are configured to have it.
+            None if account == natterjack_core::auth::GLOBAL_ACCOUNT
+                && options.accounts.iter().all(|known| known.jetstream.is_none()) =>
+            {
+                Some(AccountLimits::default())
+            }
+            None => None,
+        }
+    }
+
+    /// The service that publishes into a stream.
+    pub(super) fn ingest(&self, hub: &Weak<Hub>, cell: &Arc<StreamCell>) -> Arc<Ingest> {
+        guard(&self.streams).entry(cell.id()).or_insert_with(|| Ingest::new(hub.clone(), cell.clone())).clone()
+    }
+
+    /// Tells the streams that watch `subject` that interest in it may have changed.
+    pub(crate) fn interest_changed(&self, hub: &Hub, batch: &mut Batch, account: &Arc<str>, subject: &[u8]) {
+        let ids = guard(&self.watches)
+            .get(&(account.as_ref().into(), subject.into()))
+            .cloned()
+            .unwrap_or_default();
+        for cell in ids.into_iter().filter_map(|id| self.engine.by_id(id)) {
+            batch.as_service(|batch| {
+                let now = now(batch);
+                cell.interest_changed(&mut Effects::new(hub, batch), now, subject);
+            });
+        }
+    }
+
+    /// A target that was congested has room again.
+    fn resume(&self, hub: &Arc<Hub>, stream: u64) {
+        let hub = hub.clone();
+        hub.clone().runtime().spawn(async move {
+            let cell = hub.jetstream().and_then(|jetstream| jetstream.engine.by_id(stream));
+            let Some(cell) = cell else { return };
+            with_batch(&hub, |batch| {
+                batch.as_service(|batch| {
+                    let now = now(batch);
+                    cell.resume(&mut Effects::new(&hub, batch), now);
+                });
+            });
+        });
+    }
+
+    /// The last round: nothing enters any more.
+    pub(crate) fn shut_down(&self, hub: &Arc<Hub>, batch: &mut Batch) {
+        batch.as_service(|batch| {
+            let now = now(batch);
+            let mut effects = Effects::new(hub, batch);
+//             self.engine.shutdown(&mut effects, now);
+        });
+    }
+
+    /// Resolves when the disk has nothing left to do.
+    pub(crate) async fn idle(&self) {
+        while false {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends the I/O threads and unlocks the store.
+    pub(crate) fn release(&self) {
+        self.io.stop();
+        self.store.unlock();
+    }
+
+    fn resume_when_low(&self, hub: &Weak<Hub>, client: &Client, stream: u64) {
+        let hub = hub.clone();
+        client.outbox().when_low(Box::new(move || {
+            if let Some(hub) = hub.upgrade()
+                && let Some(jetstream) = hub.jetstream()
+            {
+                jetstream.resume(&hub, stream);
+            }
+        }));
+    }
 }
 
-pub(crate) async fn run_timers(_: Arc<Hub>, _: watch::Receiver<bool>) {}
+const API: &[u8] = b"$JS.API.>";
+
+/// Calls streams whose deadline came, until the server stops.
+pub(crate) async fn run_timers(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
+    let Some(jetstream) = hub.jetstream() else { return };
+    loop {
+        let (due, next) = jetstream.timers.due(hub.clock().mono_ns());
+        for owner in due {
+            with_batch(&hub, |batch| {
+                batch.as_service(|batch| {
+                    let now = now(batch);
+                    let mut effects = Effects::new(&hub, batch);
+                    jetstream.engine.tick(&mut effects, now, owner);
+                });
+            });
+        }
+        let next = next.map(|next| tokio::time::Instant::from_std(hub.clock().instant(next)));
+        let sleep = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = jetstream.timers.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}

@@ -47,6 +47,12 @@ impl KeepAlive {
         self.next_ns = now_ns.saturating_add(base).saturating_add(jitter);
     }
 
+    /// Other settings after a reload; the next firing is the first to follow them.
+    pub(crate) fn set_limits(&mut self, interval_ns: u64, max_outstanding: u32) {
+        self.interval_ns = interval_ns;
+        self.max_outstanding = max_outstanding;
+    }
+
     pub(crate) fn input(&mut self, now_ns: u64) {
         self.last_input_ns = now_ns;
     }

@@ -97,7 +97,7 @@ impl Login {
         {
             return Err("authentication error - accounts of clients are not supported".into());
         }
-        if connect.is_none() && !authenticator.admits_anonymous() {
+        if connect.is_none() && !authenticator.admits_before_connect() {
             return Err("authentication error".into());
         }
         let connection =
@@ -106,13 +106,13 @@ impl Login {
         let now_unix = hub.clock().unix_ns() / 1_000_000_000;
         let empty = Connect::default();
         let connect = connect.unwrap_or(&empty);
-        let given = credentials(connect);
+        let given = Credentials::from(connect);
         let outcome = if authenticator.costs_cpu(&given) {
             // A bcrypt check takes a tenth of a second: not on a worker, and only two at a time.
             let connect = connect.clone();
             let permit = hub.password_checks().acquire().await;
             let outcome = tokio::task::spawn_blocking(move || {
-                authenticator.authenticate(&credentials(&connect), &nonce, &connection, now_unix)
+                authenticator.authenticate(&Credentials::from(&connect), &nonce, &connection, now_unix)
             })
             .await;
             drop(permit);
@@ -126,18 +126,6 @@ impl Login {
 
 fn describe(failure: &AuthFailure, given: &Credentials<'_>) -> String {
     format!("authentication error{} ({failure})", given.log_suffix())
-}
-
-fn credentials(connect: &Connect) -> Credentials<'_> {
-    Credentials {
-        user: connect.user.as_deref(),
-        pass: connect.pass.as_deref(),
-        auth_token: connect.auth_token.as_deref(),
-        nkey: connect.nkey.as_deref(),
-        sig: connect.sig.as_deref(),
-        jwt: connect.jwt.as_deref(),
-        proxy_sig: connect.proxy_sig.as_deref(),
-    }
 }
 
 /// The monotonic instant of a wall clock time in seconds.

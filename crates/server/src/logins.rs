@@ -14,7 +14,7 @@ use crate::start::StartError;
 
 /// Builds the authenticator of these options.
 pub(crate) fn authenticator(options: &Options) -> Result<Authenticator, StartError> {
-    Ok(Authenticator::new(auth_config(options)?, hooks())?)
+    Ok(Authenticator::new(auth_config(options), hooks())?)
 }
 
 fn hooks() -> Hooks {
@@ -30,11 +30,11 @@ fn hooks() -> Hooks {
     hooks
 }
 
-fn auth_config(options: &Options) -> Result<AuthConfig, StartError> {
+fn auth_config(options: &Options) -> AuthConfig {
     let authorization = &options.authorization;
     let account_users = options.accounts.iter().any(|account| !account.users.is_empty());
     let method = if options.is_operator_mode() {
-        crate::operator::method(options)?
+        crate::operator::method(options)
     } else if !authorization.users.is_empty() || account_users {
         let users = authorization
             .users
@@ -81,7 +81,7 @@ fn auth_config(options: &Options) -> Result<AuthConfig, StartError> {
             ..AccountConfig::default()
         });
     }
-    Ok(AuthConfig {
+    AuthConfig {
         method,
         accounts,
         system_account: system,
@@ -89,7 +89,7 @@ fn auth_config(options: &Options) -> Result<AuthConfig, StartError> {
         open_global_account: only_system_users,
         trusted_proxies: Vec::new(),
         timeout: authorization.timeout,
-    })
+    }
 }
 
 fn user(user: &config::User) -> UserConfig {

@@ -296,7 +296,7 @@ async fn run(
     };
     let _ = tokio::time::timeout(LAST_FLUSH, all_gone).await;
     if let Some(jetstream) = hub.jetstream() {
-        jetstream.release(&hub);
+        jetstream.release();
     }
     if let Some(path) = ports_file {
         let _ = std::fs::remove_file(path);

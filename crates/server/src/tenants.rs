@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use natterjack_config::Options;
 use natterjack_config::options::Mapping;
 use natterjack_core::account::Account;
 use natterjack_core::auth::{DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT};
@@ -23,9 +24,7 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
     for account in &options.accounts {
         wanted.push((account.name.clone(), mappings(&account.mappings)?));
     }
-    for id in crate::operator::preloaded(&options) {
-        wanted.push((id, Mappings::default()));
-    }
+    wanted.extend(crate::operator::accounts(hub)?);
     if !options.no_system_account {
         let system = authenticator.system_account().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
         hub.accounts().set_system(system);
@@ -44,6 +43,15 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
         jetstream.set_accounts(hub);
     }
     Ok(())
+}
+
+/// Checks the mappings of a configuration without applying them.
+///
+/// # Errors
+/// The first mapping that is no valid transform.
+pub(crate) fn check(options: &Options) -> Result<(), StartError> {
+    mappings(&options.mappings)?;
+    options.accounts.iter().try_for_each(|account| mappings(&account.mappings).map(drop))
 }
 
 fn equip(hub: &Arc<Hub>, account: &Arc<Account>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Weak;
 
+use natterjack_core::auth::user_info_response;
 use natterjack_core::batch::Batch;
 use natterjack_core::service::{Message, Origin, Service};
 
@@ -36,8 +37,9 @@ impl Service for UserInfo {
         };
         if let Some(reply) = message.reply {
             let server = ServerInfo::of(&hub);
-            let body = serde_json::json!({"server": server, "data": {"user": identity.user.as_deref(), "account": &*identity.account}}).to_string();
-            hub.publish(batch, account, reply, body.as_bytes());
+            let body = user_info_response(&server, &identity, hub.clock().unix_ns());
+            let Ok(body) = body else { return false };
+            hub.publish(batch, account, reply, &body);
         }
         true
     }

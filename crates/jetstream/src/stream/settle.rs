@@ -1,12 +1,19 @@
 //! The end of a batch: disk requests out, durable answers out, deliveries out, timer set.
 
+use natterjack_store::Blocked;
+
 use super::Stream;
+use crate::error::ApiError;
 use crate::host::Host;
 use crate::time::Now;
+
+/// How often a log that the disk refuses is tried again, nanoseconds.
+const PROBE_INTERVAL: u64 = 1_000_000_000;
 
 impl Stream {
     /// Does all that the inputs since the last call made possible.
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
+        self.take_refusals();
         self.answers.release(self.log.durable(), &self.scope.account, host);
         self.retry_reads(host);
         self.log.take_evicted_ranges(&mut self.evicted);
@@ -28,10 +35,29 @@ impl Stream {
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
         self.set_timer(host, now, more);
+        host.seal(self.scope.stream_id);
+    }
+
+    /// Tells publishers of messages that the disk did not take (jetstream.md 6, invariant 1).
+    fn take_refusals(&mut self) {
+        for refused in self.log.refused() {
+            if let Some(gone) = refused.seqs {
+                self.dedupe.forget_seqs(gone.first, gone.last);
+                self.last_msg_id.clear();
+            }
+            let err = refused.error.to_string().into();
+            self.answers.refuse(&refused, self.log.end(), &ApiError::StreamStoreFailed { err });
+        }
     }
 
     /// What became due by the clocks.
     pub(super) fn tick(&mut self, host: &mut dyn Host, now: Now) {
+        self.log.tick(now.mono_ns);
+        match self.log.blocked() {
+            // Another failure than these is for an operator to clear.
+            Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) => self.log.probe(),
+            _ => {}
+        }
         self.more_expired = self.expire(now);
         self.tick_consumers(host, now);
     }
@@ -42,8 +68,11 @@ impl Stream {
             now.mono_ns
         } else {
             let expiry = self.next_expiry().map(|unix| now.mono_at(unix));
-            let consumers = self.next_consumer_deadline();
-            expiry.into_iter().chain(consumers).min().unwrap_or(u64::MAX)
+            let probe = self.log.blocked().map(|_| now.mono_ns.saturating_add(PROBE_INTERVAL));
+            // A probe keeps its time while other things happen.
+            let probe = probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
+            let others = [self.next_consumer_deadline(), self.log.next_deadline(), probe];
+            expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
         if wake != self.wake {
             self.wake = wake;

@@ -1,0 +1,7 @@
+//! The real disk, and the threads that work on it.
+
+mod pool;
+mod real;
+
+pub(crate) use pool::{IoPool, SharedDisk};
+pub(crate) use real::{RealDisk, lock_directory};

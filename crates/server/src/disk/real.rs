@@ -1,0 +1,229 @@
+//! Files of the operating system, by the standard library alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use natterjack_store::{Disk, DiskError, DiskErrorKind};
+
+/// Files kept open; the least recently used one is closed for the next.
+const OPEN_FILES: usize = 512;
+
+/// The store's directory on a real disk.
+pub(crate) struct RealDisk {
+    root: PathBuf,
+    open: Mutex<OpenFiles>,
+}
+
+#[derive(Default)]
+struct OpenFiles {
+    files: HashMap<Box<str>, (Arc<File>, u64)>,
+    clock: u64,
+}
+
+fn failed(op: &'static str, path: &str, error: &io::Error) -> DiskError {
+    let kind = match error.kind() {
+        ErrorKind::NotFound => DiskErrorKind::NotFound,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => DiskErrorKind::NoRoom,
+        _ => DiskErrorKind::Other,
+    };
+    DiskError { kind, op, path: path.into(), message: error.to_string() }
+}
+
+impl RealDisk {
+    /// The disk below `root`, which is created if need be.
+    pub(crate) fn new(root: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&root)?;
+        Ok(RealDisk { root, open: Mutex::default() })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn file(&self, op: &'static str, path: &str, create: bool) -> Result<Arc<File>, DiskError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.clock += 1;
+        let clock = open.clock;
+        if let Some((file, used)) = open.files.get_mut(path) {
+            *used = clock;
+            return Ok(file.clone());
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(create);
+        let file = options.open(self.path(path)).map_err(|error| failed(op, path, &error))?;
+        let file = Arc::new(file);
+        if open.files.len() >= OPEN_FILES
+            && let Some(oldest) =
+                open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone())
+        {
+            open.files.remove(&oldest);
+        }
+        open.files.insert(path.into(), (file.clone(), clock));
+        Ok(file)
+    }
+
+    fn forget(&self, path: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(path);
+    }
+}
+
+#[cfg(all(unix, not(natterjack_portable)))]
+fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, data, offset)
+}
+
+#[cfg(all(unix, not(natterjack_portable)))]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+/// Seeking moves one position per open file: a lock makes seek and transfer one step.
+#[cfg(any(not(unix), natterjack_portable))]
+static SEEK: Mutex<()> = Mutex::new(());
+
+#[cfg(any(not(unix), natterjack_portable))]
+fn write_all_at(mut file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    let _guard = SEEK.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(data)
+}
+
+#[cfg(any(not(unix), natterjack_portable))]
+fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::io::{Read, Seek, SeekFrom};
+    let _guard = SEEK.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    file.read(buffer)
+}
+
+impl Disk for RealDisk {
+    fn list(&self, dir: &str) -> Result<Vec<String>, DiskError> {
+        let entries = std::fs::read_dir(self.path(dir)).map_err(|error| failed("list", dir, &error))?;
+        entries
+            .map(|entry| {
+                let entry = entry.map_err(|error| failed("list", dir, &error))?;
+                Ok(entry.file_name().to_string_lossy().into_owned())
+            })
+            .collect()
+    }
+
+    fn len(&self, path: &str) -> Result<u64, DiskError> {
+        std::fs::metadata(self.path(path))
+            .map(|metadata| metadata.len())
+            .map_err(|error| failed("len", path, &error))
+    }
+
+    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Bytes, DiskError> {
+        let file = self.file("read", path, false)?;
+        let mut buffer = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match read_at(&file, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("read", path, &error)),
+            }
+        }
+        buffer.truncate(filled);
+        Ok(buffer.into())
+    }
+
+    fn write_at(&self, path: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        let file = self.file("write", path, true)?;
+        write_all_at(&file, data, offset).map_err(|error| failed("write", path, &error))
+    }
+
+    fn sync(&self, path: &str) -> Result<(), DiskError> {
+        let file = self.file("sync", path, false)?;
+        file.sync_data().map_err(|error| failed("sync", path, &error))
+    }
+
+    fn truncate(&self, path: &str, len: u64) -> Result<(), DiskError> {
+        let file = self.file("truncate", path, true)?;
+        file.set_len(len).map_err(|error| failed("truncate", path, &error))
+    }
+
+    fn create_dir(&self, path: &str) -> Result<(), DiskError> {
+        std::fs::create_dir_all(self.path(path)).map_err(|error| failed("create directory", path, &error))
+    }
+
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        self.forget(path);
+        let full = self.path(path);
+        let outcome = if full.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
+        outcome.map_err(|error| failed("remove", path, &error))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.forget(from);
+        self.forget(to);
+        std::fs::rename(self.path(from), self.path(to)).map_err(|error| failed("rename", from, &error))
+    }
+
+    /// Windows has no such call; its file systems order directory changes themselves.
+    fn sync_dir(&self, dir: &str) -> Result<(), DiskError> {
+        if cfg!(unix) {
+            let opened = File::open(self.path(dir)).and_then(|dir| dir.sync_all());
+            opened.map_err(|error| failed("sync", dir, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the directory for this process, until the file is dropped.
+///
+/// # Errors
+/// Another server uses it (`WouldBlock`), or it cannot be written.
+pub(crate) fn lock_directory(directory: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(directory)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(directory.join("LOCK"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_folders_behave_as_the_store_expects() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(folder.path().join("store")).unwrap();
+        disk.create_dir("a/b").unwrap();
+        disk.write_at("a/b/one", 2, b"xy").unwrap();
+        disk.sync("a/b/one").unwrap();
+        disk.sync_dir("a/b").unwrap();
+        assert_eq!(disk.list("a").unwrap(), ["b"]);
+        assert_eq!(&disk.read_at("a/b/one", 1, 9).unwrap()[..], b"\0xy");
+        disk.rename("a/b/one", "a/b/two").unwrap();
+        disk.truncate("a/b/two", 3).unwrap();
+        assert_eq!(disk.len("a/b/two").unwrap(), 3);
+        assert_eq!(disk.read_at("a/b/one", 0, 1).unwrap_err().kind, DiskErrorKind::NotFound);
+        disk.remove("a/b/two").unwrap();
+        disk.remove("a/b").unwrap();
+        assert!(disk.list("a").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = lock_directory(folder.path()).unwrap();
+        assert_eq!(lock_directory(folder.path()).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(lock);
+        lock_directory(folder.path()).unwrap();
+    }
+}

