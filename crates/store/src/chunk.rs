@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 
+use crate::SeqRange;
 use crate::subjects::NO_SUBJECT;
 use crate::times::Times;
 
@@ -47,7 +48,6 @@ pub(crate) struct Chunk {
     bodies: Option<Vec<Bytes>>,
 }
 
-#[allow(dead_code, reason = "the file log uses all of it")]
 impl Chunk {
     /// An empty chunk whose first record will be at `offset`, with sequences from `base` on.
     pub(crate) fn new(id: u64, base: u64, offset: u32, bodies: bool) -> Chunk {
@@ -64,10 +64,6 @@ impl Chunk {
             live_len: 0,
             bodies: bodies.then(Vec::new),
         }
-    }
-
-    pub(crate) fn base(&self) -> u64 {
-        self.base
     }
 
     /// The highest sequence that has an entry, or one below the base.
@@ -123,6 +119,12 @@ impl Chunk {
         self.end = entry.offset + entry.len;
         self.live += 1;
         self.live_len += u64::from(entry.len);
+    }
+
+    /// Adds a message that is removed already: its record is there, its message is not.
+    pub(crate) fn push_dead(&mut self, entry: Entry) {
+        self.push(Entry { subject: NO_SUBJECT, ..entry }, None);
+        self.kill(self.words.len() - 1);
     }
 
     /// Notes a record that is no message, or a region that is no record.
@@ -267,6 +269,23 @@ impl Chunk {
         }
         self.words[at.min(self.words.len())..].iter().filter(|&&word| word & DEAD == 0).count()
             as u64
+    }
+
+    /// Adds the runs of entries that are dead to `out`, the last of which may be continued if
+    /// `open` says so.
+    pub(crate) fn dead(&self, out: &mut Vec<SeqRange>, open: &mut bool) {
+        for at in 0..self.words.len() {
+            if self.is_live(at) {
+                *open = false;
+                continue;
+            }
+            let seq = self.seq(at);
+            match out.last_mut() {
+                Some(run) if *open => run.last = seq,
+                _ => out.push(SeqRange { first: seq, last: seq }),
+            }
+            *open = true;
+        }
     }
 
     /// Live entries with their places.

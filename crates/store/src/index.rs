@@ -246,11 +246,16 @@ impl Index {
         count
     }
 
-    #[allow(dead_code, reason = "recovery calls it")]
     /// Adds to the sequences known to be lost.
     pub(crate) fn lose(&mut self, range: SeqRange) {
         let lost = &mut self.state.lost;
-        let at = lost.partition_point(|other| other.first < range.first);
-        lost.insert(at, range);
+        let at = lost.partition_point(|other| other.last < range.first);
+        if lost.get(at).is_some_and(|o| o.first <= range.first && range.last <= o.last) {
+            return;
+        }
+        match at.checked_sub(1).map(|before| &mut lost[before]) {
+            Some(before) if before.last + 1 == range.first => before.last = range.last,
+            _ => lost.insert(at, range),
+        }
     }
 }

@@ -17,16 +17,21 @@ mod types;
 
 mod chunk;
 mod disk;
+mod file;
 mod filter;
 mod index;
+mod op;
 mod query;
 mod record;
+mod recover;
 mod subjects;
 mod times;
 
 pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, RequestId};
+pub use file::{Blocked, FileOptions, Refused, SyncPolicy};
 pub use filter::Filter;
 pub use log::Log;
+pub use recover::{Damage, RecoverError, Recovery, Replay, ReplayedMessage, Torn};
 pub use types::{
     Appended, Get, Limits, LogPos, NewMessage, Next, Purge, Purged, SeqRange, State, Stored,
     SubjectState,

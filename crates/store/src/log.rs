@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 
+use crate::file::{Blocked, Fetch, FileLog, FileOptions, Refused};
 use crate::index::{Incoming, Index};
+use crate::op::{Op, Secure};
 use crate::{
     Appended, DiskRequest, DiskResult, Filter, Get, Limits, LogPos, NewMessage, Next, Purge,
     Purged, RequestId, SeqRange, State, SubjectState, record,
@@ -21,7 +23,9 @@ const MEMORY_CHUNK: usize = 16 * 1024;
 pub struct Log {
     index: Index,
     evicted: Vec<SeqRange>,
+    /// The end of a memory log.
     pos: u64,
+    file: Option<Box<FileLog>>,
 }
 
 impl Log {
@@ -29,7 +33,23 @@ impl Log {
     pub fn memory(first_seq: u64, limits: Limits) -> Log {
         let mut index = Index::new(first_seq, limits, true);
         index.open_chunk(0, 0);
-        Log { index, evicted: Vec::new(), pos: 0 }
+        Log { index, evicted: Vec::new(), pos: 0, file: None }
+    }
+
+    /// An empty log on disk, which makes its directory with the first record. There must be none
+    /// yet: [`Log::recover`] opens what may exist.
+    pub fn file(first_seq: u64, limits: Limits, options: FileOptions) -> Log {
+        let index = Index::new(first_seq, limits, false);
+        let file = FileLog::new(options, index.state.last_seq);
+        Log::from_parts(index, file)
+    }
+
+    pub(crate) fn from_parts(index: Index, file: FileLog) -> Log {
+        Log { index, evicted: Vec::new(), pos: 0, file: Some(Box::new(file)) }
+    }
+
+    pub(crate) fn file_mut(&mut self) -> Option<&mut FileLog> {
+        self.file.as_deref_mut()
     }
 
     /// Appends a message at the next sequence, then removes what the limits no longer allow.
@@ -42,49 +62,128 @@ impl Log {
     pub fn append_at(&mut self, seq: u64, m: NewMessage<'_>) -> Appended {
         let seq = seq.max(self.index.state.last_seq + 1);
         let len = record::message_len(&m);
-        let mut body = BytesMut::with_capacity(len);
-        record::put_message(&mut body, seq, &m);
-        self.roll_memory(seq, len);
-        let offset = self.index.chunks.back().map_or(0, |chunk| chunk.end());
-        let incoming = Incoming {
-            seq,
-            time: m.time,
-            subject: m.subject,
-            headers: !m.headers.is_empty(),
-            offset,
-            len: len as u32,
+        let (subject, headers) = (m.subject, !m.headers.is_empty());
+        let (offset, body) = match &mut self.file {
+            Some(file) => {
+                let write = |out: &mut BytesMut| record::put_message(out, seq, &m);
+                (file.append(&mut self.index, len, write).0, None)
+            }
+            None => {
+                let mut body = BytesMut::with_capacity(len);
+                record::put_message(&mut body, seq, &m);
+                self.roll_memory(seq, len);
+                (self.index.chunks.back().map_or(0, |chunk| chunk.end()), Some(body.freeze()))
+            }
         };
-        self.index.push(incoming, Some(body.freeze()));
-        let evicted = &mut self.evicted;
-        self.index.enforce_after(m.subject, &mut |seq| push_range(evicted, seq));
+        let len = len as u32;
+        self.index.push(Incoming { seq, time: m.time, subject, headers, offset, len }, body);
+        self.enforce(Some(subject));
         Appended { seq, pos: self.advance(len) }
     }
 
     /// Uses up the next sequence without storing anything (interest retention without interest).
     pub fn skip(&mut self, time: i64) -> Appended {
         let seq = self.index.state.last_seq + 1;
+        self.op(&Op::Skip { upto: seq, time: Some(time) });
         self.index.skip(seq, Some(time));
         Appended { seq, pos: self.advance(1) }
     }
 
-    /// Removes a message; with `secure` its bytes are overwritten too. `None` if there is none.
+    /// Removes a message; with `secure` its bytes are overwritten on disk too, once the removal
+    /// is durable. `None` if there is none.
     pub fn remove(&mut self, seq: u64, secure: bool) -> Option<LogPos> {
-        let _ = secure; // The bytes of a memory log are freed.
-        self.index.remove(seq).then(|| self.advance(1))
+        let (at, place) = self.index.find(seq)?;
+        let before = self.index.state.bytes;
+        if let Some(file) = &mut self.file {
+            if secure {
+                let chunk = &self.index.chunks[at];
+                let (offset, len, headers) = chunk.record(place);
+                let (segment, time) = (chunk.id, chunk.time(place));
+                let subject = self.index.subjects.name(chunk.subject(place)).to_vec();
+                let subject = subject.as_slice();
+                let gone = Secure { seq, segment, offset, len, headers, time, subject };
+                file.append_op(&mut self.index, &Op::Secure(gone));
+                file.erase_later(seq, subject);
+            } else {
+                let ranges = vec![SeqRange { first: seq, last: seq }];
+                file.append_op(&mut self.index, &Op::Tombstone { ranges });
+            }
+            push_range(file.removed(), seq);
+        }
+        self.index.remove(seq);
+        if let Some(file) = &mut self.file {
+            file.freed(before - self.index.state.bytes);
+        }
+        Some(self.advance(1))
     }
 
     /// Removes messages as `STREAM.PURGE` does (jetstream.md 2.12).
     pub fn purge(&mut self, purge: &Purge<'_>) -> Purged {
-        let count = self.index.purge(purge, &mut |_| {});
+        if let Some(file) = &mut self.file {
+            file.make_ready(&mut self.index, 64);
+        }
+        let before = (self.index.state.bytes, self.index.state.first_seq);
+        let mut removed = Vec::new();
+        let count = self.index.purge(purge, &mut |seq| push_range(&mut removed, seq));
+        // The record says up to where and does not count: a replay may miss damaged messages.
+        let all =
+            purge.filter.is_none_or(|filter| filter == b">") && purge.keep.is_none_or(|n| n == 0);
+        let below = match removed.last() {
+            Some(last) => Some(last.last + 1),
+            None => {
+                if all {
+                    purge.below_seq
+                } else {
+                    Some(0)
+                }
+            }
+        };
+        self.op(&Op::Purge(Purge { filter: purge.filter, below_seq: below, keep: None }));
+        if let Some(file) = &mut self.file {
+            file.freed(before.0 - self.index.state.bytes);
+            if removed.is_empty() && count > 0 {
+                // All of them: the index does not name each.
+                removed.push(SeqRange { first: before.1, last: self.index.state.last_seq });
+            }
+            file.removed().append(&mut removed);
+        }
         Purged { count, pos: self.advance(1) }
     }
 
     /// Replaces the limits and removes what the new ones do not allow.
     pub fn set_limits(&mut self, limits: Limits) -> LogPos {
+        if self.file.as_ref().is_some_and(|file| !file.untouched()) {
+            self.op(&Op::Limits(limits));
+        }
         self.index.limits = limits;
-        let evicted = &mut self.evicted;
-        self.index.enforce_all(&mut |seq| push_range(evicted, seq));
+        self.enforce(None);
         self.advance(1)
+    }
+
+    fn enforce(&mut self, subject: Option<&[u8]>) {
+        let Log { index, evicted, file, .. } = self;
+        let before = index.state.bytes;
+        let mut removed = file.as_mut().map(|file| file.removed());
+        let mut gone = |seq| {
+            push_range(evicted, seq);
+            if let Some(removed) = &mut removed {
+                push_range(removed, seq);
+            }
+        };
+        match subject {
+            Some(subject) => index.enforce_after(subject, &mut gone),
+            None => index.enforce_all(&mut gone),
+        }
+        let freed = before - index.state.bytes;
+        if let Some(file) = file.as_mut().filter(|_| freed > 0) {
+            file.freed(freed);
+        }
+    }
+
+    fn op(&mut self, op: &Op<'_>) {
+        if let Some(file) = &mut self.file {
+            file.append_op(&mut self.index, op);
+        }
     }
 
     /// The limits in force.
@@ -94,34 +193,38 @@ impl Log {
 
     /// Appends a record of the owner, which recovery hands back. A memory log forgets it.
     pub fn note(&mut self, kind: u8, body: &[u8]) -> LogPos {
-        let _ = (kind, body);
+        self.op(&Op::Note { kind, body });
         self.advance(1)
     }
 
-    /// Whether [`Log::checkpoint`] would free disk space worth the effort.
+    /// Whether [`Log::checkpoint`] would free disk space worth the effort. Asked after
+    /// [`Log::take_requests`].
     pub fn wants_checkpoint(&self) -> bool {
-        false
+        self.file.as_ref().is_some_and(|file| file.wants_checkpoint())
     }
 
-    /// Appends the owner's full state, which makes all its earlier notes obsolete.
+    /// Appends the owner's full state, which makes all its earlier notes obsolete: recovery hands
+    /// back these notes and later ones. Begins a new segment.
     pub fn checkpoint(&mut self, notes: &[(u8, Vec<u8>)]) -> LogPos {
-        let _ = notes;
+        if let Some(file) = &mut self.file {
+            file.checkpoint(&mut self.index, notes);
+        }
         self.advance(1)
     }
 
     /// The position of the last appended record.
     pub fn end(&self) -> LogPos {
-        LogPos(self.pos)
+        self.file.as_ref().map_or(LogPos(self.pos), |file| file.end())
     }
 
-    /// All records up to here are safe.
+    /// All records up to here are safe, except those that [`Log::refused`] tells of.
     pub fn durable(&self) -> LogPos {
-        LogPos(self.pos)
+        self.file.as_ref().map_or(LogPos(self.pos), |file| file.durable())
     }
 
     /// The highest durable sequence: nothing above it may be shown to anybody.
     pub fn visible_last(&self) -> u64 {
-        self.index.state.last_seq
+        self.file.as_ref().map_or(self.index.state.last_seq, |file| file.durable_seq())
     }
 
     /// Appends to `out` the sequences that limits have removed since the last call, in order of
@@ -158,9 +261,24 @@ impl Log {
     /// The message at `seq`.
     pub fn get(&mut self, seq: u64) -> Get {
         let Some((chunk, at)) = self.index.find(seq) else { return Get::Missing };
-        match self.index.chunks[chunk].body(at).and_then(record::parse_message) {
+        let record = match &mut self.file {
+            None => self.index.chunks[chunk].body(at).cloned(),
+            Some(file) => {
+                let (offset, len, _) = self.index.chunks[chunk].record(at);
+                match file.fetch(chunk, offset, len) {
+                    Fetch::Pending => return Get::Pending,
+                    Fetch::Damaged => None,
+                    Fetch::Record(record) => Some(record),
+                }
+            }
+        };
+        let stored = record.and_then(|record| record::parse_message(&record));
+        match stored.filter(|stored| stored.seq == seq) {
             Some(stored) => Get::Found(stored),
-            None => Get::Damaged,
+            None => {
+                self.index.lose(SeqRange { first: seq, last: seq });
+                Get::Damaged
+            }
         }
     }
 
@@ -205,25 +323,91 @@ impl Log {
         self.index.last_per_subject(filters, up_to)
     }
 
-    /// Moves the requests that are due to `out`. Call it after each batch of calls.
+    /// Moves the requests that are due to `out`. Call it after each batch of calls, and after
+    /// each [`Log::completed`].
     pub fn take_requests(&mut self, out: &mut Vec<DiskRequest>) {
-        let _ = out;
+        if let Some(file) = &mut self.file {
+            file.weigh(&self.index);
+            file.take_requests(&mut self.index, out);
+        }
     }
 
-    /// Takes the result of a request.
+    /// Takes the result of a request. Afterwards look at [`Log::refused`], then at
+    /// [`Log::durable`], and ask again for what was pending.
     pub fn completed(&mut self, id: RequestId, result: DiskResult) {
-        let _ = (id, result);
+        if let Some(file) = &mut self.file {
+            file.completed(&mut self.index, id, result);
+        }
+    }
+
+    /// Positions that became known never to become durable since the last call.
+    pub fn refused(&mut self) -> Vec<Refused> {
+        self.file.as_mut().map_or_else(Vec::new, |file| file.take_refused())
+    }
+
+    /// Why no messages should be appended now. Removals and notes may be; they wait.
+    pub fn blocked(&self) -> Option<&Blocked> {
+        self.file.as_ref().and_then(|file| file.blocked())
+    }
+
+    /// Tries at the next [`Log::take_requests`] whether a blocked log works again. Call it every
+    /// second or so while [`Log::blocked`], for [`Blocked::Failed`] when an operator says so.
+    pub fn probe(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.probe();
+        }
+    }
+
+    /// Tells the time of the monotonic clock in nanoseconds, for [`SyncPolicy::Interval`].
+    ///
+    /// [`SyncPolicy::Interval`]: crate::SyncPolicy::Interval
+    pub fn tick(&mut self, now_ns: u64) {
+        if let Some(file) = &mut self.file {
+            file.tick(now_ns);
+        }
+    }
+
+    /// When [`Log::tick`] and [`Log::take_requests`] are due on the monotonic clock; a time that
+    /// has passed means at once.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.file.as_ref().and_then(|file| file.next_deadline())
+    }
+
+    /// Syncs at the next [`Log::take_requests`] what a relaxed policy left to later, as a clean
+    /// shutdown does.
+    pub fn sync_now(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.sync_now();
+        }
     }
 
     /// Bytes that are appended and not durable yet. The owner stops admitting messages when it is
     /// more than it wants to keep in memory.
     pub fn backlog_bytes(&self) -> usize {
-        0
+        self.file.as_ref().map_or(0, |file| file.backlog_bytes())
     }
 
-    fn advance(&mut self, by: usize) -> LogPos {
-        self.pos += by as u64;
-        LogPos(self.pos)
+    /// Bytes that caches of records hold; 0 for a memory log.
+    pub fn cache_bytes(&self) -> usize {
+        self.file.as_ref().map_or(0, |file| file.cache_bytes())
+    }
+
+    /// Replaces the bounds of the caches: bytes of newest records, bytes of older blocks.
+    pub fn set_cache(&mut self, tail_bytes: usize, block_bytes: usize) {
+        if let Some(file) = &mut self.file {
+            file.set_cache(tail_bytes, block_bytes);
+        }
+    }
+
+    /// The position of what was appended last; a memory log moves on by `by`.
+    fn advance(&mut self, by: u32) -> LogPos {
+        match &self.file {
+            Some(file) => file.end(),
+            None => {
+                self.pos += u64::from(by);
+                LogPos(self.pos)
+            }
+        }
     }
 
     fn roll_memory(&mut self, seq: u64, len: usize) {

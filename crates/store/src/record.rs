@@ -1,12 +1,12 @@
 //! The bytes of a record.
 //!
 //! ```text
-//!  0  u16  marker, so that records are found again behind damage
+//!  0  u16  marker: depends on salt, segment and offset, so that records are found again behind
+//!          damage and nobody can plant one inside a payload
 //!  2  u8   kind
 //!  3  u8   flags (a message: the owner's)
 //!  4  u32  length of what follows byte 12
-//!  8  u32  crc32c, seeded by the segment's salt and the record's offset in the file,
-//!          over bytes 0 to 8 and what follows byte 12
+//!  8  u32  crc32c over salt, segment and offset, bytes 0 to 8, and what follows byte 12
 //! 12       body
 //! ```
 //!
@@ -21,14 +21,14 @@
 //! 36       subject, headers, payload, CRLF
 //! ```
 //!
-//! All integers are little endian. A payload may hold bytes that look like a record; they carry
-//! the checksum of another salt and offset, so that nobody can plant a record behind damage.
+//! An erased message has its subject, headers of 1 byte if it had any, and zeros. The other bodies
+//! are in `op`. All fixed integers are little endian. The records of a memory log
+//! have the same form with marker and checksum 0.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{NewMessage, Stored};
 
-pub(crate) const MARKER: u16 = 0xB7A4;
 pub(crate) const HEAD: usize = 12;
 const MESSAGE_FIXED: usize = 24;
 /// Bytes of a message's record that are not content.
@@ -37,6 +37,75 @@ pub(crate) const OVERHEAD: usize = HEAD + MESSAGE_FIXED + 2;
 /// Kinds are part of the format: never renumbered.
 pub(crate) mod kind {
     pub(crate) const MESSAGE: u8 = 1;
+    pub(crate) const TOMBSTONE: u8 = 2;
+    pub(crate) const SKIP: u8 = 3;
+    pub(crate) const PURGE: u8 = 4;
+    pub(crate) const LIMITS: u8 = 5;
+    pub(crate) const NOTE: u8 = 6;
+    pub(crate) const CHECKPOINT: u8 = 7;
+    pub(crate) const ROUND: u8 = 8;
+    pub(crate) const ERASED: u8 = 9;
+    /// Takes the place of a torn record that was never durable.
+    pub(crate) const PAD: u8 = 10;
+    pub(crate) const SECURE: u8 = 11;
+    pub(crate) const LAST: u8 = SECURE;
+}
+
+/// Where a record lies, as far as its marker and checksum depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seal {
+    pub(crate) salt: u64,
+    pub(crate) segment: u64,
+}
+
+impl Seal {
+    fn mix(self, offset: u32) -> u64 {
+        let mut z = self.salt ^ self.segment.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ u64::from(offset)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 32)
+    }
+
+    /// Never 0, so that a hole of zeros holds no marker.
+    fn marker(self, offset: u32) -> u16 {
+        self.mix(offset) as u16 | 1
+    }
+
+    fn crc(self, offset: u32, head: &[u8], body: &[u8]) -> u32 {
+        let crc = crc32c::crc32c(&self.mix(offset).to_le_bytes());
+        crc32c::crc32c_append(crc32c::crc32c_append(crc, head), body)
+    }
+
+    /// Fills in marker, length and checksum of a whole record.
+    pub(crate) fn seal(self, offset: u32, record: &mut [u8]) {
+        let len = (record.len() - HEAD) as u32;
+        record[0..2].copy_from_slice(&self.marker(offset).to_le_bytes());
+        record[4..8].copy_from_slice(&len.to_le_bytes());
+        let crc = self.crc(offset, &record[..8], &record[HEAD..]);
+        record[8..12].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// The length of the whole record that begins at `bytes`, if there is one.
+    pub(crate) fn check(self, offset: u32, bytes: &[u8]) -> Option<usize> {
+        let len = self.frame(offset, bytes)?;
+        let (head, body) = (bytes.get(..8)?, bytes.get(HEAD..len)?);
+        (self.crc(offset, head, body) == u32_at(bytes, 8)?).then_some(len)
+    }
+
+    /// The length that a record at `bytes` claims to have, if it has the marker of its place.
+    pub(crate) fn frame(self, offset: u32, bytes: &[u8]) -> Option<usize> {
+        let marker = u16::from_le_bytes([*bytes.first()?, *bytes.get(1)?]);
+        let known = (1..=kind::LAST).contains(bytes.get(2)?);
+        let len = HEAD.checked_add(u32_at(bytes, 4)? as usize)?;
+        (marker == self.marker(offset) && known).then_some(len)
+    }
+
+    /// The offset in `bytes` of the first whole record from `from` on. `bytes` begin at offset
+    /// `start` of the segment.
+    pub(crate) fn resync(self, start: u32, bytes: &[u8], from: usize) -> Option<usize> {
+        (from..bytes.len().saturating_sub(HEAD - 1))
+            .find(|&at| self.check(start + at as u32, &bytes[at..]).is_some())
+    }
 }
 
 /// The length of the record of a message.
@@ -44,13 +113,15 @@ pub(crate) fn message_len(m: &NewMessage<'_>) -> usize {
     OVERHEAD + m.subject.len() + m.headers.len() + m.payload.len()
 }
 
-/// Writes the record of a message; the checksum is left 0.
-pub(crate) fn put_message(out: &mut impl BufMut, seq: u64, m: &NewMessage<'_>) {
-    out.put_u16_le(MARKER);
-    out.put_u8(kind::MESSAGE);
-    out.put_u8(m.flags);
-    out.put_u32_le((message_len(m) - HEAD) as u32);
-    out.put_u32_le(0);
+/// Begins a record: marker, length and checksum are filled in by [`Seal::seal`].
+pub(crate) fn put_head(out: &mut BytesMut, kind: u8, flags: u8) {
+    out.put_slice(&[0, 0, kind, flags]);
+    out.put_slice(&[0; HEAD - 4]);
+}
+
+/// Writes the record of a message, not sealed.
+pub(crate) fn put_message(out: &mut BytesMut, seq: u64, m: &NewMessage<'_>) {
+    put_head(out, kind::MESSAGE, m.flags);
     out.put_u64_le(seq);
     out.put_i64_le(m.time);
     out.put_u32_le(m.subject.len() as u32);
@@ -61,16 +132,52 @@ pub(crate) fn put_message(out: &mut impl BufMut, seq: u64, m: &NewMessage<'_>) {
     out.put_slice(b"\r\n");
 }
 
+/// Writes the record of a message, `len` bytes long, whose headers and payload are overwritten.
+/// Its subject and whether it had headers stay, so that a replay counts it as it was.
+pub(crate) fn put_erased(
+    out: &mut BytesMut,
+    seq: u64,
+    time: i64,
+    subject: &[u8],
+    headers: bool,
+    len: usize,
+) {
+    put_head(out, kind::ERASED, 0);
+    out.put_u64_le(seq);
+    out.put_i64_le(time);
+    out.put_u32_le(subject.len() as u32);
+    out.put_u32_le(u32::from(headers));
+    out.put_slice(subject);
+    out.put_bytes(0, len.saturating_sub(out.len()));
+}
+
+/// Writes a record that means nothing, `len` bytes long, which is at least [`HEAD`].
+pub(crate) fn put_pad(out: &mut BytesMut, len: usize) {
+    put_head(out, kind::PAD, 0);
+    out.put_bytes(0, len - HEAD);
+}
+
+/// Sequence and stamp of a message's or an erased message's record.
+pub(crate) fn stamp(record: &[u8]) -> Option<(u64, i64)> {
+    Some((u64_at(record, HEAD)?, u64_at(record, HEAD + 8)? as i64))
+}
+
+/// Where subject, headers, payload and CRLF of a message's whole record begin, an erased one's
+/// too.
+pub(crate) fn layout(record: &[u8]) -> Option<[usize; 4]> {
+    let subject = HEAD + MESSAGE_FIXED;
+    let headers = subject.checked_add(u32_at(record, HEAD + 16)? as usize)?;
+    let payload = headers.checked_add(u32_at(record, HEAD + 20)? as usize)?;
+    let end = record.len().checked_sub(2)?;
+    let message = matches!(record[2], kind::MESSAGE | kind::ERASED);
+    (payload <= end && message).then_some([subject, headers, payload, end])
+}
+
 /// The message in a whole record of a message, without looking at the checksum.
 pub(crate) fn parse_message(record: &Bytes) -> Option<Stored> {
-    let (seq, time) = (u64_at(record, HEAD)?, u64_at(record, HEAD + 8)? as i64);
-    let subject_len = u32_at(record, HEAD + 16)? as usize;
-    let headers_len = u32_at(record, HEAD + 20)? as usize;
-    let subject = HEAD + MESSAGE_FIXED;
-    let headers = subject.checked_add(subject_len)?;
-    let payload = headers.checked_add(headers_len)?;
-    let end = record.len().checked_sub(2)?;
-    if payload > end || record[2] != kind::MESSAGE {
+    let (seq, time) = stamp(record)?;
+    let [subject, headers, payload, end] = layout(record)?;
+    if record[2] != kind::MESSAGE {
         return None;
     }
     Some(Stored {
@@ -90,4 +197,48 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEAL: Seal = Seal { salt: 77, segment: 3 };
+
+    fn sealed(payload: &[u8], offset: u32) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        let m = NewMessage { subject: b"a.b", headers: b"", payload, time: -5, flags: 9 };
+        put_message(&mut out, 42, &m);
+        SEAL.seal(offset, &mut out);
+        out.to_vec()
+    }
+
+    #[test]
+    fn any_flipped_bit_is_seen() {
+        let record = sealed(b"hello", 100);
+        assert_eq!(SEAL.check(100, &record), Some(record.len()));
+        for bit in 0..record.len() * 8 {
+            let mut bad = record.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SEAL.check(100, &bad), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_counts_only_at_its_place() {
+        let record = sealed(b"hello", 100);
+        assert_eq!(SEAL.check(101, &record), None);
+        assert_eq!(Seal { segment: 4, ..SEAL }.check(100, &record), None);
+        assert_eq!(Seal { salt: 78, ..SEAL }.check(100, &record), None);
+    }
+
+    #[test]
+    fn resync_finds_the_next_record_behind_damage() {
+        let planted = sealed(b"planted", 5);
+        let mut bytes = sealed(&planted, 0);
+        let second = bytes.len();
+        bytes.extend(sealed(b"second", second as u32));
+        bytes[20] ^= 1;
+        assert_eq!(SEAL.resync(0, &bytes, 1), Some(second));
+    }
 }

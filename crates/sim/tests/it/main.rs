@@ -1,4 +1,24 @@
 //! The log against a plain model, on good and bad disks.
+#![allow(clippy::print_stderr, reason = "a failing run says its seed")]
 
+mod file;
 mod memory;
 mod workload;
+mod world;
+
+/// The seeds of a test: `count` of them, or as many times more as `NATTERJACK_SIM` says.
+fn seeds(start: u64, count: u64) -> std::ops::Range<u64> {
+    let times = std::env::var("NATTERJACK_SIM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    start..start + count * times
+}
+
+/// Runs the test body for each seed and names the seed that fails.
+fn each(seeds: std::ops::Range<u64>, body: impl Fn(u64)) {
+    for seed in seeds {
+        let run = std::panic::AssertUnwindSafe(|| body(seed));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The memory log does what the model does.
 
 use crate::workload::{apply, choose, filters, limits};
+use crate::{each, seeds};
 use natterjack_sim::{Model, Rng};
 use natterjack_store::{Limits, Log};
 
@@ -28,14 +29,10 @@ fn run(seed: u64, steps: usize, calm: bool) {
 
 #[test]
 fn random_operations() {
-    for seed in 0..150 {
-        run(seed, 400, false);
-    }
+    each(seeds(0, 100), |seed| run(seed, 400, false));
 }
 
 #[test]
 fn long_streams_of_many_chunks() {
-    for seed in 0..2 {
-        run(seed, 40_000, true);
-    }
+    each(seeds(0, 1), |seed| run(seed, 40_000, true));
 }

@@ -1,0 +1,79 @@
+//! The file log: what was durable is there after any crash.
+
+use natterjack_sim::{Rng, Survival};
+use natterjack_store::{Limits, SyncPolicy};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::workload::limits;
+use crate::world::World;
+use crate::{each, seeds};
+
+const SURVIVALS: [Survival; 4] =
+    [Survival::Nothing, Survival::Everything, Survival::Sectors, Survival::Bytes];
+
+fn world(seed: u64) -> World {
+    let mut rng = Rng::new(seed);
+    let limits = if rng.chance(1, 2) { limits(&mut rng) } else { Limits::default() };
+    World::new(seed, rng.below(4), limits, SyncPolicy::Always)
+}
+
+fn run(mut world: World, steps: usize) -> World {
+    for step in 0..steps {
+        world.act();
+        while world.rng.chance(1, 2) && world.step() {}
+        if step % 50 == 49 {
+            world.check();
+        }
+        if world.rng.chance(1, 80) {
+            let survival = *world.rng.pick(&SURVIVALS);
+            world.crash(survival);
+        }
+    }
+    world.idle();
+    world.check();
+    world
+}
+
+#[test]
+fn without_crashes_it_is_the_model() {
+    each(seeds(0, 30), |seed| {
+        let mut world = world(seed);
+        for step in 0..300 {
+            world.act();
+            while world.rng.chance(1, 2) && world.step() {}
+            if step % 20 == 0 {
+                world.check();
+            }
+        }
+        world.idle();
+        assert_eq!(world.log.durable(), world.log.end());
+        assert_eq!(world.log.visible_last(), world.log.state().last_seq);
+        world.reopen();
+    });
+}
+
+#[test]
+fn any_crash_keeps_what_was_durable() {
+    each(seeds(1000, 60), |seed| {
+        let world = run(world(seed), 400);
+        for report in &world.recoveries {
+            // Nothing tore but what was not durable, or was about to be overwritten.
+            let lost =
+                |damage: &natterjack_store::Damage| damage.durable && !damage.seqs.is_empty();
+            assert!(!report.damage.iter().any(lost), "{report:?}");
+        }
+    });
+}
+
+#[test]
+fn a_log_that_is_durable_before_its_sync_is_caught() {
+    let caught = (0..20).filter(|&seed| {
+        let run = || {
+            let mut world = world(seed);
+            world.no_sync = true;
+            run(world, 400);
+        };
+        catch_unwind(AssertUnwindSafe(run)).is_err()
+    });
+    assert!(caught.count() >= 15);
+}

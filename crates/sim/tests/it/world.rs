@@ -1,0 +1,380 @@
+//! A log on a simulated disk with the model of it, across crashes.
+
+use natterjack_sim::{Message, Model, Rng, SimDisk, Survival};
+use natterjack_store::{
+    DiskOp, DiskRequest, DiskResult, FileOptions, Get, Limits, Log, LogPos, Next, Recovery, Replay,
+    ReplayedMessage, SyncPolicy,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::workload::{Op, apply, choose, filters, replay};
+
+/// Owner's notes: one adds a number, the other is all of them.
+const ADD: u8 = 1;
+const ALL: u8 = 2;
+
+/// What the owner rebuilds from its notes and the messages.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) numbers: BTreeSet<u64>,
+    pub(crate) told: BTreeMap<u64, (i64, u8, Vec<u8>, Vec<u8>)>,
+}
+
+impl Owner {
+    fn all(&self) -> Vec<u8> {
+        self.numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+    }
+}
+
+impl Replay for Owner {
+    fn message(&mut self, m: &ReplayedMessage<'_>) {
+        let content = (m.time, m.flags, m.subject.to_vec(), m.headers.to_vec());
+        assert!(self.told.insert(m.seq, content).is_none(), "{} told twice", m.seq);
+    }
+
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        let numbers =
+            body.chunks(8).map(|n| u64::from_le_bytes(n.try_into().expect("eight bytes")));
+        match kind {
+            ADD => self.numbers.extend(numbers),
+            ALL => self.numbers = numbers.collect(),
+            other => panic!("a note of kind {other}"),
+        }
+    }
+}
+
+/// Something that was appended and is not durable yet.
+#[derive(Debug, Clone)]
+enum Waiting {
+    Op(Op),
+    Note(u64),
+}
+
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Log,
+    /// What the log holds now, and what of it is durable.
+    pub(crate) model: Model,
+    pub(crate) safe: Model,
+    pub(crate) numbers: BTreeSet<u64>,
+    pub(crate) safe_numbers: BTreeSet<u64>,
+    next_number: u64,
+    waiting: VecDeque<(LogPos, Waiting)>,
+    queue: VecDeque<DiskRequest>,
+    /// All messages that a sequence was ever given to, since the last crash took it back.
+    ever: BTreeMap<u64, Vec<Message>>,
+    pub(crate) subjects: u64,
+    pub(crate) calm: bool,
+    /// The planted bug: syncs are not done.
+    pub(crate) no_sync: bool,
+    /// A write failed, so that what survives a crash is not one of few states.
+    faulty: bool,
+    /// The positions are those of another run.
+    reopening: bool,
+    /// What was done since the last crash, for a failure's message.
+    trace: Vec<String>,
+    pub(crate) recoveries: Vec<Recovery>,
+    options: FileOptions,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, first: u64, limits: Limits, sync: SyncPolicy) -> World {
+        let mut rng = Rng::new(seed);
+        let disk = SimDisk::new(rng.bits());
+        let mut options = FileOptions::new("streams/7", 7, rng.bits());
+        options.segment_bytes = *rng.pick(&[300, 2_000, 20_000]);
+        options.tail_bytes = *rng.pick(&[0, 1_000, 1 << 20]);
+        options.block_bytes = *rng.pick(&[0, 2_000, 1 << 20]);
+        options.sync = sync;
+        let log = Log::file(first, limits, options.clone());
+        let model = Model::new(first, limits, false);
+        World {
+            disk,
+            log,
+            safe: model.clone(),
+            model,
+            numbers: BTreeSet::new(),
+            safe_numbers: BTreeSet::new(),
+            next_number: 1,
+            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
+            ever: BTreeMap::new(),
+            subjects: *rng.pick(&[1, 3, 40]),
+            calm: rng.chance(1, 3),
+            no_sync: false,
+            faulty: false,
+            reopening: false,
+            trace: Vec::new(),
+            recoveries: Vec::new(),
+            options,
+            rng,
+        }
+    }
+
+    /// Appends something.
+    pub(crate) fn act(&mut self) {
+        if self.log.wants_checkpoint() || self.rng.chance(1, 60) {
+            let body = Owner { numbers: self.numbers.clone(), ..Owner::default() }.all();
+            self.log.checkpoint(&[(ALL, body)]);
+        }
+        if self.rng.chance(1, 6) {
+            let number = self.next_number;
+            self.next_number += 1;
+            let pos = self.log.note(ADD, &number.to_le_bytes());
+            self.numbers.insert(number);
+            self.waiting.push_back((pos, Waiting::Note(number)));
+            return;
+        }
+        let op = choose(&mut self.rng, &self.model, self.subjects, self.calm);
+        let pos = apply(&op, &mut self.log, &mut self.model);
+        self.trace.push(format!("{} {pos:?} {op:?}", self.model.last_seq));
+        if let Op::Append(m) | Op::AppendAt(_, m) = &op {
+            self.ever.entry(self.model.last_seq).or_default().push(m.clone());
+        }
+        if let Some(pos) = pos {
+            self.waiting.push_back((pos, Waiting::Op(op)));
+        }
+        self.settle();
+    }
+
+    fn collect(&mut self) {
+        let mut requests = Vec::new();
+        self.log.take_requests(&mut requests);
+        for request in requests {
+            // Reads overtake, everything else stays in order.
+            if request.is_read() && self.rng.chance(1, 2) {
+                self.queue.push_front(request);
+            } else {
+                self.queue.push_back(request);
+            }
+        }
+    }
+
+    /// Lets the disk do one request. False if it has nothing to do.
+    pub(crate) fn step(&mut self) -> bool {
+        self.collect();
+        let Some(mut request) = self.queue.pop_front() else { return false };
+        if self.no_sync {
+            request.ops.retain(|op| !matches!(op, DiskOp::Sync(_)));
+        }
+        let result = request.run(&self.disk);
+        self.trace.push(format!("{request:?}"));
+        self.faulty |= matches!(result, DiskResult::Failed { .. });
+        self.log.completed(request.id, result);
+        self.take_refused();
+        self.settle();
+        true
+    }
+
+    pub(crate) fn idle(&mut self) {
+        while self.step() {}
+    }
+
+    fn take_refused(&mut self) {
+        for refused in self.log.refused() {
+            let end = self.log.end();
+            for waiting in &mut self.waiting {
+                if waiting.0 > refused.after && waiting.0 <= refused.upto {
+                    // Messages are gone, all else is appended again.
+                    waiting.0 = end;
+                }
+            }
+            let gone = |waiting: &(LogPos, Waiting)| {
+                waiting.0 == end
+                    && matches!(waiting.1, Waiting::Op(Op::Append(_) | Op::AppendAt(..)))
+            };
+            self.waiting.retain(|waiting| !gone(waiting));
+            if let Some(seqs) = refused.seqs {
+                self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
+            }
+            // From here on the durable state is no longer a replay of what was appended.
+            self.waiting.iter_mut().for_each(|_| {});
+        }
+    }
+
+    /// Moves what became durable into the safe model.
+    fn settle(&mut self) {
+        if self.reopening {
+            return;
+        }
+        let durable = self.log.durable();
+        while self.waiting.front().is_some_and(|waiting| waiting.0 <= durable) {
+            let Some((_, waiting)) = self.waiting.pop_front() else { break };
+            match waiting {
+                Waiting::Op(op) if !self.faulty => drop(replay(&op, &mut self.safe)),
+                Waiting::Op(_) => {}
+                Waiting::Note(number) => drop(self.safe_numbers.insert(number)),
+            }
+        }
+        if self.waiting.is_empty() {
+            self.safe = self.model.clone();
+        }
+    }
+
+    /// Checks the log against the model.
+    pub(crate) fn check(&mut self) {
+        let last = self.model.last_seq;
+        let mut from = || self.rng.below(last + 3);
+        let froms = [0, from(), from(), from()];
+        let seqs = [froms, [from(), from(), last, last.saturating_sub(1)]].concat();
+        self.model.check_index(&mut self.log, &filters(), &froms);
+        for seq in seqs {
+            self.check_get(seq);
+        }
+    }
+
+    pub(crate) fn check_get(&mut self, seq: u64) {
+        for _ in 0..50 {
+            let got = self.log.get(seq);
+            self.model.check_get(seq, &got);
+            if got != Get::Pending {
+                return;
+            }
+            self.step();
+        }
+        panic!("{seq} is pending for ever");
+    }
+
+    /// Crashes, possibly in the middle of a request, recovers and compares.
+    pub(crate) fn crash(&mut self, survival: Survival) {
+        self.collect();
+        let requests = self.rng.below(self.queue.len() as u64 + 1);
+        for _ in 0..requests {
+            self.step();
+        }
+        if let Some(request) = self.queue.front() {
+            let upto = self.rng.below(request.ops.len() as u64 + 1) as usize;
+            let done = DiskRequest { id: request.id, ops: request.ops[..upto].to_vec() };
+            done.run(&self.disk);
+        }
+        self.queue.clear();
+        self.disk.crash(survival);
+        self.disk.mend();
+        self.reopen();
+    }
+
+    /// Opens the log again and compares it with what must be there.
+    pub(crate) fn reopen(&mut self) {
+        let mut owner = Owner::default();
+        let opened = Log::recover(
+            &self.disk,
+            self.safe.last_seq + 1,
+            self.safe.limits,
+            self.options.clone(),
+            &mut owner,
+        );
+        let (log, report) = opened.expect("it opens");
+        self.log = log;
+        self.recoveries.push(report.clone());
+        if std::env::var_os("NATTERJACK_TRACE").is_some() {
+            eprintln!("\n{}\n{report:?}", self.trace.join("\n"));
+        }
+        self.trace.clear();
+        self.reopening = true;
+        let found = self.read_all();
+        self.reopening = false;
+        self.compare(&found, &owner, &report);
+        let limits = *self.log.limits();
+        self.model = Model::new(1, limits, false);
+        self.model.messages = found;
+        self.model.last_seq = self.log.state().last_seq;
+        self.model.last_time = self.log.state().last_time;
+        self.safe = self.model.clone();
+        self.ever = self.model.messages.iter().map(|(&seq, m)| (seq, vec![m.clone()])).collect();
+        self.numbers = owner.numbers;
+        self.safe_numbers = self.numbers.clone();
+        self.waiting.clear();
+        self.faulty = false;
+        self.check();
+    }
+
+    fn read_all(&mut self) -> BTreeMap<u64, Message> {
+        let mut found = BTreeMap::new();
+        let mut from = 0;
+        while let Next::Found(seq) = self.log.next_match(&[], from) {
+            match self.log.get(seq) {
+                Get::Pending => {
+                    assert!(self.step());
+                    continue;
+                }
+                Get::Found(m) => {
+                    let message = Message {
+                        time: m.time,
+                        flags: m.flags,
+                        subject: m.subject.to_vec(),
+                        headers: m.headers.to_vec(),
+                        payload: m.payload.to_vec(),
+                    };
+                    found.insert(seq, message);
+                }
+                other => panic!("{seq}: {other:?}"),
+            }
+            from = seq + 1;
+        }
+        found
+    }
+
+    fn compare(&self, found: &BTreeMap<u64, Message>, owner: &Owner, report: &Recovery) {
+        // Nothing that was durable is missing, unless what was appended later removed it.
+        for (seq, message) in &self.safe.messages {
+            if self.model.messages.contains_key(seq) {
+                assert_eq!(found.get(seq), Some(message), "durable {seq} of {report:?}");
+            }
+        }
+        // Nothing is invented, and nothing returns that was removed durably.
+        for (seq, message) in found {
+            let given = self.ever.get(seq).is_some_and(|given| given.contains(message));
+            assert!(given, "{seq} was never {message:?}");
+            if *seq <= self.safe.last_seq && !self.faulty {
+                assert!(self.safe.messages.contains_key(seq), "{seq} returned");
+            }
+        }
+        let last = self.log.state().last_seq;
+        assert!(last >= self.safe.last_seq, "{last} is below {}", self.safe.last_seq);
+        assert!(self.safe_numbers.is_subset(&owner.numbers), "a note is lost");
+        assert!(owner.numbers.is_subset(&self.numbers), "a note is invented");
+        for (seq, message) in found {
+            let told = owner.told.get(seq);
+            let (time, flags) = (message.time, message.flags);
+            let expected = (time, flags, message.subject.clone(), message.headers.clone());
+            assert_eq!(told, Some(&expected), "the owner was told of {seq}");
+        }
+        // What was not durable is there or not, record by record.
+        let waiting: Vec<&Op> = self
+            .waiting
+            .iter()
+            .filter_map(|(_, waiting)| match waiting {
+                Waiting::Op(op) => Some(op),
+                Waiting::Note(_) => None,
+            })
+            .collect();
+        if waiting.len() <= 7 && !self.faulty {
+            let fits = (0..1u32 << waiting.len()).any(|set| {
+                let mut model = self.safe.clone();
+                let mut seq = model.last_seq;
+                for (bit, op) in waiting.iter().enumerate() {
+                    // Each keeps the sequence that it was given.
+                    seq = match op {
+                        Op::Append(_) | Op::Skip(_) => seq + 1,
+                        Op::AppendAt(at, _) => *at,
+                        Op::Purge { filter: None, below: Some(n), .. } => seq.max(n - 1),
+                        _ => seq,
+                    };
+                    if set >> bit & 1 == 1 {
+                        match op {
+                            Op::Append(m) => drop(model.append_at(seq, m.clone())),
+                            Op::Skip(time) => {
+                                model.last_seq = seq - 1;
+                                model.skip(*time);
+                            }
+                            op => drop(replay(op, &mut model)),
+                        }
+                    }
+                }
+                model.messages == *found && model.limits == *self.log.limits()
+            });
+            assert!(fits, "no part of what was appended explains what is there: {report:?}");
+        }
+    }
+}

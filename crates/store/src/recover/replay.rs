@@ -1,0 +1,273 @@
+//! Applying records to the index again.
+
+use std::collections::BTreeSet;
+
+use super::damage::{Damages, readable_seqs};
+use super::{Replay, ReplayedMessage, parse_checkpoint};
+use crate::SeqRange;
+use crate::chunk::Entry;
+use crate::file::HEADER_LEN;
+use crate::index::{Incoming, Index};
+use crate::op::{Checkpoint, Op};
+use crate::record::{HEAD, OVERHEAD, kind, layout, stamp};
+
+/// What a record of the removal of a message says of it.
+pub(super) struct Torn {
+    pub(super) seq: u64,
+    pub(super) segment: u64,
+    pub(super) offset: u32,
+    pub(super) len: u32,
+    headers: bool,
+    time: i64,
+    subject: Box<[u8]>,
+}
+
+impl Torn {
+    pub(super) fn parse(record: &[u8]) -> Option<Torn> {
+        match Op::parse(record[2], record[3], &record[HEAD..])? {
+            Op::Secure(gone) => Some(Torn {
+                seq: gone.seq,
+                segment: gone.segment,
+                offset: gone.offset,
+                len: gone.len,
+                headers: gone.headers,
+                time: gone.time,
+                subject: gone.subject.into(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+pub(super) struct Replayer<'a> {
+    index: &'a mut Index,
+    owner: &'a mut dyn Replay,
+    /// Where the log is replayed from. Before it only messages count, after it everything.
+    checkpoint: Option<Checkpoint<'a>>,
+    begun: bool,
+    /// The highest sequence that a record was seen of.
+    seen: u64,
+    lost: Vec<SeqRange>,
+    /// What was removed by name; that it is not there is no loss.
+    removed: Vec<SeqRange>,
+    /// Messages whose bytes must still be overwritten.
+    erase: Vec<(u64, Box<[u8]>)>,
+    /// Messages whose bytes are overwritten already.
+    erased: BTreeSet<u64>,
+}
+
+impl<'a> Replayer<'a> {
+    pub(super) fn new(
+        index: &'a mut Index,
+        owner: &'a mut dyn Replay,
+        checkpoint: Option<&'a [u8]>,
+    ) -> Replayer<'a> {
+        let checkpoint = checkpoint.and_then(parse_checkpoint);
+        let begun = checkpoint.is_none();
+        Replayer {
+            index,
+            owner,
+            checkpoint,
+            begun,
+            seen: 0,
+            lost: Vec::new(),
+            removed: Vec::new(),
+            erase: Vec::new(),
+            erased: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        if self.begun { self.seen.max(self.index.state.last_seq) } else { self.seen }
+    }
+
+    pub(super) fn lose(&mut self, range: SeqRange) {
+        self.lost.push(range);
+    }
+
+    /// Adds the parts of `range` that were not removed to `out`.
+    pub(super) fn without_removed(&self, range: SeqRange, out: &mut Vec<SeqRange>) {
+        let dead = self.checkpoint.iter().flat_map(|state| &state.dead);
+        let mut gone: Vec<&SeqRange> = dead
+            .chain(&self.removed)
+            .filter(|gone| gone.last >= range.first && gone.first <= range.last)
+            .collect();
+        gone.sort_unstable();
+        let mut first = range.first;
+        for gone in gone {
+            if gone.first > first {
+                out.push(SeqRange { first, last: gone.first - 1 });
+            }
+            first = first.max(gone.last.saturating_add(1));
+        }
+        if first <= range.last {
+            out.push(SeqRange { first, last: range.last });
+        }
+    }
+
+    /// A message whose overwriting was torn: it counts until the record that removes it. False if
+    /// it does not fit in here.
+    pub(super) fn torn_erasure(&mut self, damages: &mut Damages, gone: &Torn) -> bool {
+        let Torn { seq, offset, len, headers, time, .. } = *gone;
+        if seq <= self.last_seq() {
+            return false;
+        }
+        damages.behind(self.last_seq(), seq);
+        self.seen = seq;
+        let subject = &*gone.subject;
+        self.index.push(Incoming { seq, time, subject, headers, offset, len }, None);
+        self.index.enforce_after(subject, &mut |_| {});
+        true
+    }
+
+    /// Sequences up to this one are not handed out again.
+    pub(super) fn reserve(&mut self, seq: u64) {
+        self.seen = self.seen.max(seq);
+    }
+
+    pub(super) fn open(&mut self, segment: u64) {
+        self.index.open_chunk(segment, HEADER_LEN);
+    }
+
+    /// All records from here on count.
+    pub(super) fn begin(&mut self) {
+        let Some(state) = &self.checkpoint else { return };
+        self.begun = true;
+        let held = self.index.state.last_seq;
+        self.index.limits = state.limits;
+        self.index.skip(state.last_seq.max(held), None);
+        self.index.state.last_time = state.last_time;
+        state.lost.iter().for_each(|&range| self.index.lose(range));
+        for (kind, body) in &state.notes {
+            self.owner.note(*kind, body);
+        }
+    }
+
+    /// Takes over what was found; tells which removed messages must still be overwritten.
+    pub(super) fn finish(self) -> Vec<(u64, Box<[u8]>)> {
+        self.lost.into_iter().for_each(|range| self.index.lose(range));
+        self.index.skip(self.seen, None);
+        self.erase
+    }
+
+    /// A region without records.
+    pub(super) fn hole(&mut self, offset: u32, len: u32) {
+        if let Some(chunk) = self.index.chunks.back_mut() {
+            chunk.push_other(offset, len);
+        }
+    }
+
+    /// The tail is cut off. Sequences that may have been in it are not handed out again: if it
+    /// is damage and not a torn write, they were acknowledged.
+    pub(super) fn torn(&mut self, bytes: &[u8]) {
+        let after = self.last_seq();
+        if let Some(&seq) = readable_seqs(bytes, after).last() {
+            self.reserve(seq);
+        } else if bytes.len() >= OVERHEAD && bytes.iter().any(|&byte| byte != 0) {
+            self.reserve(after + 1);
+        }
+    }
+
+    pub(super) fn record(&mut self, damages: &mut Damages, offset: u32, record: &[u8]) {
+        if matches!(record[2], kind::MESSAGE | kind::ERASED) {
+            self.message(damages, offset, record);
+            return;
+        }
+        self.hole(offset, record.len() as u32);
+        let body = &record[HEAD..];
+        let Some(op) = Op::parse(record[2], record[3], body) else { return };
+        if let Op::Round { durable, .. } = op {
+            damages.durable = damages.durable.max(durable);
+        }
+        if self.begun {
+            self.op(damages, &op);
+        }
+    }
+
+    fn message(&mut self, damages: &mut Damages, offset: u32, record: &[u8]) {
+        let (Some((seq, time)), Some([subject, headers, payload, _])) =
+            (stamp(record), layout(record))
+        else {
+            self.hole(offset, record.len() as u32);
+            return;
+        };
+        if seq <= self.last_seq() {
+            // A sequence is stored once.
+            self.hole(offset, record.len() as u32);
+            return;
+        }
+        damages.behind(self.last_seq(), seq);
+        self.seen = seq;
+        let len = record.len() as u32;
+        let has_headers = payload > headers;
+        let erased = record[2] == kind::ERASED;
+        if !self.begun && self.is_dead(seq) {
+            if let Some(chunk) = self.index.chunks.back_mut() {
+                let subject = 0;
+                chunk.push_dead(Entry { seq, offset, len, headers: has_headers, subject, time });
+            }
+            return;
+        }
+        let (subject, headers) = (&record[subject..headers], &record[headers..payload]);
+        let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
+        self.index.push(incoming, None);
+        if erased {
+            // The record that removes it comes later; until then it counts.
+            self.erased.insert(seq);
+        } else {
+            self.owner.message(&ReplayedMessage { seq, time, flags: record[3], subject, headers });
+        }
+        if self.begun {
+            self.index.enforce_after(subject, &mut |_| {});
+        }
+    }
+
+    fn is_dead(&self, seq: u64) -> bool {
+        let Some(state) = &self.checkpoint else { return false };
+        let at = state.dead.partition_point(|range| range.last < seq);
+        state.dead.get(at).is_some_and(|range| range.first <= seq) || seq > state.last_seq
+    }
+
+    fn op(&mut self, damages: &mut Damages, op: &Op<'_>) {
+        match op {
+            Op::Tombstone { ranges } => {
+                for range in ranges {
+                    self.remove(range);
+                }
+            }
+            Op::Secure(gone) => {
+                self.remove(&SeqRange { first: gone.seq, last: gone.seq });
+                if !self.erased.contains(&gone.seq) {
+                    self.erase.push((gone.seq, gone.subject.into()));
+                }
+            }
+            Op::Skip { upto, time } => {
+                damages.behind(self.last_seq(), *upto);
+                self.index.skip(*upto, *time);
+            }
+            Op::Purge(purge) => drop(self.index.purge(purge, &mut |_| {})),
+            Op::Limits(limits) => {
+                self.index.limits = *limits;
+                self.index.enforce_all(&mut |_| {});
+            }
+            Op::Note { kind, body } => self.owner.note(*kind, body),
+            // The one that counts was taken over at the start; an older one is before it.
+            Op::Checkpoint(_) => {}
+            Op::Round { first_seq, .. } => {
+                // Limits that count would spare one message more for each that damage took.
+                if *first_seq > self.index.state.first_seq {
+                    self.remove(&SeqRange { first: 0, last: first_seq - 1 });
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, range: &SeqRange) {
+        let mut from = range.first;
+        while let Some(seq) = self.index.next_live(from).filter(|&seq| seq <= range.last) {
+            self.index.remove(seq);
+            from = seq + 1;
+        }
+        self.removed.push(*range);
+    }
+}
