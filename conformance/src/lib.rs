@@ -14,6 +14,7 @@
 pub mod case;
 mod conn;
 pub mod json;
+mod login;
 mod parse;
 pub mod pattern;
 pub mod results;

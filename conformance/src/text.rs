@@ -5,11 +5,13 @@
 //! | `\r` `\n` `\t` `\0` `\\` `\xHH` | that byte |
 //! | `\s` `\{` `\<` | a blank, `{`, `<` taken literally |
 //! | `\"` `\u` | kept as they are: they belong to JSON |
-//! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, or captured before |
+//! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, captured before, or of `login` |
 //! | `{fill:N}` | N times `x` |
 //! | `<kind>` `<name=kind>` | in patterns: a placeholder, see [`crate::pattern`] |
 
 use std::collections::HashMap;
+
+use crate::login;
 
 /// The variables of a running case.
 pub type Env = HashMap<String, String>;
@@ -119,7 +121,13 @@ pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
     if let Some(count) = name.strip_prefix("fill:") {
         return Ok(vec![b'x'; count.parse().map_err(|_| format!("bad count in {{{name}}}"))?]);
     }
-    env.get(name).map(|v| v.as_bytes().to_vec()).ok_or_else(|| format!("{{{name}}} is not set"))
+    if let Some(value) = env.get(name) {
+        return Ok(value.as_bytes().to_vec());
+    }
+    match login::variable(name, env) {
+        Some(value) => value.map(String::into_bytes),
+        None => Err(format!("{{{name}}} is not set")),
+    }
 }
 
 /// The bytes a text stands for.
