@@ -13,6 +13,7 @@ mod auth;
 mod connect;
 mod core;
 mod event;
+pub mod jetstream;
 mod secret;
 mod signal;
 mod units;
@@ -28,5 +29,6 @@ pub use core::{
 };
 pub use error::{Error, Explain};
 pub use event::{CloseReason, ConnState, DisconnectReason, Event, EventStream, Operation};
+pub use jetstream::{Deliver, Delivery, JetStream, PubAck, Verdict};
 pub use secret::Secret;
 pub use units::{ByteSize, days, gib, hours, kib, mib, millis, minutes, pretty, secs};

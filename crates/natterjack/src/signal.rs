@@ -15,3 +15,13 @@ pub(crate) async fn lowered(flag: &mut watch::Receiver<bool>) {
         std::future::pending().await
     }
 }
+
+/// Returns when the connection's state is one that `wanted` names.
+pub(crate) async fn reached(
+    state: &mut watch::Receiver<crate::event::ConnState>,
+    wanted: impl Fn(&crate::event::ConnState) -> bool,
+) {
+    if state.wait_for(|state| wanted(state)).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) subscriptions: Registry,
     pub(crate) work: Work,
     pub(crate) reconnects: AtomicU64,
+    /// How many connections were lost.
+    losses: AtomicU64,
     /// Round trips that were sent and not answered yet.
     pub(crate) outstanding_pings: AtomicU64,
 }
@@ -133,6 +135,7 @@ impl Link {
             subscriptions: Registry::default(),
             work: Work::default(),
             reconnects: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             outstanding_pings: AtomicU64::new(0),
         })
     }
@@ -205,6 +208,11 @@ impl Link {
         let life = self.life();
         let since = (life.phase == Phase::Down).then(|| life.policy.outage(Instant::now()));
         Offline { since }.into()
+    }
+
+    /// Changes with each loss: what was asked under another generation will not be answered.
+    pub(crate) fn generation(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// Waits until there is a connection.
@@ -403,6 +411,7 @@ impl Link {
             _ => DisconnectReason::PeerClosed,
         };
         let draining = life.phase == Phase::Draining;
+        self.losses.fetch_add(1, Ordering::Relaxed);
         life.phase = Phase::Down;
         if !draining {
             self.state.send_replace(ConnState::Reconnecting { failures: 0 });

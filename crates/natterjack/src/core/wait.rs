@@ -4,6 +4,9 @@
 //! server answers "no responders" at once. It travels the same way as everything sent before it, so
 //! the answer proves that the server has seen that. It also works with `no_echo`, and with users who
 //! may not publish there: then the answer is the violation that names the subject.
+//!
+//! Somebody who subscribes to all subjects keeps the server from answering so. When nothing has come
+//! for a moment, a question follows that the server answers itself.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,12 @@ use crate::event::{ConnState, Operation};
 
 /// A token that no other program uses, so that violations about it can be told apart.
 const PROBE: &str = "natterjack-probe";
+
+/// The server answers here itself, whoever else listens (nats-server 2.10 and later).
+const ANSWERED_BY_SERVER: &str = "$SYS.REQ.USER.INFO";
+
+/// How long to wait for "no responders" before asking there.
+const SILENCE: Duration = Duration::from_millis(50);
 
 /// Whether a subject is one of our probes.
 pub(crate) fn is_probe(subject: &str) -> bool {
@@ -59,7 +68,29 @@ async fn try_round_trips(link: &Link, limit: Duration) -> Result<Duration, Error
                 _ => return Ok(started.elapsed()),
             },
             _ = link.violations.wait(mark, Operation::Publish, &subject) => return Ok(started.elapsed()),
+            Some(took) = answer_of_server(link, client, mark, limit) => return Ok(took),
             _ = lost(&mut state) => {}
+        }
+    }
+}
+
+/// After a moment of silence, the round trip of a question to the server itself; `None` if that got no
+/// answer either.
+async fn answer_of_server(
+    link: &Link,
+    client: &async_nats::Client,
+    mark: u64,
+    limit: Duration,
+) -> Option<Duration> {
+    tokio::time::sleep(SILENCE).await;
+    let started = Instant::now();
+    let request = Request::new().timeout(Some(limit));
+    tokio::select! {
+        answer = client.send_request(ANSWERED_BY_SERVER, request) => {
+            answer.is_ok().then(|| started.elapsed())
+        }
+        _ = link.violations.wait(mark, Operation::Publish, ANSWERED_BY_SERVER) => {
+            Some(started.elapsed())
         }
     }
 }
