@@ -73,7 +73,12 @@ impl Consumer {
     /// messages or 1 MiB. True when there may be more to do at once.
     pub fn pump(&mut self, ctx: &mut Ctx<'_>) -> bool {
         self.state.clock(ctx.now);
-        if self.parked || self.is_paused(ctx.now) || !self.start(ctx) {
+        self.reading = false;
+        if self.parked || self.is_paused(ctx.now) {
+            return false;
+        }
+        if !self.start(ctx) {
+            self.reading = true;
             return false;
         }
         let mut budget = Budget { messages: PUMP_MESSAGES, bytes: PUMP_BYTES };
@@ -97,6 +102,12 @@ impl Consumer {
 
     /// The next message to deliver: redeliveries first, then what is new.
     pub(super) fn pick(&mut self, ctx: &mut Ctx<'_>) -> Pick {
+        let pick = self.search(ctx);
+        self.reading = matches!(pick, Pick::Reading);
+        pick
+    }
+
+    fn search(&mut self, ctx: &mut Ctx<'_>) -> Pick {
         while let Some(entry) = self.next_again(ctx) {
             match ctx.log.get(entry.seq) {
                 Get::Found(message) => {

@@ -70,6 +70,8 @@ pub struct Consumer {
     scratch: Scratch,
     /// The target is full; nothing leaves before [`resume`](Consumer::resume).
     parked: bool,
+    /// The log reads what it needs next.
+    reading: bool,
     /// It is or was paused, and the end of that is still to be announced.
     pausing: bool,
     /// Monotonic time of the last sign of interest: a request, or losing the last subscriber.
@@ -124,6 +126,7 @@ impl Consumer {
             requests: Requests::default(),
             scratch,
             parked: false,
+            reading: false,
             pausing: config.pause_until.is_some_and(|until| until > now.unix_ns),
             last_interest: now.mono_ns,
             last_sent: 0,
@@ -268,6 +271,12 @@ impl Consumer {
         self.parked = false;
     }
 
+    /// True while the log reads what [`pump`](Consumer::pump) needs: call that again when the log
+    /// has completed a read.
+    pub fn is_reading(&self) -> bool {
+        self.reading
+    }
+
     /// Tells waiting requests that the consumer is gone (`409 Consumer Deleted`).
     pub fn close(&mut self, ctx: &mut Ctx<'_>) {
         for request in self.requests.take_all() {
@@ -285,7 +294,8 @@ impl Consumer {
         self.state.notes.waiting()
     }
 
-    /// The whole state as a record that replaces all earlier notes.
+    /// The whole state as a record that replaces all earlier notes. Call it right after
+    /// [`take_notes`](Consumer::take_notes): what is not taken yet would be applied twice.
     pub fn checkpoint(&self) -> Vec<u8> {
         notes::encode_snapshot(&self.state)
     }

@@ -408,6 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn acks_before_a_gap_stay_before_it() {
+        let mut live = state(AckPolicy::Explicit);
+        live.deliver(13, NOW.unix_ns);
+        let mut notes: Vec<_> = live.notes.take().into_iter().collect();
+        live.settle(13, NOW.unix_ns);
+        live.deliver(15, NOW.unix_ns);
+        notes.extend(live.notes.take());
+        let mut replayed = state(AckPolicy::Explicit);
+        notes.iter().for_each(|note| apply(&mut replayed, note).unwrap());
+        assert_eq!(replayed.floor, live.floor);
+    }
+
+    #[test]
     fn the_floor_moves_over_settled_messages_only() {
         let mut live = state(AckPolicy::Explicit);
         for seq in [2, 5, 6] {

@@ -354,7 +354,8 @@ impl Stream {
         for round in 0..PUMP_ROUNDS {
             more = false;
             self.each(host, now, |entry, ctx| {
-                if entry.ready && (*entry.dirty || (round == 0 && fresh)) {
+                let waits = entry.consumer.is_reading();
+                if entry.ready && (*entry.dirty || (round == 0 && (fresh || waits))) {
                     *entry.dirty = entry.consumer.pump(ctx);
                     more |= *entry.dirty;
                 }

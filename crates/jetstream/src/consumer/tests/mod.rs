@@ -5,6 +5,7 @@
 
 mod acks;
 mod configs;
+mod files;
 mod pulls;
 mod pushes;
 mod recovery;
