@@ -303,7 +303,9 @@ impl Account {
             return false;
         }
         if subscription.is_filtered()
-            && client.permissions().is_some_and(|rights| rights.denies_delivery_to(message.subject, subscription.queue()))
+            && client.permissions().is_some_and(|rights| {
+                rights.denies_delivery_to(message.subject, subscription.queue())
+            })
         {
             return false;
         }

@@ -10,7 +10,7 @@ use crate::connection_info::{ConnectionInfo, Details};
 
 /// A connection that ended.
 #[derive(Clone)]
-pub struct ClosedConnection {
+pub(crate) struct ClosedConnection {
     /// Its id.
     pub cid: u64,
     /// Where it came from.

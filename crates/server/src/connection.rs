@@ -354,7 +354,9 @@ impl Connection {
                 return;
             }
             let (room, has_room) = tokio::sync::oneshot::channel();
-            target.outbox().when_low(Box::new(move || drop(room.send(()))));
+            target.outbox().when_low(Box::new(move || {
+                let _ = room.send(());
+            }));
             let _ = tokio::time::timeout(STALL, has_room).await;
         }
     }
@@ -554,7 +556,9 @@ impl Connection {
         let reason = client.closed().unwrap_or(reason);
         if client.outbox().pending() > 0 {
             let (sent, is_sent) = tokio::sync::oneshot::channel();
-            client.outbox().when_empty(Box::new(move || drop(sent.send(()))));
+            client.outbox().when_empty(Box::new(move || {
+                let _ = sent.send(());
+            }));
             client.flush();
             let _ = tokio::time::timeout(LAST_FLUSH, is_sent).await;
         }

@@ -10,7 +10,7 @@ use natterjack_proto::connect::Connect;
 use tokio::sync::{Notify, futures::Notified};
 
 /// A live connection.
-pub struct ConnectionInfo {
+pub(crate) struct ConnectionInfo {
     /// The shared half of the connection.
     pub client: Arc<Client>,
     /// Where it comes from.
@@ -26,7 +26,7 @@ pub struct ConnectionInfo {
 
 /// What CONNECT told.
 #[derive(Clone, Default)]
-pub struct Details {
+pub(crate) struct Details {
     /// The connection's name.
     pub name: String,
     /// The client library's language.
@@ -55,7 +55,7 @@ impl ConnectionInfo {
     }
 
     /// What CONNECT told, as it is now.
-    pub fn details(&self) -> Details {
+    pub(crate) fn details(&self) -> Details {
         self.lock().clone()
     }
 
@@ -85,7 +85,7 @@ impl ConnectionInfo {
     }
 
     /// The last measured round trip in nanoseconds; 0 while unknown.
-    pub fn rtt_ns(&self) -> u64 {
+    pub(crate) fn rtt_ns(&self) -> u64 {
         self.rtt_ns.load(Ordering::Relaxed)
     }
 
@@ -100,7 +100,7 @@ impl ConnectionInfo {
 
     /// How log lines about the connection begin:
     /// `127.0.0.1:47880 - cid:14 - "v3:py:me" - "$G/user:u"`.
-    pub fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         let details = self.lock();
         let mut text = format!("{} - cid:{}", self.peer, self.client.cid);
         let (name, lang, version) = (&details.name, &details.lang, &details.version);

@@ -32,7 +32,7 @@ use crate::{log_debug, log_error, log_info};
 /// The version of nats-server whose behaviour clients may expect; they gate features on it.
 pub const COMPATIBLE_VERSION: &str = "2.15.1";
 /// The level of the JetStream API, shown in INFO also with JetStream off.
-pub const API_LEVEL: u64 = 5;
+pub(crate) const API_LEVEL: u64 = 5;
 
 /// The shared state. Each part has one owner here; locks are leaves.
 pub(crate) struct Hub {
@@ -50,6 +50,8 @@ pub(crate) struct Hub {
     ports: RwLock<Ports>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
     closed: Mutex<crate::closed::ClosedRing>,
+    /// Requests of the monitoring port by path.
+    requests: Mutex<std::collections::BTreeMap<String, u64>>,
     /// Internal connections of the reference take the first numbers.
     next_cid: AtomicU64,
     /// Numbers the messages that the server itself publishes (`server.seq` of its replies).
@@ -97,6 +99,7 @@ impl Hub {
             stats: Stats::default(),
             ports: RwLock::default(),
             connections: Mutex::default(),
+            requests: Mutex::default(),
             next_cid: AtomicU64::new(5),
             next_seq: AtomicU64::new(1),
             lame_duck: watch::Sender::new(false),
@@ -255,6 +258,15 @@ impl Hub {
 
     pub(crate) fn closed_connections(&self) -> Vec<crate::closed::ClosedConnection> {
         guard(&self.closed).entries()
+    }
+
+    /// Counts a request of the monitoring port. Only known paths come here, so the table is bounded.
+    pub(crate) fn count_request(&self, path: &str) {
+        *guard(&self.requests).entry(path.to_owned()).or_insert(0) += 1;
+    }
+
+    pub(crate) fn request_counts(&self) -> std::collections::BTreeMap<String, u64> {
+        guard(&self.requests).clone()
     }
 
     /// Whether one more connection than allowed is registered.

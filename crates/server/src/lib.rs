@@ -39,6 +39,7 @@ mod logins;
 mod monitor;
 mod operator;
 mod ports;
+mod process;
 mod reload;
 pub mod run;
 mod server;

@@ -112,7 +112,12 @@ impl Login {
             let connect = connect.clone();
             let permit = hub.password_checks().acquire().await;
             let outcome = tokio::task::spawn_blocking(move || {
-                authenticator.authenticate(&Credentials::from(&connect), &nonce, &connection, now_unix)
+                authenticator.authenticate(
+                    &Credentials::from(&connect),
+                    &nonce,
+                    &connection,
+                    now_unix,
+                )
             })
             .await;
             drop(permit);

@@ -1,10 +1,226 @@
-//! The monitoring port.
+//! The monitoring port: nats-server's endpoints over HTTP, with its field names.
+//!
+//! Built so far: `/varz`, `/connz`, `/subsz`, `/jsz`, `/healthz`, and the empty forms of `/routez`,
+//! `/gatewayz` and `/leafz` that a single node shows. Another path answers 404.
 
+mod connz;
+mod jsz;
+mod query;
+mod varz;
+
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::hub::Hub;
+use crate::server_info::rfc3339;
+use query::{BadQuery, Query};
 
-pub(crate) async fn serve(_hub: Arc<Hub>, _listener: TcpListener, _stop: watch::Receiver<bool>) {}
+/// Connections served at a time: monitoring must not take the server's memory.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What an endpoint answers.
+type Answer = Result<(StatusCode, Value), BadQuery>;
+
+/// Accepts until `stop` turns true.
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (service_hub, mut stop) = (hub.clone(), stop.clone());
+        hub.runtime().spawn(async move {
+            let service = service_fn(move |request| {
+                let hub = service_hub.clone();
+                async move { Ok::<_, Infallible>(respond(&hub, &request)) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                // What goes wrong with one client of the port concerns nobody else.
+                outcome = connection => drop(outcome),
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            drop(place);
+        });
+    }
+}
+
+fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let options = hub.options();
+    let base = options.http_base_path.trim_end_matches('/');
+    let path = request.uri().path();
+    let Some(path) =
+        path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    else {
+        return not_found();
+    };
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let answer = match path.trim_end_matches('/') {
+        "" => return index(base),
+        "/varz" => Ok((StatusCode::OK, varz::varz(hub))),
+        "/connz" => connz::connz(hub, &query),
+        "/subsz" | "/subscriptionsz" => subsz(hub, &query),
+        "/jsz" => jsz::jsz(hub, &query),
+        "/healthz" => {
+            let (status, body) = healthz(hub);
+            return json_response(status, body.to_string());
+        }
+        "/routez" => {
+            Ok((StatusCode::OK, envelope(hub, json!({"num_routes": 0, "routes": []}), true)))
+        }
+        "/gatewayz" => Ok((
+            StatusCode::OK,
+            envelope(hub, json!({"outbound_gateways": {}, "inbound_gateways": {}}), false),
+        )),
+        "/leafz" => {
+            Ok((StatusCode::OK, envelope(hub, json!({"leafnodes": 0, "leafs": []}), false)))
+        }
+        _ => return not_found(),
+    };
+    hub.count_request(path.trim_end_matches('/'));
+    match answer {
+        Ok((status, body)) => {
+            json_response(status, serde_json::to_string_pretty(&body).unwrap_or_default())
+        }
+        Err(error) => text_response(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// The beginning that most answers share.
+fn envelope(hub: &Hub, body: Value, with_name: bool) -> Value {
+    let mut members = serde_json::Map::new();
+    members.insert("server_id".into(), hub.id().public_key.clone().into());
+    if with_name {
+        members.insert("server_name".into(), hub.id().name.clone().into());
+    }
+    members.insert("now".into(), rfc3339(hub.clock().unix_ns()).into());
+    if let Value::Object(body) = body {
+        members.extend(body);
+    }
+    Value::Object(members)
+}
+
+fn subsz(hub: &Hub, query: &Query) -> Answer {
+    let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
+    let wanted = query.flag("subs")?;
+    let account = query.text("acc");
+    let mut list = Vec::new();
+    let mut total = 0;
+    for account in
+        hub.accounts().all().iter().filter(|each| account.is_none_or(|name| **each.name() == *name))
+    {
+        account.for_each_subscription(|subscription| {
+            total += 1;
+            if wanted && total > offset && (list.len() as u64) < limit {
+                list.push(json!({
+                    "account": &**account.name(),
+                    "subject": String::from_utf8_lossy(subscription.subject()),
+                    "qgroup": subscription.queue().map(String::from_utf8_lossy),
+                    "sid": String::from_utf8_lossy(subscription.sid()),
+                    "msgs": subscription.delivered(),
+                }));
+            }
+        });
+    }
+    let mut body = json!({
+        "num_subscriptions": total,
+        "total": if wanted { list.len() } else { 0 },
+        "offset": offset,
+        "limit": limit,
+    });
+    if wanted {
+        body["subscriptions_list"] = list.into();
+    }
+    Ok((StatusCode::OK, envelope(hub, body, false)))
+}
+
+fn healthz(hub: &Hub) -> (StatusCode, Value) {
+    if hub.is_lame_duck() {
+        let error = "failed to be ready for connections after 1ms: server";
+        return (StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "error", "error": error}));
+    }
+    (StatusCode::OK, json!({"status": "ok"}))
+}
+
+fn index(base: &str) -> Response<Full<Bytes>> {
+    let links: String = ["varz", "connz", "subsz", "jsz", "healthz", "routez", "gatewayz", "leafz"]
+        .iter()
+        .map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n"))
+        .collect();
+    let page =
+        format!("<!DOCTYPE html>\n<html lang=\"en\"><title>natterjack</title>\n{links}</html>\n");
+    response(StatusCode::OK, "text/html; charset=utf-8", page)
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text_response(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+fn text_response(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn json_response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    // As Go encodes JSON: safe to embed in a page.
+    let body = body.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    response(status, "application/json", body)
+}
+
+fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    if kind == "application/json" {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
+    }
+    response
+}
+
+/// A span as monitoring shows it: `1y2d3h4m5s`, cut to seconds.
+fn uptime(span_ns: i64) -> String {
+    let mut seconds = span_ns.max(0) / 1_000_000_000;
+    let mut text = String::new();
+    for (unit, length) in [("y", 31_536_000), ("d", 86_400), ("h", 3_600), ("m", 60)] {
+        if seconds >= length || !text.is_empty() {
+            text.push_str(&format!("{}{unit}", seconds / length));
+            seconds %= length;
+        }
+    }
+    text.push_str(&format!("{seconds}s"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn spans_are_shown_as_the_reference_does() {
+        for (seconds, expected) in
+            [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h0m0s"), (90_061, "1d1h1m1s")]
+        {
+            assert_eq!(super::uptime(seconds * 1_000_000_000), expected);
+        }
+    }
+}

@@ -48,9 +48,9 @@ pub(crate) fn accounts(hub: &Hub) -> Result<Vec<(String, Mappings)>, StartError>
                     },
                 })
                 .collect();
-            mappings
-                .add(source, &destinations)
-                .map_err(|error| StartError::Mapping(format!("account {id}: mapping {source:?}: {error}")))?;
+            mappings.add(source, &destinations).map_err(|error| {
+                StartError::Mapping(format!("account {id}: mapping {source:?}: {error}"))
+            })?;
         }
         accounts.push((id.clone(), mappings));
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters since the start. Each is added to at most once per read buffer.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Messages from clients.
     pub in_msgs: AtomicU64,
     /// Bytes (headers and payload) from clients.

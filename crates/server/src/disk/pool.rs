@@ -140,7 +140,8 @@ impl IoPool {
         self.shared.lock().stopping = true;
         self.shared.write.notify_all();
         self.shared.read.notify_all();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let own = std::thread::current().id();
         for thread in threads {
             if thread.thread().id() != own {

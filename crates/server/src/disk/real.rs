@@ -27,7 +27,9 @@ struct OpenFiles {
 fn failed(op: &'static str, path: &str, error: &io::Error) -> DiskError {
     let kind = match error.kind() {
         ErrorKind::NotFound => DiskErrorKind::NotFound,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => DiskErrorKind::NoRoom,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            DiskErrorKind::NoRoom
+        }
         _ => DiskErrorKind::Other,
     };
     DiskError { kind, op, path: path.into(), message: error.to_string() }
@@ -103,7 +105,8 @@ fn read_at(mut file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
 
 impl Disk for RealDisk {
     fn list(&self, dir: &str) -> Result<Vec<String>, DiskError> {
-        let entries = std::fs::read_dir(self.path(dir)).map_err(|error| failed("list", dir, &error))?;
+        let entries =
+            std::fs::read_dir(self.path(dir)).map_err(|error| failed("list", dir, &error))?;
         entries
             .map(|entry| {
                 let entry = entry.map_err(|error| failed("list", dir, &error))?;
@@ -150,20 +153,23 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, path: &str) -> Result<(), DiskError> {
-        std::fs::create_dir_all(self.path(path)).map_err(|error| failed("create directory", path, &error))
+        std::fs::create_dir_all(self.path(path))
+            .map_err(|error| failed("create directory", path, &error))
     }
 
     fn remove(&self, path: &str) -> Result<(), DiskError> {
         self.forget(path);
         let full = self.path(path);
-        let outcome = if full.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
+        let outcome =
+            if full.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
         outcome.map_err(|error| failed("remove", path, &error))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.forget(from);
         self.forget(to);
-        std::fs::rename(self.path(from), self.path(to)).map_err(|error| failed("rename", from, &error))
+        std::fs::rename(self.path(from), self.path(to))
+            .map_err(|error| failed("rename", from, &error))
     }
 
     /// Windows has no such call; its file systems order directory changes themselves.

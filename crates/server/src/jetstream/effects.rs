@@ -60,7 +60,11 @@ impl<'a> Effects<'a> {
             return false;
         }
         self.batch.seal();
-        let full = self.matches.plain.iter().chain(self.matches.queues.iter().flat_map(|(_, members)| members));
+        let full = self
+            .matches
+            .plain
+            .iter()
+            .chain(self.matches.queues.iter().flat_map(|(_, members)| members));
         for subscription in full {
             if let Target::Client(client) = subscription.target()
                 && client.outbox().is_half_full()
@@ -83,8 +87,12 @@ impl Host for Effects<'_> {
             self.route.extend_from_slice(out.route);
             self.generation = generation;
         }
-        let message =
-            Message { subject: out.route, reply: out.reply, headers: out.headers, payload: out.payload };
+        let message = Message {
+            subject: out.route,
+            reply: out.reply,
+            headers: out.headers,
+            payload: out.payload,
+        };
         let count = if out.queue.is_none() && out.subject == out.route {
             account.route(&self.matches, out.subject, &message, Origin::Internal, self.batch)
         } else {
@@ -161,5 +169,4 @@ impl Host for Effects<'_> {
             glue.resume_when_low(&self.hub.weak(), &client, stream_id);
         }
     }
-
 }

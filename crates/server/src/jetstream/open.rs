@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use natterjack_config::Options as ServerOptions;
-use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_jetstream::{JetStream, Options};
 
-use super::{JetStreamGlue, effects::Effects, now};
+use super::JetStreamGlue;
 use crate::builder::Store;
-use crate::connection::with_batch;
 use crate::disk::{RealDisk, SharedDisk, lock_directory};
 use crate::disk_memory::MemoryDisk;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
 use crate::log::Log;
 use crate::start::StartError;
-use crate::{files, log_error, log_info, log_warn};
+use crate::{files, log_info, log_warn};
 
 /// The directory that is ours in the store directory; nats-server's own stands beside it.
 const OURS: &str = "natterjack";
@@ -33,6 +31,7 @@ pub(crate) struct Engine {
 /// The disk, and the right to use it.
 pub(crate) struct OpenStore {
     disk: SharedDisk,
+    directory: PathBuf,
     /// Held for the life of the server.
     lock: Mutex<Option<File>>,
 }
@@ -40,6 +39,10 @@ pub(crate) struct OpenStore {
 impl OpenStore {
     pub(crate) fn disk(&self) -> SharedDisk {
         self.disk.clone()
+    }
+
+    pub(crate) fn directory(&self) -> String {
+        self.directory.display().to_string()
     }
 
     pub(crate) fn unlock(&self) {
@@ -59,7 +62,11 @@ pub(crate) fn open(
 ) -> Result<Engine, StartError> {
     log_info!(log, "Starting JetStream");
     let store = match store {
-        Store::Memory => OpenStore { disk: Arc::new(MemoryDisk::default()), lock: Mutex::new(None) },
+        Store::Memory => OpenStore {
+            disk: Arc::new(MemoryDisk::default()),
+            directory: PathBuf::new(),
+            lock: Mutex::new(None),
+        },
         Store::Directory(directory) => open_directory(directory.as_deref(), log)?,
     };
     let configured = &options.jetstream;
@@ -89,9 +96,10 @@ fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, Star
         StartError::Store(format!("could not use storage directory {:?}: {error}", ours.display()))
     };
     let lock = lock_directory(&ours).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => {
-            StartError::Store(format!("storage directory {:?} is in use by another server", ours.display()))
-        }
+        ErrorKind::WouldBlock => StartError::Store(format!(
+            "storage directory {:?} is in use by another server",
+            ours.display()
+        )),
         _ => cannot(error),
     })?;
     if base.join(THEIRS).is_dir() {
@@ -102,10 +110,15 @@ fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, Star
         );
     }
     if files::is_volatile(&ours) {
-        log_warn!(log, "{:?} lies in memory (tmpfs): file streams will not survive a power cut", ours.display());
+        log_warn!(
+            log,
+            "{:?} lies in memory (tmpfs): file streams will not survive a power cut",
+            ours.display()
+        );
     }
     log_info!(log, "  Store Directory: {:?}", ours.display());
-    Ok(OpenStore { disk: Arc::new(RealDisk::new(ours.clone()).map_err(cannot)?), lock: Mutex::new(Some(lock)) })
+    let disk = Arc::new(RealDisk::new(ours.clone()).map_err(cannot)?);
+    Ok(OpenStore { disk, directory: ours, lock: Mutex::new(Some(lock)) })
 }
 
 /// Reads what is stored and starts the streams.

@@ -24,7 +24,13 @@ impl Ingest {
 }
 
 impl Service for Ingest {
-    fn receive(&self, _account: &str, message: &Message<'_>, origin: Origin<'_>, batch: &mut Batch) -> bool {
+    fn receive(
+        &self,
+        _account: &str,
+        message: &Message<'_>,
+        _origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
         let now = now(batch);
         let inbound = Inbound {
@@ -61,7 +67,13 @@ impl Api {
 }
 
 impl Service for Api {
-    fn receive(&self, account: &str, message: &Message<'_>, origin: Origin<'_>, batch: &mut Batch) -> bool {
+    fn receive(
+        &self,
+        account: &str,
+        message: &Message<'_>,
+        origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Some(jetstream) = hub.jetstream() else { return false };
         let client = client_info(&hub, account, origin);
@@ -117,7 +129,13 @@ impl Acks {
 }
 
 impl Service for Acks {
-    fn receive(&self, account: &str, message: &Message<'_>, _origin: Origin<'_>, batch: &mut Batch) -> bool {
+    fn receive(
+        &self,
+        account: &str,
+        message: &Message<'_>,
+        _origin: Origin<'_>,
+        batch: &mut Batch,
+    ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Some(jetstream) = hub.jetstream() else { return false };
         let now = now(batch);
@@ -131,7 +149,9 @@ impl Service for Acks {
         );
         let Some(cell) = taken else { return false };
         // Acks of one read buffer are settled together.
-        batch.settle_later(cell.id(), || Some(jetstream.ingest(&hub.weak(), &cell) as Arc<dyn Service>));
+        batch.settle_later(cell.id(), || {
+            Some(jetstream.ingest(&hub.weak(), &cell) as Arc<dyn Service>)
+        });
         true
     }
 }

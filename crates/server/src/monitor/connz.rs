@@ -1,0 +1,219 @@
+//! `/connz`: connections, live and closed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::query::{BadQuery, Query};
+use super::{Answer, envelope, uptime};
+use crate::closed::ClosedConnection;
+use crate::connection_info::{ConnectionInfo, Details};
+use crate::hub::Hub;
+use crate::server_info::rfc3339;
+
+/// A row with what it can be sorted by.
+struct Row {
+    cid: u64,
+    pending: u64,
+    subscriptions: u64,
+    /// Messages and bytes from, then to the client.
+    traffic: [u64; 4],
+    start: i64,
+    stop: i64,
+    rtt: u64,
+    reason: &'static str,
+    account: String,
+    user: String,
+    json: Value,
+}
+
+pub(super) fn connz(hub: &Hub, query: &Query) -> Answer {
+    let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
+    let (auth, subs) =
+        (query.flag("auth")?, matches!(query.text("subs"), Some("1" | "t" | "true" | "detail")));
+    let state = query.text("state").unwrap_or("open").to_ascii_lowercase();
+    let (open, closed) = match state.as_str() {
+        "open" => (true, false),
+        "closed" => (false, true),
+        "any" | "all" => (true, true),
+        _ => return Err(BadQuery::State(state)),
+    };
+    let sort = query.text("sort").unwrap_or("cid");
+    let now = hub.clock().unix_ns();
+    let mut rows = Vec::new();
+    if open {
+        rows.extend(hub.connections().iter().map(|info| live(hub, info, now, auth, subs)));
+    }
+    if closed {
+        rows.extend(hub.closed_connections().iter().map(|entry| ended(entry, auth)));
+    }
+    if let Some(cid) = query.text("cid") {
+        let number: u64 =
+            cid.parse().map_err(|_| BadQuery::Number { name: "cid", value: cid.to_owned() })?;
+        rows.retain(|row| row.cid == number);
+    }
+    rows.retain(|row| {
+        query.text("user").is_none_or(|user| row.user == user)
+            && query.text("acc").is_none_or(|account| row.account == account)
+    });
+    order(&mut rows, sort, closed)?;
+    let total = rows.len();
+    let page: Vec<Value> = rows
+        .into_iter()
+        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .map(|row| row.json)
+        .collect();
+    let body = json!({
+        "num_connections": page.len(),
+        "total": total,
+        "offset": offset,
+        "limit": limit,
+        "connections": page,
+    });
+    Ok((StatusCode::OK, envelope(hub, body, false)))
+}
+
+fn order(rows: &mut [Row], sort: &str, closed: bool) -> Result<(), BadQuery> {
+    // All but the id sort the largest first.
+    let key: fn(&Row) -> i128 = match sort {
+        "cid" => |row| i128::from(row.cid),
+        "start" => |row| i128::from(row.start),
+        "subs" => |row| -i128::from(row.subscriptions),
+        "pending" => |row| -i128::from(row.pending),
+        "msgs_from" => |row| -i128::from(row.traffic[0]),
+        "bytes_from" => |row| -i128::from(row.traffic[1]),
+        "msgs_to" => |row| -i128::from(row.traffic[2]),
+        "bytes_to" => |row| -i128::from(row.traffic[3]),
+        "last" | "idle" => |row| -i128::from(row.traffic[0] + row.traffic[2]),
+        "uptime" => |row| i128::from(row.start),
+        "rtt" => |row| -i128::from(row.rtt),
+        "stop" | "reason" if !closed => return Err(BadQuery::SortNeedsClosed(sort.to_owned())),
+        "stop" => |row| -i128::from(row.stop),
+        "reason" => {
+            rows.sort_by_key(|row| row.reason);
+            return Ok(());
+        }
+        _ => return Err(BadQuery::Sort(sort.to_owned())),
+    };
+    rows.sort_by_key(key);
+    Ok(())
+}
+
+fn live(hub: &Hub, info: &Arc<ConnectionInfo>, now: i64, auth: bool, subs: bool) -> Row {
+    let traffic = &info.client.traffic;
+    let traffic = [&traffic.in_msgs, &traffic.in_bytes, &traffic.out_msgs, &traffic.out_bytes]
+        .map(|counter| counter.load(Ordering::Relaxed));
+    let details = info.details();
+    let pending = info.client.outbox().pending() as u64;
+    let subscriptions = info.client.subscription_count() as u64;
+    let mut json = common(info.client.cid, info.peer, info.start_unix_ns, traffic, &details, auth);
+    json["uptime"] = uptime(now - info.start_unix_ns).into();
+    json["pending_bytes"] = pending.into();
+    json["subscriptions"] = subscriptions.into();
+    if info.rtt_ns() > 0 {
+        json["rtt"] = format!("{:?}", std::time::Duration::from_nanos(info.rtt_ns())).into();
+    }
+    if subs {
+        let subjects: Vec<Value> = info
+            .client
+            .subscriptions()
+            .iter()
+            .map(|subscription| String::from_utf8_lossy(subscription.subject()).into())
+            .collect();
+        json["subscriptions_list"] = subjects.into();
+    }
+    let _ = hub;
+    row(
+        info.client.cid,
+        pending,
+        subscriptions,
+        traffic,
+        info.start_unix_ns,
+        &details,
+        json,
+        info.rtt_ns(),
+    )
+}
+
+fn ended(entry: &ClosedConnection, auth: bool) -> Row {
+    let mut json =
+        common(entry.cid, entry.peer, entry.start_unix_ns, entry.traffic, &entry.details, auth);
+    json["stop"] = rfc3339(entry.stop_unix_ns).into();
+    json["reason"] = entry.reason.as_str().into();
+    json["uptime"] = uptime(entry.stop_unix_ns - entry.start_unix_ns).into();
+    json["pending_bytes"] = 0.into();
+    json["subscriptions"] = 0.into();
+    Row {
+        stop: entry.stop_unix_ns,
+        reason: entry.reason.as_str(),
+        ..row(entry.cid, 0, 0, entry.traffic, entry.start_unix_ns, &entry.details, json, 0)
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+fn row(
+    cid: u64,
+    pending: u64,
+    subscriptions: u64,
+    traffic: [u64; 4],
+    start: i64,
+    details: &Details,
+    json: Value,
+    rtt: u64,
+) -> Row {
+    let identity = details.identity.as_ref();
+    Row {
+        cid,
+        pending,
+        subscriptions,
+        traffic,
+        start,
+        stop: 0,
+        rtt,
+        reason: "",
+        account: identity.map(|identity| identity.account.to_string()).unwrap_or_default(),
+        user: identity.and_then(|identity| identity.user.as_deref()).unwrap_or_default().to_owned(),
+        json,
+    }
+}
+
+fn common(
+    cid: u64,
+    peer: std::net::SocketAddr,
+    start: i64,
+    traffic: [u64; 4],
+    details: &Details,
+    auth: bool,
+) -> Value {
+    let mut json = json!({
+        "cid": cid,
+        "kind": "Client",
+        "type": "nats",
+        "ip": peer.ip().to_string(),
+        "port": peer.port(),
+        "start": rfc3339(start),
+        "in_msgs": traffic[0],
+        "in_bytes": traffic[1],
+        "out_msgs": traffic[2],
+        "out_bytes": traffic[3],
+    });
+    for (name, value) in
+        [("name", &details.name), ("lang", &details.lang), ("version", &details.version)]
+    {
+        if !value.is_empty() {
+            json[name] = value.as_str().into();
+        }
+    }
+    if auth && let Some(identity) = &details.identity {
+        if let Some(user) = identity.user.as_deref() {
+            json["authorized_user"] = user.into();
+        }
+        if *identity.account != *natterjack_core::auth::GLOBAL_ACCOUNT {
+            json["account"] = (*identity.account).into();
+        }
+    }
+    json
+}

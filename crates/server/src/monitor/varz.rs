@@ -1,0 +1,116 @@
+//! `/varz`: the server in numbers.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::uptime;
+use crate::hub::{COMPATIBLE_VERSION, Hub};
+use crate::process;
+use crate::server_info::rfc3339;
+
+fn nanoseconds(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn varz(hub: &Hub) -> Value {
+    let options = hub.options();
+    let ports = hub.ports();
+    let stats = hub.stats();
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let (host, port) = ports.advertised(&options);
+    let (mut out_msgs, mut out_bytes) =
+        (load(&stats.out_msgs_closed), load(&stats.out_bytes_closed));
+    let connections = hub.connections();
+    for connection in &connections {
+        out_msgs += load(&connection.client.traffic.out_msgs);
+        out_bytes += load(&connection.client.traffic.out_bytes);
+    }
+    let now = hub.clock().unix_ns();
+    let (in_msgs, in_bytes) = (load(&stats.in_msgs), load(&stats.in_bytes));
+    let auth_timeout = hub.authenticator().timeout().as_secs_f64();
+    let mut varz = json!({
+        "server_id": hub.id().public_key,
+        "server_name": hub.id().name,
+        "version": COMPATIBLE_VERSION,
+        "proto": 1,
+        "git_commit": concat!("natterjack-", env!("CARGO_PKG_VERSION")),
+        "go": "rust",
+        "host": host,
+        "port": port,
+        "auth_required": hub.authenticator().auth_required(),
+        "max_connections": options.max_connections.unwrap_or(0),
+        "max_subscriptions": options.max_subscriptions.unwrap_or(0),
+        "ping_interval": nanoseconds(options.ping_interval),
+        "ping_max": options.ping_max,
+        "http_host": ports.monitor.map(|address| address.ip().to_string()).unwrap_or_default(),
+        "http_port": ports.monitor.map_or(0, |address| address.port()),
+        "http_base_path": options.http_base_path,
+        "https_port": 0,
+        "auth_timeout": auth_timeout,
+        "max_control_line": options.max_control_line,
+        "max_payload": options.max_payload,
+        "max_pending": options.max_pending,
+    });
+    let state = json!({
+        "cluster": {},
+        "gateway": {},
+        "leaf": {},
+        "mqtt": {},
+        "websocket": {},
+        "jetstream": super::jsz::summary(hub),
+        "tls_timeout": 2,
+        "write_deadline": nanoseconds(options.write_deadline),
+        "start": rfc3339(hub.start_unix_ns()),
+        "now": rfc3339(now),
+        "uptime": uptime(now - hub.start_unix_ns()),
+        "mem": process::resident_bytes(),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "gomaxprocs": hub.runtime().metrics().num_workers(),
+        "cpu": process::cpu_percent(now - hub.start_unix_ns()),
+    });
+    let counters = json!({
+        "connections": connections.len(),
+        "total_connections": load(&stats.connections),
+        "routes": 0,
+        "remotes": 0,
+        "leafnodes": 0,
+        "in_msgs": in_msgs,
+        "in_bytes": in_bytes,
+        "in_client_msgs": in_msgs,
+        "in_client_bytes": in_bytes,
+        "out_msgs": out_msgs,
+        "out_bytes": out_bytes,
+        "out_client_msgs": out_msgs,
+        "out_client_bytes": out_bytes,
+        "slow_consumers": load(&stats.slow_consumers),
+        "stale_connections": load(&stats.stale),
+        "stalled_clients": load(&stats.stalls),
+        "subscriptions": hub.accounts().subscription_count(),
+        "http_req_stats": hub.request_counts(),
+        "config_load_time": rfc3339(hub.start_unix_ns()),
+        "config_digest": options.config_digest,
+        "system_account": hub.authenticator().system_account().unwrap_or_default(),
+        "slow_consumer_stats": {
+            "clients": load(&stats.slow_consumers), "routes": 0, "gateways": 0, "leafs": 0,
+        },
+        "stale_connection_stats": {
+            "clients": load(&stats.stale), "routes": 0, "gateways": 0, "leafs": 0,
+        },
+    });
+    if !options.server_tags.is_empty() {
+        varz["tags"] = options.server_tags.clone().into();
+    }
+    if !options.server_metadata.is_empty() {
+        varz["metadata"] = json!(options.server_metadata);
+    }
+    if let (Value::Object(members), Value::Object(state), Value::Object(counters)) =
+        (&mut varz, state, counters)
+    {
+        members.extend(state);
+        members.extend(counters);
+        let empty = [("auth_required", Value::Bool(false)), ("max_subscriptions", 0.into())];
+        members.retain(|name, value| !empty.iter().any(|(key, zero)| name == key && value == zero));
+    }
+    varz
+}
