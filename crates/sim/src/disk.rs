@@ -100,6 +100,27 @@ impl SimDisk {
         }))
     }
 
+    /// A disk with the same content, all of it durable.
+    pub fn copy(&self) -> SimDisk {
+        let inner = self.inner();
+        let copied = |file: &File| File {
+            current: file.current.clone(),
+            durable: file.current.clone(),
+            pending: Vec::new(),
+        };
+        SimDisk(Mutex::new(Inner {
+            rng: inner.rng.clone(),
+            files: inner.files.iter().map(|(id, file)| (*id, copied(file))).collect(),
+            next_file: inner.next_file,
+            names: inner.names.clone(),
+            durable_names: inner.names.clone(),
+            pending_names: Vec::new(),
+            capacity: u64::MAX,
+            faults: Vec::new(),
+            syncs: 0,
+        }))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,6 +12,9 @@
 //! assert_eq!(&message.payload[..], b"hello");
 //! ```
 
+pub mod directory;
+
+mod catalog;
 mod log;
 mod types;
 
@@ -27,6 +30,7 @@ mod recover;
 mod subjects;
 mod times;
 
+pub use catalog::Catalog;
 pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, RequestId};
 pub use file::{Blocked, FileOptions, Refused, SyncPolicy};
 pub use filter::Filter;

@@ -410,6 +410,21 @@ impl Log {
         }
     }
 
+    /// The stored messages whose records lie in a segment file from `offset` on or across it, for
+    /// tools that look at damage.
+    pub fn messages_in(&self, path: &str, offset: usize) -> Vec<u64> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let Some(at) = file.segments.iter().position(|segment| *segment.path == *path) else {
+            return Vec::new();
+        };
+        let chunk = &self.index.chunks[at];
+        let behind = |&place: &usize| {
+            let (start, len, _) = chunk.record(place);
+            (start + len) as usize > offset
+        };
+        chunk.iter_live(0).filter(behind).map(|place| chunk.seq(place)).collect()
+    }
+
     fn roll_memory(&mut self, seq: u64, len: usize) {
         let full = self.index.chunks.back().is_none_or(|chunk| {
             let room = u64::from(crate::chunk::OFFSET_MAX - chunk.end());

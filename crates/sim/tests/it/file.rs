@@ -3,6 +3,7 @@
 use natterjack_sim::{Rng, Survival};
 use natterjack_store::{Limits, SyncPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::workload::limits;
 use crate::world::World;
@@ -12,9 +13,13 @@ const SURVIVALS: [Survival; 4] =
     [Survival::Nothing, Survival::Everything, Survival::Sectors, Survival::Bytes];
 
 fn world(seed: u64) -> World {
+    world_with(seed, SyncPolicy::Always)
+}
+
+fn world_with(seed: u64, sync: SyncPolicy) -> World {
     let mut rng = Rng::new(seed);
     let limits = if rng.chance(1, 2) { limits(&mut rng) } else { Limits::default() };
-    World::new(seed, rng.below(4), limits, SyncPolicy::Always)
+    World::new(seed, rng.below(4), limits, sync)
 }
 
 fn run(mut world: World, steps: usize) -> World {
@@ -76,4 +81,39 @@ fn a_log_that_is_durable_before_its_sync_is_caught() {
         catch_unwind(AssertUnwindSafe(run)).is_err()
     });
     assert!(caught.count() >= 15);
+}
+
+#[test]
+fn a_disk_that_fails_loses_nothing_that_was_durable() {
+    each(seeds(5000, 60), |seed| {
+        let mut world = world(seed);
+        world.faults = true;
+        let mut world = run(world, 400);
+        world.disk.mend();
+        world.log.probe();
+        world.idle();
+        assert_eq!(world.log.blocked(), None);
+        assert_eq!(world.log.durable(), world.log.end());
+        world.check();
+        world.crash(Survival::Nothing);
+    });
+}
+
+#[test]
+fn a_relaxed_log_survives_a_kill_and_is_whole_after_a_power_cut() {
+    each(seeds(7000, 30), |seed| {
+        let mut world = world_with(seed, SyncPolicy::Interval(Duration::from_nanos(1)));
+        for step in 0..300u64 {
+            world.act();
+            world.log.tick(step);
+            while world.rng.chance(1, 2) && world.step() {}
+            if world.rng.chance(1, 60) {
+                world.crash(Survival::Everything);
+            }
+        }
+        world.idle();
+        assert_eq!(world.log.durable(), world.log.end());
+        // A power cut takes what was not synced; the rest is what was stored.
+        world.power_cut();
+    });
 }

@@ -1,15 +1,21 @@
 //! The log against a plain model, on good and bad disks.
 #![allow(clippy::print_stderr, reason = "a failing run says its seed")]
 
+mod catalog;
+mod damage;
 mod file;
 mod memory;
 mod workload;
 mod world;
 
-/// The seeds of a test: `count` of them, or as many times more as `NATTERJACK_SIM` says.
+/// The seeds of a test: `count` of them, as many times more as `NATTERJACK_SIM` says, or the one
+/// that `NATTERJACK_SEED` names.
 fn seeds(start: u64, count: u64) -> std::ops::Range<u64> {
-    let times = std::env::var("NATTERJACK_SIM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    start..start + count * times
+    let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    match number("NATTERJACK_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => start..start + count * number("NATTERJACK_SIM").unwrap_or(1),
+    }
 }
 
 /// Runs the test body for each seed and names the seed that fails.

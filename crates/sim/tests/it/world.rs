@@ -1,6 +1,6 @@
 //! A log on a simulated disk with the model of it, across crashes.
 
-use natterjack_sim::{Message, Model, Rng, SimDisk, Survival};
+use natterjack_sim::{Fault, Message, Model, Rng, SimDisk, Survival};
 use natterjack_store::{
     DiskOp, DiskRequest, DiskResult, FileOptions, Get, Limits, Log, LogPos, Next, Recovery, Replay,
     ReplayedMessage, SyncPolicy,
@@ -50,6 +50,14 @@ enum Waiting {
     Note(u64),
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("NATTERJACK_TRACE").is_some() {
+            eprintln!("\n{}\n{:?}", self.trace.join("\n"), self.log);
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) disk: SimDisk,
@@ -66,6 +74,8 @@ pub(crate) struct World {
     ever: BTreeMap<u64, Vec<Message>>,
     pub(crate) subjects: u64,
     pub(crate) calm: bool,
+    /// The disk fills up and fails now and then.
+    pub(crate) faults: bool,
     /// The planted bug: syncs are not done.
     pub(crate) no_sync: bool,
     /// A write failed, so that what survives a crash is not one of few states.
@@ -75,7 +85,7 @@ pub(crate) struct World {
     /// What was done since the last crash, for a failure's message.
     trace: Vec<String>,
     pub(crate) recoveries: Vec<Recovery>,
-    options: FileOptions,
+    pub(crate) options: FileOptions,
 }
 
 impl World {
@@ -102,6 +112,7 @@ impl World {
             ever: BTreeMap::new(),
             subjects: *rng.pick(&[1, 3, 40]),
             calm: rng.chance(1, 3),
+            faults: false,
             no_sync: false,
             faulty: false,
             reopening: false,
@@ -112,8 +123,30 @@ impl World {
         }
     }
 
+    fn disturb(&mut self) {
+        if self.rng.chance(1, 30) {
+            let room = self.disk.used() + self.rng.below(5000);
+            let nth = self.rng.below(12);
+            match self.rng.below(4) {
+                0 => self.disk.set_capacity(room),
+                1 => self.disk.fail(Fault::NoRoom, nth),
+                2 => self.disk.fail(Fault::Write, nth),
+                _ => self.disk.fail(Fault::Sync, nth),
+            }
+        }
+        if self.rng.chance(1, 20) {
+            self.disk.mend();
+        }
+        if self.log.blocked().is_some() && self.rng.chance(1, 3) {
+            self.log.probe();
+        }
+    }
+
     /// Appends something.
     pub(crate) fn act(&mut self) {
+        if self.faults {
+            self.disturb();
+        }
         if self.log.wants_checkpoint() || self.rng.chance(1, 60) {
             let body = Owner { numbers: self.numbers.clone(), ..Owner::default() }.all();
             self.log.checkpoint(&[(ALL, body)]);
@@ -127,6 +160,7 @@ impl World {
             return;
         }
         let op = choose(&mut self.rng, &self.model, self.subjects, self.calm);
+        self.trace.push(format!("{op:?}"));
         let pos = apply(&op, &mut self.log, &mut self.model);
         self.trace.push(format!("{} {pos:?} {op:?}", self.model.last_seq));
         if let Op::Append(m) | Op::AppendAt(_, m) = &op {
@@ -136,6 +170,12 @@ impl World {
             self.waiting.push_back((pos, Waiting::Op(op)));
         }
         self.settle();
+    }
+
+    /// Appends a message of the caller's choice.
+    pub(crate) fn publish(&mut self, message: Message) {
+        let op = Op::Append(message);
+        apply(&op, &mut self.log, &mut self.model);
     }
 
     fn collect(&mut self) {
@@ -160,6 +200,9 @@ impl World {
         }
         let result = request.run(&self.disk);
         self.trace.push(format!("{request:?}"));
+        if let DiskResult::Failed { step, error } = &result {
+            self.trace.push(format!("DiskRequest step {step}: {error}"));
+        }
         self.faulty |= matches!(result, DiskResult::Failed { .. });
         self.log.completed(request.id, result);
         self.take_refused();
@@ -173,6 +216,7 @@ impl World {
 
     fn take_refused(&mut self) {
         for refused in self.log.refused() {
+            self.trace.push(format!("DiskRequest {refused:?}"));
             let end = self.log.end();
             for waiting in &mut self.waiting {
                 if waiting.0 > refused.after && waiting.0 <= refused.upto {
@@ -188,8 +232,6 @@ impl World {
             if let Some(seqs) = refused.seqs {
                 self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
             }
-            // From here on the durable state is no longer a replay of what was appended.
-            self.waiting.iter_mut().for_each(|_| {});
         }
     }
 
@@ -207,8 +249,9 @@ impl World {
                 Waiting::Note(number) => drop(self.safe_numbers.insert(number)),
             }
         }
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.log.durable() == self.log.end() {
             self.safe = self.model.clone();
+            self.faulty = self.log.blocked().is_some();
         }
     }
 
@@ -252,6 +295,23 @@ impl World {
         self.disk.crash(survival);
         self.disk.mend();
         self.reopen();
+    }
+
+    /// Loses what is not synced, although it may count as durable, and opens the log again.
+    pub(crate) fn power_cut(&mut self) {
+        self.disk.crash(Survival::Sectors);
+        let opened = Log::recover(
+            &self.disk,
+            1,
+            self.safe.limits,
+            self.options.clone(),
+            &mut Owner::default(),
+        );
+        (self.log, _) = opened.expect("it opens");
+        self.reopening = true;
+        for (seq, message) in self.read_all() {
+            assert!(self.ever[&seq].contains(&message), "{seq} was never {message:?}");
+        }
     }
 
     /// Opens the log again and compares it with what must be there.

@@ -157,6 +157,8 @@ impl FileLog {
             let sparse = live <= len / 2;
             let small = segment.len < self.options.segment_bytes / SMALL;
             if self.compaction.busy_with(segment.id) {
+                // Only neighbours become one.
+                groups.extend(open.take().filter(|open| open.2).map(|open| open.0));
                 continue;
             }
             if chunk.live() == 0 {
@@ -261,6 +263,9 @@ impl FileLog {
             Work::Dropping(request, ids) if request == id => {
                 if result == DiskResult::Done {
                     self.forget_segments(index, &ids);
+                } else {
+                    // They stay between those that were to become neighbours.
+                    self.compaction.plan = None;
                 }
             }
             Work::Erasing(request) if request == id => {}

@@ -7,6 +7,7 @@
 
 mod cache;
 mod compact;
+mod destroy;
 mod failure;
 mod round;
 mod segment;
@@ -29,6 +30,9 @@ use cache::Cache;
 use compact::Compaction;
 use failure::Health;
 use round::{Flight, Round};
+
+/// Checkpoints up to this many bytes are written twice.
+pub(crate) const COPIED: u32 = 1 << 20;
 
 /// When appended records are durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -245,18 +249,22 @@ impl FileLog {
         for chunk in &index.chunks {
             chunk.dead(&mut dead, &mut open);
         }
-        let state = Checkpoint {
+        let op = Op::Checkpoint(Checkpoint {
             last_seq: index.state.last_seq,
             last_time: index.state.last_time,
             limits: index.limits,
             dead,
             lost: index.state.lost.clone(),
             notes,
-        };
-        self.put_op(index, &Op::Checkpoint(state));
+        });
+        let len = self.put_op(index, &op);
+        if len <= COPIED {
+            // Twice, so that one damaged byte does not bring back what the log forgot.
+            self.put_op(index, &op);
+        }
     }
 
-    fn put_op(&mut self, index: &mut Index, op: &Op<'_>) {
+    fn put_op(&mut self, index: &mut Index, op: &Op<'_>) -> u32 {
         let (kind, flags) = op.kind();
         let (offset, len) = self.put(64, |out| {
             record::put_head(out, kind, flags);
@@ -265,6 +273,7 @@ impl FileLog {
         if let Some(chunk) = index.chunks.back_mut() {
             chunk.push_other(offset, len);
         }
+        len
     }
 
     /// Writes and seals a record at the end of the open segment.

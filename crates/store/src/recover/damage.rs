@@ -91,15 +91,15 @@ impl Damages {
         self.open += 1;
     }
 
-    /// The next sequence after the holes that are open is `next`; `before` was the last one.
-    pub(super) fn behind(&mut self, before: u64, next: u64) {
+    /// The next sequence after the holes that are open is `next`.
+    pub(super) fn behind(&mut self, next: u64) {
         if self.open == 0 {
             return;
         }
         let open = self.found.len() - self.open;
         self.open = 0;
         for hole in &mut self.found[open..] {
-            let after = hole.after.max(before);
+            let after = hole.after;
             hole.read.retain(|&seq| seq > after && seq < next);
             if !hole.read.is_empty() {
                 hole.seqs =
@@ -127,7 +127,7 @@ impl Damages {
             replayer.reserve(held);
         }
         let last = replayer.last_seq();
-        self.behind(0, last + 1);
+        self.behind(last + 1);
         for hole in self.found {
             let mut seqs: Vec<SeqRange> = Vec::new();
             hole.seqs.iter().for_each(|&range| replayer.without_removed(range, &mut seqs));

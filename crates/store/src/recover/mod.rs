@@ -21,7 +21,7 @@ use replay::{Replayer, Torn as TornErasure};
 
 use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::file::{
-    FileLog, FileOptions, Found, HEADER_LEN, Header, Recovered, Segment, parse_name,
+    COPIED, FileLog, FileOptions, Found, HEADER_LEN, Header, Recovered, Segment, parse_name,
 };
 use crate::index::Index;
 use crate::op::{Checkpoint, Op};
@@ -269,12 +269,20 @@ impl Opener<'_> {
             if at == start {
                 // What was before the checkpoint was durable before it.
                 damages.durable = damages.durable.max(header.base);
-                replayer.begin();
+                replayer.begin(&mut damages);
             } else if at > start {
                 damages.expect(header.prev_end, end, segments.back(), replayer.last_seq());
             }
             let void = header.generation == 0 && cut < header.base + data.len() as u64;
-            let data = if void { data.slice(..(cut - header.base) as usize) } else { data };
+            let data = if void {
+                // For good: the segment that says so may go before this one.
+                let len = cut.saturating_sub(header.base);
+                self.disk.truncate(&path, len)?;
+                self.disk.sync(&path)?;
+                data.slice(..len as usize)
+            } else {
+                data
+            };
             let seal = Seal { salt, segment: file.id };
             let begin = if file.header.is_some() { HEADER_LEN as usize } else { 0 };
             let mut scan = Scan { data: &data, seal, header: &header, path: &path, erasures: &[] };
@@ -347,17 +355,33 @@ impl Opener<'_> {
             }
             let (path, seal) = (self.path(&file.name), Seal { salt, segment: file.id });
             let head = self.disk.read_at(&path, u64::from(HEADER_LEN), HEAD)?;
-            let Some(len) = seal.frame(HEADER_LEN, &head) else { continue };
-            let fits = u64::from(HEADER_LEN) + len as u64 <= file.len;
-            if !fits || head.get(2) != Some(&kind::CHECKPOINT) {
+            let len = seal.frame(HEADER_LEN, &head).unwrap_or(HEAD);
+            if head.get(2) == Some(&kind::MESSAGE) {
                 continue;
             }
             let record = self.disk.read_at(&path, u64::from(HEADER_LEN), len)?;
             if seal.check(HEADER_LEN, &record).is_some() {
-                return Ok((at, Some(record.slice(HEAD..))));
+                if record[2] == kind::CHECKPOINT {
+                    return Ok((at, Some(record.slice(HEAD..))));
+                }
+                continue;
+            }
+            if let Some(copy) = self.checkpoint_copy(&path, seal)? {
+                return Ok((at, Some(copy)));
             }
         }
         Ok((0, None))
+    }
+
+    /// The body of the second copy of a checkpoint, if the record at the segment's start is
+    /// damaged.
+    fn checkpoint_copy(&self, path: &str, seal: Seal) -> Result<Option<Bytes>, RecoverError> {
+        let data = self.disk.read_at(path, u64::from(HEADER_LEN), 2 * COPIED as usize)?;
+        let copy = seal.resync(HEADER_LEN, &data, 1).and_then(|at| {
+            let len = seal.check(HEADER_LEN + at as u32, &data[at..])?;
+            (data[at + 2] == kind::CHECKPOINT).then(|| data.slice(at + HEAD..at + len))
+        });
+        Ok(copy)
     }
 
     /// Puts a record that means nothing over what a crash tore, so that it is not taken for

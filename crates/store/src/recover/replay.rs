@@ -112,7 +112,7 @@ impl<'a> Replayer<'a> {
         if seq <= self.last_seq() {
             return false;
         }
-        damages.behind(self.last_seq(), seq);
+        damages.behind(seq);
         self.seen = seq;
         let subject = &*gone.subject;
         self.index.push(Incoming { seq, time, subject, headers, offset, len }, None);
@@ -130,8 +130,9 @@ impl<'a> Replayer<'a> {
     }
 
     /// All records from here on count.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, damages: &mut Damages) {
         let Some(state) = &self.checkpoint else { return };
+        damages.behind(state.last_seq + 1);
         self.begun = true;
         let held = self.index.state.last_seq;
         self.index.limits = state.limits;
@@ -196,7 +197,7 @@ impl<'a> Replayer<'a> {
             self.hole(offset, record.len() as u32);
             return;
         }
-        damages.behind(self.last_seq(), seq);
+        damages.behind(seq);
         self.seen = seq;
         let len = record.len() as u32;
         let has_headers = payload > headers;
@@ -242,7 +243,7 @@ impl<'a> Replayer<'a> {
                 }
             }
             Op::Skip { upto, time } => {
-                damages.behind(self.last_seq(), *upto);
+                damages.behind(*upto);
                 self.index.skip(*upto, *time);
             }
             Op::Purge(purge) => drop(self.index.purge(purge, &mut |_| {})),
