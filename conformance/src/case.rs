@@ -29,6 +29,7 @@
 //! | `a raw` · `a open` · `a connect {…}` | TCP only · and read INFO · and CONNECT, PING, PONG with these options |
 //! | `a> TEXT` · `a>> TEXT` · `a>1 TEXT` | send with CRLF · exactly · with CRLF byte by byte |
 //! | `a! [K: v; K: v] SUBJECT BODY` | publish; sizes are counted; headers are optional |
+//! | `a+ [K: v] SUBJECT BODY` | publish into a stream; its ack comes and is no error |
 //! | `a? [K: v] SUBJECT BODY` | publish with a reply subject of its own |
 //! | `a= TEXT` | the next answer to an `a?`: `{…}` is JSON compared as a subset, `NATS/1.0 …` headers and payload, else the payload |
 //! | `a== TEXT` · `a=< FRAME` · `a= nothing` | the answer's exact bytes · the whole MSG or HMSG · none within 150 ms |

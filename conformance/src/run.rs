@@ -114,6 +114,14 @@ impl<'a> Run<'a> {
             Action::Publish { conn, headers, subject, body, reply } => {
                 self.publish(conn, headers, subject, body, *reply)
             }
+            Action::Store(inner) => {
+                let Action::Publish { conn, headers, subject, body, reply } = &**inner else {
+                    return Err("not a publish".to_owned());
+                };
+                self.publish(conn, headers, subject, body, *reply)?;
+                let ack = r#"{"seq":"<number>","error":"<absent>"}"#;
+                self.expect(conn, &Expect::Answer(ack.to_owned()))
+            }
             Action::Expect(conn, expect) => self.expect(conn, expect),
             Action::Ping(conn) => {
                 self.send(conn, b"PING\r\n", false)?;

@@ -115,6 +115,8 @@ pub enum Action {
         /// Is it a request?
         reply: bool,
     },
+    /// Publish into a stream and wait for its ack.
+    Store(Box<Action>),
     /// Expect something.
     Expect(String, Expect),
     /// PING, and PONG is next.
@@ -241,6 +243,7 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
         ">1" => Action::Send { conn, text, line: true, bytewise: true },
         "!" => publish(conn, &text, false)?,
         "?" => publish(conn, &text, true)?,
+        "+" => Action::Store(Box::new(publish(conn, &text, true)?)),
         "<" if rest == "close" => Action::Expect(conn, Expect::Close),
         "<" => match millis(rest) {
             Some(ms) => Action::Expect(conn, Expect::Nothing(ms)),
@@ -296,6 +299,7 @@ fn validate(action: &Action) -> Result<(), String> {
         Action::Publish { headers, subject, body, .. } => {
             headers.iter().chain([subject, body]).collect()
         }
+        Action::Store(inner) => return validate(inner),
         Action::Expect(_, expect) => match expect {
             Expect::AnyOrder(texts) | Expect::OneOf(texts) => texts.iter().collect(),
             Expect::Frame(text) | Expect::Exact(text) | Expect::AnswerFrame(text) => vec![text],
