@@ -1,0 +1,214 @@
+//! The embedded server from outside: start, stop, protocol over real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use natterjack_server::Server;
+
+/// A client that speaks lines.
+struct Peer {
+    input: BufReader<TcpStream>,
+    output: TcpStream,
+    info: serde_json::Value,
+}
+
+impl Peer {
+    fn connect(server: &Server) -> Self {
+        let address = server.client_url().replace("nats://", "");
+        let output = TcpStream::connect(address).unwrap();
+        output.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let input = BufReader::new(output.try_clone().unwrap());
+        let mut peer = Peer { input, output, info: serde_json::Value::Null };
+        let line = peer.line();
+        peer.info = serde_json::from_str(line.strip_prefix("INFO ").unwrap()).unwrap();
+        peer
+    }
+
+    fn open(server: &Server) -> Self {
+        let mut peer = Self::connect(server);
+        peer.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n");
+        peer.expect("PONG");
+        peer
+    }
+
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.output.write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.input.read_line(&mut line).unwrap();
+        line.trim_end_matches("\r\n").to_owned()
+    }
+
+    #[track_caller]
+    fn expect(&mut self, line: &str) {
+        assert_eq!(self.line(), line);
+    }
+
+    fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        self.input.read_to_end(&mut rest).is_ok() && rest.is_empty()
+    }
+}
+
+fn start() -> Server {
+    Server::builder().start_blocking().unwrap()
+}
+
+#[test]
+fn a_message_reaches_subscribers_of_other_connections() {
+    let server = start();
+    let (mut a, mut b) = (Peer::open(&server), Peer::open(&server));
+    a.send("SUB foo.* 7\r\nPING\r\n");
+    a.expect("PONG");
+    b.send("PUB foo.x inbox 5\r\nhello\r\n");
+    a.expect("MSG foo.x 7 inbox 5");
+    a.expect("hello");
+    server.shutdown_blocking();
+}
+
+#[test]
+fn a_payload_larger_than_the_read_buffer_arrives_whole() {
+    let server = start();
+    let (mut a, mut b) = (Peer::open(&server), Peer::open(&server));
+    a.send("SUB big 1\r\nPING\r\n");
+    a.expect("PONG");
+    let body: Vec<u8> = (0..900_000_u32).map(|index| b'a' + (index % 26) as u8).collect();
+    b.send(format!("PUB big {}\r\n", body.len()));
+    for part in body.chunks(70_001) {
+        b.send(part);
+    }
+    b.send("\r\nPING\r\n");
+    b.expect("PONG");
+    a.expect("MSG big 1 900000");
+    let mut got = vec![0; body.len() + 2];
+    a.input.read_exact(&mut got).unwrap();
+    assert!(got[..body.len()] == body[..]);
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_as_a_slow_consumer() {
+    let server = Server::builder().config("max_pending: 200000, max_payload: 100000").unwrap();
+    let server = server.start_blocking().unwrap();
+    let (mut slow, mut fast) = (Peer::open(&server), Peer::open(&server));
+    slow.send("SUB flood 1\r\nPING\r\n");
+    slow.expect("PONG");
+    let message = [b"PUB flood 50000\r\n".as_slice(), &[b'x'; 50_000], b"\r\n"].concat();
+    // Bounded: far more than all buffers of both sides hold.
+    for _ in 0..2_000 {
+        fast.send(&message);
+        if server.slow_consumers() > 0 {
+            break;
+        }
+    }
+    fast.send("PING\r\n");
+    fast.expect("PONG");
+    assert_eq!(server.slow_consumers(), 1);
+}
+
+#[test]
+fn a_token_is_demanded_and_checked() {
+    let server = Server::builder().token("s3cr3t").start_blocking().unwrap();
+    let mut right = Peer::connect(&server);
+    assert_eq!(right.info["auth_required"], true);
+    right.send("CONNECT {\"verbose\":false,\"auth_token\":\"s3cr3t\"}\r\nPING\r\n");
+    right.expect("PONG");
+    for connect in ["CONNECT {\"auth_token\":\"other\"}\r\n", "CONNECT {}\r\n", "PING\r\n"] {
+        let mut wrong = Peer::connect(&server);
+        wrong.send(connect);
+        wrong.expect("-ERR 'Authorization Violation'");
+        assert!(wrong.is_closed());
+    }
+}
+
+#[test]
+fn several_servers_live_in_one_process_and_a_drop_frees_the_port() {
+    let (first, second) = (start(), start());
+    assert_ne!(first.client_url(), second.client_url());
+    let mut peer = Peer::open(&first);
+    let port: u16 = first.client_url().rsplit_once(':').unwrap().1.parse().unwrap();
+    first.shutdown_blocking();
+    assert!(peer.is_closed());
+    let again = Server::builder().port(port).start_blocking().unwrap();
+    assert!(again.client_url().ends_with(&format!(":{port}")));
+    let mut other = Peer::open(&second);
+    drop(second);
+    assert!(other.is_closed());
+}
+
+#[tokio::test]
+async fn an_async_caller_starts_and_stops_it_on_a_current_thread_runtime() {
+    let server = Server::builder().jetstream_in_memory().start().await.unwrap();
+    let client = async_nats::connect(server.client_url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let account = jetstream.query_account().await.unwrap();
+    assert_eq!(account.streams, 0);
+    server.shutdown().await;
+}
+
+#[test]
+fn two_servers_cannot_share_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Server::builder().jetstream(folder.path()).start_blocking().unwrap();
+    let error = Server::builder().jetstream(folder.path()).start_blocking().unwrap_err().to_string();
+    assert!(error.contains("in use by another server"), "{error}");
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
+    first.shutdown_blocking();
+    Server::builder().jetstream(folder.path()).start_blocking().unwrap();
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_place() {
+    let error = Server::builder().config("port: 4222\nfoo: 1").unwrap_err().to_string();
+    assert_eq!(error, "config:2:1: unknown field \"foo\"");
+}
+
+#[test]
+fn mappings_and_permissions_of_the_configuration_apply() {
+    let server = Server::builder()
+        .config(
+            "mappings = { in: out }\n\
+             authorization { users = [ {user: u, password: p, permissions: {publish: [out, ok], subscribe: \">\"}} ] }",
+        )
+        .unwrap()
+        .start_blocking()
+        .unwrap();
+    let mut peer = Peer::connect(&server);
+    peer.send("CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"p\"}\r\nSUB out 1\r\nPUB in 1\r\nx\r\nPING\r\n");
+    peer.expect("MSG out 1 1");
+    peer.expect("x");
+    peer.expect("PONG");
+    peer.send("PUB no 1\r\nx\r\nPING\r\n");
+    peer.expect("-ERR 'Permissions Violation for Publish to \"no\"'");
+    peer.expect("PONG");
+}
+
+#[test]
+fn monitoring_answers_with_the_field_names_of_the_reference() {
+    let server = Server::builder().config("http_port: -1").unwrap().start_blocking().unwrap();
+    let mut peer = Peer::open(&server);
+    peer.send("SUB a 1\r\nPING\r\n");
+    peer.expect("PONG");
+    let get = |path: &str| {
+        let url = server.monitor_url().unwrap();
+        let mut socket = TcpStream::connect(url.replace("http://", "")).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    };
+    let (status, body) = get("/varz");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let varz: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(varz["connections"], 1);
+    assert_eq!(varz["ping_interval"], 120_000_000_000_u64);
+    assert_eq!(varz["cluster"], serde_json::json!({}));
+    let connz: serde_json::Value = serde_json::from_str(&get("/connz?subs=1").1).unwrap();
+    assert_eq!(connz["connections"][0]["subscriptions_list"][0], "a");
+    assert_eq!(get("/healthz").1, "{\"status\":\"ok\"}");
+    assert_eq!(get("/connz?sort=foo"), ("HTTP/1.1 400 Bad Request".into(), "invalid sorting option: foo".into()));
+    assert_eq!(get("/nope").0, "HTTP/1.1 404 Not Found");
+}
