@@ -14,6 +14,7 @@ mod connect;
 mod core;
 mod event;
 pub mod jetstream;
+pub mod kv;
 mod secret;
 mod signal;
 mod units;
@@ -30,5 +31,6 @@ pub use core::{
 pub use error::{Error, Explain};
 pub use event::{CloseReason, ConnState, DisconnectReason, Event, EventStream, Operation};
 pub use jetstream::{Deliver, Delivery, JetStream, PubAck, Verdict};
+pub use kv::{Kv, WatchEvent};
 pub use secret::Secret;
 pub use units::{ByteSize, days, gib, hours, kib, mib, millis, minutes, pretty, secs};

@@ -26,7 +26,7 @@ pub(crate) use message::decode_failed;
 pub(crate) use outbox::{Outbox, pump_outbox, send};
 pub(crate) use publish::{add_header, encode};
 pub(crate) use queue::{Reader, Registry};
-pub(crate) use request::{inbox_reader, new_inbox, raw_request};
+pub(crate) use request::{BOUNDED, inbox_reader, new_inbox, raw_request};
 pub(crate) use vitals::{health, stats};
 pub(crate) use wait::{barrier, flush, is_probe, round_trip};
 pub(crate) use work::Work;

@@ -186,6 +186,7 @@ impl<'a, C: Codec> Ask<'a, C> {
         if let Some(problem) = self.problem {
             return Err(problem.into());
         }
+        error::check_subject(&self.subject, false)?;
         let link = self.connector.link();
         let limit = self.limit.unwrap_or(link.options.request_timeout);
         let headers = (!self.headers.is_empty()).then_some(self.headers);
@@ -209,7 +210,8 @@ impl<'a, C: Codec> Ask<'a, C> {
     }
 }
 
-/// Sends a request and waits for the one answer.
+/// Sends a request and waits for the one answer. The caller has checked the subject; those of the
+/// JetStream API may end in a filter with wildcards.
 pub(crate) async fn raw_request(
     link: &Link,
     subject: &str,
@@ -217,7 +219,6 @@ pub(crate) async fn raw_request(
     body: Bytes,
     limit: Duration,
 ) -> Result<Message, Error> {
-    error::check_subject(subject, false)?;
     let started = Instant::now();
     link.check_open()?;
     if link.options.while_disconnected == Offline::Fail
@@ -298,7 +299,8 @@ impl<C: Codec> Many<'_, C> {
         let limit = self.ask.limit.unwrap_or(link.options.request_timeout);
         link.connected("request", limit).await?;
         let inbox = format!("{}.{}", link.options.inbox_prefix, new_inbox());
-        let reader = inbox_reader(link, inbox.clone()).await?;
+        let capacity = link.options.subscription_capacity;
+        let reader = inbox_reader(link, inbox.clone(), capacity).await?;
         let message = OutboundMessage {
             subject: self.ask.subject.as_str().into(),
             reply: Some(inbox.into()),
@@ -320,10 +322,15 @@ impl<C: Codec> Many<'_, C> {
     }
 }
 
+/// Room for messages whose number the protocol bounds: as many as were asked for, or as flow control
+/// lets through. What programs set for their subscriptions must not make these lose any.
+pub(crate) const BOUNDED: usize = 1 << 20;
+
 /// A queue for messages to a subject of one's own.
 pub(crate) async fn inbox_reader(
     link: &std::sync::Arc<Link>,
     inbox: String,
+    capacity: usize,
 ) -> Result<Reader, Error> {
     let subscriber = match link.client()?.subscribe(inbox.clone()).await {
         Ok(subscriber) => subscriber,
@@ -332,14 +339,7 @@ pub(crate) async fn inbox_reader(
             return Err(link.offline());
         }
     };
-    let queue = Queue::new(
-        inbox,
-        None,
-        link.options.subscription_capacity,
-        Overflow::DropNewest,
-        None,
-        true,
-    );
+    let queue = Queue::new(inbox, None, capacity, Overflow::DropNewest, None, true);
     let reader = Reader { queue: queue.clone(), link: link.clone(), _keep: None };
     tokio::spawn(queue::pump(link.clone(), queue, subscriber));
     Ok(reader)

@@ -21,7 +21,7 @@ use super::JetStream;
 use super::publish::{PubAck, PublishOptions, no_stream, read_ack};
 use crate::codec::{Encode, Json};
 use crate::connect::Link;
-use crate::core::{Reader, encode, inbox_reader, new_inbox, send};
+use crate::core::{BOUNDED, Reader, encode, inbox_reader, new_inbox, send};
 use crate::error::{self, Error, StreamError, Timeout};
 use crate::event::ConnState;
 use crate::signal::raised;
@@ -70,7 +70,7 @@ impl PublisherBuilder {
         link.connected("publisher", self.limit).await?;
         let id = new_inbox();
         let prefix = format!("{}.{id}", link.options.inbox_prefix);
-        let reader = inbox_reader(link, format!("{prefix}.*")).await?;
+        let reader = inbox_reader(link, format!("{prefix}.*"), BOUNDED).await?;
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
             prefix,

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::consumer::{IfDeleted, Spec, consumer_info};
 use super::nanos;
 use crate::connect::{Backoff, Link};
-use crate::core::{Reader, inbox_reader, new_inbox, send};
+use crate::core::{BOUNDED, Reader, inbox_reader, new_inbox, send};
 use crate::error::{self, Error};
 use crate::event::{ConnState, Event};
 
@@ -91,7 +91,7 @@ impl Puller {
     pub(crate) async fn new(spec: Spec) -> Result<Self, Error> {
         let link = spec.js.link().clone();
         let prefix = format!("{}.{}", link.options.inbox_prefix, new_inbox());
-        let reader = inbox_reader(&link, format!("{prefix}.*")).await?;
+        let reader = inbox_reader(&link, format!("{prefix}.*"), BOUNDED).await?;
         Ok(Self {
             generation: link.generation(),
             spec,

@@ -172,7 +172,12 @@ impl StreamBuilder {
     /// `JetStreamDisabled`, `BadName`, `Api`, `Timeout`, ..
     pub async fn ensure(self) -> Result<Stream, StreamError> {
         check_name("stream", &self.name)?;
-        let (info, done) = ensure(&self.js, &self.name, "stream", &self.fields).await?;
+        let defaults = json!({
+            "name": self.name, "retention": "limits", "storage": "file", "discard": "old",
+            "num_replicas": 1, "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
+            "max_msgs_per_subject": -1, "max_msg_size": -1,
+        });
+        let (info, done) = ensure(&self.js, &self.name, "stream", &self.fields, defaults).await?;
         Ok(Stream { js: self.js, info, done })
     }
 
@@ -206,17 +211,14 @@ pub(crate) async fn ensure(
     stream: &str,
     kind: &'static str,
     fields: &Fields,
+    defaults: Value,
 ) -> Result<(StreamInfo, Ensured), Error> {
     let shown =
         if kind == "bucket" { stream.strip_prefix("KV_").unwrap_or(stream) } else { stream };
     match info(js, stream, kind, shown).await {
         Ok(found) => edit(js, stream, (kind, shown), fields, found).await,
         Err(Error::NotFound(_)) => {
-            let wanted = fields.over(json!({
-                "name": stream, "retention": "limits", "storage": "file", "discard": "old",
-                "num_replicas": 1, "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0,
-                "max_msgs_per_subject": -1, "max_msg_size": -1,
-            }));
+            let wanted = fields.over(defaults);
             let target = Target::of("create", kind, shown);
             let call = format!("STREAM.CREATE.{stream}");
             match js.api.call::<Value>(js.link(), &call, Some(&wanted), &target).await {
