@@ -1,10 +1,118 @@
-//! The command `natterjack`.
+//! The command `natterjack`: server, client verbs, credentials, guided tour.
+//!
+//! `serve` is the whole of the server and takes nats-server's flags, so its arguments never pass
+//! through clap; a link named `nats-server` is that verb, one named `nats` the client tree.
 
-fn main() {
-    let mut arguments = std::env::args();
+mod api;
+mod args;
+mod connect;
+mod exit;
+mod interrupt;
+mod json;
+mod message;
+mod output;
+mod prompt;
+mod table;
+mod template;
+mod units;
+mod verbs;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Verb};
+use connect::Context;
+use exit::{Failure, Outcome, status};
+use interrupt::Interrupt;
+use output::{ColorChoice, Format, Output};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_default();
-    let _ = program;
+    let called_as = Path::new(&program).file_stem().and_then(|name| name.to_str()).unwrap_or("");
     let arguments: Vec<String> = arguments.collect();
-    let code = natterjack_server::run::run("natterjack", arguments.into_iter().skip(1));
-    std::process::exit(code);
+    if called_as == "nats-server" {
+        return serve("nats-server", &arguments);
+    }
+    if let [verb, flags @ ..] = arguments.as_slice()
+        && verb == "serve"
+    {
+        return serve("natterjack", flags);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &arguments),
+    };
+    run(cli)
+}
+
+fn serve(program: &str, flags: &[String]) -> ExitCode {
+    let code = natterjack_server::run::run(program, flags.iter().cloned());
+    ExitCode::from(u8::try_from(code).unwrap_or(status::FAILED))
+}
+
+/// Answers a command line that clap does not take, or `--help` and `--version`.
+fn refuse(error: &clap::Error, arguments: &[String]) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked_for || !arguments.iter().any(|argument| argument == "--json") {
+        // Nothing can be done about a help text that nobody reads.
+        let _ = error.print();
+    } else {
+        let out = Output::new(true, false, Format::Json, ColorChoice::Never);
+        let text = error.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
+        let hint: Vec<&str> = lines.take_while(|line| !line.starts_with("Usage")).collect();
+        out.failure(&Failure::usage(message).hint(hint.join("; ")));
+    }
+    ExitCode::from(if asked_for { 0 } else { status::USAGE })
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let global = cli.global;
+    let format = global.table.unwrap_or_default();
+    let out = Output::new(global.json, global.quiet, format, global.color);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.failure(&Failure::io("starting threads", &error));
+            return ExitCode::from(status::FAILED);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let context = Context { global, out, interrupt: Interrupt::listen() };
+        Box::pin(dispatch(&context, cli.verb)).await
+    });
+    // A thread may still wait for standard input: it must not hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+async fn dispatch(context: &Context, verb: Verb) -> Outcome {
+    match verb {
+        // Only reached with options before the verb, as in `natterjack --json serve`.
+        Verb::Serve { .. } => Err(Failure::usage("`serve` must come first")
+            .hint("natterjack serve -js; `natterjack serve --help` lists its flags")),
+        Verb::Publish(verb) => verb.run(context).await,
+        Verb::Subscribe(verb) => verb.run(context).await,
+        Verb::Request(verb) => verb.run(context).await,
+        Verb::Reply(verb) => verb.run(context).await,
+        Verb::Stream { verb } => verb.run(context).await,
+        Verb::Consumer { verb } => verb.run(context).await,
+        Verb::Rtt(verb) => verb.run(context).await,
+        Verb::Auth { verb } => verb.run(context),
+        Verb::Completions(verb) => verb.run(context.out),
+        Verb::Account { verb } => verb.run(context).await,
+    }
 }

@@ -1,0 +1,12 @@
+//! The verbs, one file each.
+
+pub(crate) mod account;
+pub(crate) mod auth;
+pub(crate) mod completions;
+pub(crate) mod consumer;
+pub(crate) mod publish;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod rtt;
+pub(crate) mod stream;
+pub(crate) mod subscribe;
