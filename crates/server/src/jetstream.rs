@@ -202,15 +202,15 @@ impl JetStreamGlue {
     /// The last round: nothing enters any more.
     pub(crate) fn shut_down(&self, hub: &Arc<Hub>, batch: &mut Batch) {
         batch.as_service(|batch| {
-            let _now = now(batch);
-            let _effects = Effects::new(hub, batch);
-            //             self.engine.shutdown(&mut effects, now);
+            let now = now(batch);
+            let mut effects = Effects::new(hub, batch);
+            self.engine.shutdown(&mut effects, now);
         });
     }
 
     /// Resolves when the disk has nothing left to do.
     pub(crate) async fn idle(&self) {
-        while false {
+        while !self.engine.is_idle() {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     }

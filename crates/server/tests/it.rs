@@ -27,7 +27,9 @@ impl Peer {
 
     fn open(server: &Server) -> Self {
         let mut peer = Self::connect(server);
-        peer.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n");
+        peer.send(
+            "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n",
+        );
         peer.expect("PONG");
         peer
     }
@@ -152,7 +154,8 @@ async fn an_async_caller_starts_and_stops_it_on_a_current_thread_runtime() {
 fn two_servers_cannot_share_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let first = Server::builder().jetstream(folder.path()).start_blocking().unwrap();
-    let error = Server::builder().jetstream(folder.path()).start_blocking().unwrap_err().to_string();
+    let error =
+        Server::builder().jetstream(folder.path()).start_blocking().unwrap_err().to_string();
     assert!(error.contains("in use by another server"), "{error}");
     assert!(error.contains(&folder.path().display().to_string()), "{error}");
     first.shutdown_blocking();
@@ -209,6 +212,9 @@ fn monitoring_answers_with_the_field_names_of_the_reference() {
     let connz: serde_json::Value = serde_json::from_str(&get("/connz?subs=1").1).unwrap();
     assert_eq!(connz["connections"][0]["subscriptions_list"][0], "a");
     assert_eq!(get("/healthz").1, "{\"status\":\"ok\"}");
-    assert_eq!(get("/connz?sort=foo"), ("HTTP/1.1 400 Bad Request".into(), "invalid sorting option: foo".into()));
+    assert_eq!(
+        get("/connz?sort=foo"),
+        ("HTTP/1.1 400 Bad Request".into(), "invalid sorting option: foo".into())
+    );
     assert_eq!(get("/nope").0, "HTTP/1.1 404 Not Found");
 }

@@ -57,17 +57,15 @@ impl Shared {
                 queue.busy.insert(owner);
                 drop(queue);
                 let result = request.run(self.disk.as_ref());
+                // Told before the next one begins, so that results come in order too.
+                (self.done)(owner, request.id, result);
                 queue = self.lock();
                 queue.busy.remove(&owner);
                 if queue.waiting.get(&owner).is_some_and(|waiting| !waiting.is_empty()) {
                     queue.ready.push_back(owner);
-                    self.write.notify_one();
                 } else {
                     queue.waiting.remove(&owner);
                 }
-                drop(queue);
-                (self.done)(owner, request.id, result);
-                queue = self.lock();
             } else if queue.stopping {
                 return;
             } else {

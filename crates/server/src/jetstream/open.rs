@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use natterjack_config::Options as ServerOptions;
+use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_jetstream::{JetStream, Options};
+use natterjack_store::{Recovery, SyncPolicy};
 
-use super::JetStreamGlue;
+use super::{JetStreamGlue, effects::Effects, now};
 use crate::builder::Store;
+use crate::connection::with_batch;
 use crate::disk::{RealDisk, SharedDisk, lock_directory};
 use crate::disk_memory::MemoryDisk;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
 use crate::log::Log;
 use crate::start::StartError;
-use crate::{files, log_info, log_warn};
+use crate::{files, log_error, log_info, log_warn};
 
 /// The directory that is ours in the store directory; nats-server's own stands beside it.
 const OURS: &str = "natterjack";
@@ -84,6 +87,10 @@ pub(crate) fn open(
         max_ack_pending: number(limits.max_ack_pending),
         max_request_batch: number(limits.max_request_batch),
         strict: configured.strict,
+        sync: match configured.sync {
+            ConfiguredSync::BeforeAck => SyncPolicy::Always,
+            ConfiguredSync::Every(every) => SyncPolicy::Interval(every),
+        },
         ..Options::default()
     });
     Ok(Engine { engine, store })
@@ -121,8 +128,69 @@ fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, Star
     Ok(OpenStore { disk, directory: ours, lock: Mutex::new(Some(lock)) })
 }
 
-/// Reads what is stored and starts the streams.
+/// Reads what is stored and starts the streams. What is damaged is reported and fenced; what cannot be
+/// explained is left alone.
 pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartError> {
-    let _ = (glue, hub);
+    let disk = glue.store.disk();
+    let report = with_batch(hub, |batch| {
+        batch.as_service(|batch| {
+            let now = now(batch);
+            glue.engine.recover(disk.as_ref(), now, &mut Effects::new(hub, batch))
+        })
+    });
+    let report = report.map_err(|error| StartError::Store(error.to_string()))?;
+    let log = hub.log();
+    found(log, "catalog", &report.catalog);
+    for stream in &report.streams {
+        let name = format!("stream \"{} > {}\"", stream.account, stream.name);
+        found(log, &name, &stream.log);
+        log_info!(
+            log,
+            "  Restored {} messages and {} consumers for {name}",
+            stream.messages,
+            stream.consumers
+        );
+    }
+    for stream in &report.offline {
+        log_error!(
+            log,
+            "stream \"{} > {}\" is offline: {}; its files are left as they are",
+            stream.account,
+            stream.name,
+            stream.reason
+        );
+    }
+    for orphan in &report.orphans {
+        log_warn!(log, "directory {orphan:?} belongs to no known stream; it is left as it is");
+    }
     Ok(())
+}
+
+/// Says what recovery found in one log beside what belongs there.
+fn found(log: &Log, of: &str, recovery: &Recovery) {
+    if let Some(torn) = &recovery.torn {
+        let copy =
+            torn.copy.as_deref().map(|copy| format!("; a copy is in {copy:?}")).unwrap_or_default();
+        log_warn!(
+            log,
+            "{of}: cut off {} bytes of an unfinished write at {}:{}{copy}",
+            torn.len,
+            torn.path,
+            torn.offset
+        );
+    }
+    for damage in &recovery.damage {
+        let what = if damage.durable { "was stored and is lost" } else { "was never acknowledged" };
+        log_error!(
+            log,
+            "{of}: {} damaged bytes at {}:{}; what they held {what} (sequences {:?})",
+            damage.len,
+            damage.path,
+            damage.offset,
+            damage.seqs
+        );
+    }
+    for file in &recovery.set_aside {
+        log_error!(log, "{of}: {file:?} holds nothing that can be read; it is set aside");
+    }
 }

@@ -28,7 +28,7 @@ impl Service for Ingest {
         &self,
         _account: &str,
         message: &Message<'_>,
-        _origin: Origin<'_>,
+        _: Origin<'_>,
         batch: &mut Batch,
     ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
@@ -133,7 +133,7 @@ impl Service for Acks {
         &self,
         account: &str,
         message: &Message<'_>,
-        _origin: Origin<'_>,
+        _: Origin<'_>,
         batch: &mut Batch,
     ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
