@@ -116,7 +116,7 @@ impl Consumer {
                 Get::Pending => return Pick::Reading,
                 // It is gone, or cannot be read: there is nothing to settle any more.
                 Get::Missing | Get::Damaged => {
-                    let _: Settled = self.state.settle(entry.seq, 0);
+                    let _: Settled = self.state.settle(entry.seq, ctx.now.unix_ns);
                 }
             }
         }

@@ -38,7 +38,7 @@ pub struct ConsumerInfo {
     pub created: i64,
     /// Its configuration.
     pub config: Config,
-    /// The last message delivered or skipped as not matching.
+    /// The last message delivered.
     pub delivered: Position,
     /// Everything at or below is settled.
     pub ack_floor: Position,

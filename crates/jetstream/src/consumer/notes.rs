@@ -9,11 +9,11 @@ use super::state::{Pair, State};
 
 /// Opcodes. Permanent: they are on disk.
 mod op {
-    /// The whole state: `next`, consumer sequence, floor pair, times, pending, exhausted, list.
+    /// The whole state: `next`, last delivered, consumer sequence, floor pair, times, pending, exhausted, list.
     pub(super) const SNAPSHOT: u8 = 1;
     /// First deliveries: stream seq, consumer seq, count, time.
     pub(super) const DELIVERED: u8 = 2;
-    /// Settled one by one: stream seq, count, time (0: not by an ack).
+    /// Settled one by one: stream seq, count, time.
     pub(super) const SETTLED: u8 = 3;
     /// A redelivery: stream seq, time.
     pub(super) const AGAIN: u8 = 4;
@@ -25,7 +25,7 @@ mod op {
     pub(super) const TOUCHED: u8 = 7;
     /// Ran out of deliveries: stream seq.
     pub(super) const EXHAUSTED: u8 = 8;
-    /// Everything below is gone: stream seq of the new first message.
+    /// Everything below is gone: stream seq of the new first message, time.
     pub(super) const PURGED: u8 = 9;
     /// Start again: next stream seq.
     pub(super) const RESET: u8 = 10;
@@ -90,7 +90,7 @@ impl Notes {
         }
         let at = micros(unix_ns);
         let run = &mut self.settled;
-        let follows = run.seq + run.count == seq && (run.at == 0) == (at == 0);
+        let follows = run.seq + run.count == seq;
         if (1..RUN_MAX).contains(&run.count) && follows {
             run.count += 1;
             run.at = at;
@@ -122,8 +122,8 @@ impl Notes {
         self.plain(op::EXHAUSTED, &[seq]);
     }
 
-    pub(crate) fn purged(&mut self, first: u64) {
-        self.plain(op::PURGED, &[first]);
+    pub(crate) fn purged(&mut self, first: u64, unix_ns: i64) {
+        self.plain(op::PURGED, &[first, micros(unix_ns)]);
     }
 
     pub(crate) fn reset(&mut self, next: u64) {
@@ -230,6 +230,7 @@ pub(crate) fn encode_snapshot(state: &State) -> Vec<u8> {
     let mut out = vec![op::SNAPSHOT];
     for value in [
         state.next,
+        state.last,
         state.consumer_seq,
         state.floor.consumer,
         state.floor.stream,
@@ -312,8 +313,8 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
                 state.exhaust(seq);
             }
             op::PURGED => {
-                let [first] = reader.array()?;
-                state.purge(first);
+                let [first, at] = reader.array()?;
+                state.purge(first, nanos(at));
             }
             op::RESET => {
                 let [next] = reader.array()?;
@@ -326,8 +327,10 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
 }
 
 fn read_snapshot(state: &mut State, reader: &mut Reader<'_>) -> Result<(), BadNote> {
-    let [next, consumer_seq, floor_consumer, floor_stream, delivered, acked] = reader.array()?;
+    let [next, last, consumer_seq, floor_consumer, floor_stream, delivered, acked] =
+        reader.array()?;
     state.reset(next);
+    state.last = last;
     state.consumer_seq = consumer_seq;
     state.floor = Pair { consumer: floor_consumer, stream: floor_stream };
     state.last_delivered = nanos(delivered);

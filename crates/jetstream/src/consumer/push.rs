@@ -190,12 +190,11 @@ impl Consumer {
         })
     }
 
-    /// A sign of life with the last sequences, for a client to notice what it missed.
+    /// A sign of life with the last sequences delivered or skipped, for a client to notice what it missed.
     pub(super) fn heartbeat(&self, stalled: Option<&str>) -> Vec<u8> {
-        let last = self.state.delivered();
+        let (consumer, stream) = (self.state.consumer_seq, self.state.next.saturating_sub(1));
         let mut text = format!(
-            "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {}\r\nNats-Last-Stream: {}\r\n",
-            last.consumer, last.stream
+            "NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: {consumer}\r\nNats-Last-Stream: {stream}\r\n"
         );
         if let Some(subject) = stalled {
             text.push_str("Nats-Consumer-Stalled: ");

@@ -67,10 +67,10 @@ impl Consumer {
         }
         while let Some((seq, _)) = self.state.exhausted.range(range.first..=range.last).next() {
             let seq = *seq;
-            self.state.settle(seq, 0);
+            self.state.settle(seq, ctx.now.unix_ns);
         }
         while let Some(entry) = self.state.pending.first_in(range.first, range.last) {
-            self.state.settle(entry.seq, 0);
+            self.state.settle(entry.seq, ctx.now.unix_ns);
             self.advise_deleted(ctx, &entry);
         }
     }
@@ -81,7 +81,7 @@ impl Consumer {
         self.count.forget();
         let first = ctx.log.state().first_seq;
         if first > self.state.floor.stream.saturating_add(1) {
-            self.state.purge(first);
+            self.state.purge(first, ctx.now.unix_ns);
         }
         let gone: Vec<u64> = self
             .state
@@ -91,7 +91,7 @@ impl Consumer {
             .filter(|seq| !ctx.log.contains(*seq))
             .collect();
         for seq in gone {
-            self.state.settle(seq, 0);
+            self.state.settle(seq, ctx.now.unix_ns);
         }
         self.state.list.retain(|seq| ctx.log.contains(*seq));
     }

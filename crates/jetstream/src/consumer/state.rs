@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub policy: AckPolicy,
     /// The next stream sequence to consider.
     pub next: u64,
+    /// The stream sequence of the last first delivery, or what is before the start.
+    pub last: u64,
     /// The last consumer sequence given out.
     pub consumer_seq: u64,
     /// Everything at or below is settled.
@@ -60,6 +62,7 @@ impl State {
         let mut state = Self {
             policy,
             next: 1,
+            last: 0,
             consumer_seq: 0,
             floor: Pair::default(),
             pending: Pending::new(waits),
@@ -91,9 +94,9 @@ impl State {
         unix_ns.saturating_sub(self.offset)
     }
 
-    /// The last sequence delivered or skipped.
+    /// The last sequences delivered. What was skipped since does not count (nats-server 2.15.1).
     pub(crate) fn delivered(&self) -> Pair {
-        Pair { consumer: self.consumer_seq, stream: self.next.saturating_sub(1) }
+        Pair { consumer: self.consumer_seq, stream: self.last }
     }
 
     /// Messages that were delivered more than once and are still open.
@@ -105,6 +108,7 @@ impl State {
     pub(crate) fn deliver(&mut self, seq: u64, unix_ns: i64) -> u64 {
         self.consumer_seq += 1;
         self.next = self.next.max(seq.saturating_add(1));
+        self.last = self.last.max(seq);
         self.last_delivered = unix_ns;
         while self.list.front().is_some_and(|front| *front <= seq) {
             self.list.pop_front();
@@ -131,22 +135,10 @@ impl State {
 
     /// Moves on without delivering. Not recorded: recovery searches the same stretch again.
     pub(crate) fn skip_to(&mut self, next: u64) {
-        if next > self.next {
-            self.next = next;
-            if self.settled_all() {
-                self.floor = self.delivered();
-            }
-        }
+        self.next = self.next.max(next);
     }
 
-    /// Nothing delivered is open. A message that ran out of deliveries holds the floor until the
-    /// next ack (nats-server 2.15.1).
-    fn settled_all(&self) -> bool {
-        self.pending.is_empty()
-            && self.exhausted.range(self.floor.stream.saturating_add(1)..).next().is_none()
-    }
-
-    /// Settles one message; `unix_ns` 0 when no ack did it.
+    /// Settles one message.
     pub(crate) fn settle(&mut self, seq: u64, unix_ns: i64) -> Settled {
         let lowest = self.pending.first().map(|first| first.seq);
         let settled = match self.pending.settle(seq) {
@@ -161,9 +153,7 @@ impl State {
             }
             Some(_) => {}
         }
-        if unix_ns != 0 {
-            self.last_acked = unix_ns;
-        }
+        self.last_acked = unix_ns;
         self.notes.settled(seq, unix_ns);
         settled
     }
@@ -228,7 +218,7 @@ impl State {
     }
 
     /// The stream holds nothing below `first` any more.
-    pub(crate) fn purge(&mut self, first: u64) {
+    pub(crate) fn purge(&mut self, first: u64, unix_ns: i64) {
         self.exhausted = self.exhausted.split_off(&first);
         self.pending.settle_through(first.saturating_sub(1));
         while self.list.front().is_some_and(|front| *front < first) {
@@ -236,7 +226,9 @@ impl State {
         }
         if self.next < first {
             self.next = first;
+            self.last = first - 1;
         }
+        self.last_acked = unix_ns;
         match self.pending.first() {
             None => self.floor = self.delivered(),
             Some(entry) => {
@@ -245,7 +237,7 @@ impl State {
                 self.raise_floor(consumer, stream);
             }
         }
-        self.notes.purged(first);
+        self.notes.purged(first, unix_ns);
     }
 
     /// The stream ends before what was delivered: what it lost is forgotten, and delivery goes on
@@ -274,6 +266,7 @@ impl State {
     /// Starts again at `next` with consumer sequence 1.
     pub(crate) fn reset(&mut self, next: u64) {
         self.next = next;
+        self.last = next.saturating_sub(1);
         self.consumer_seq = 0;
         self.floor = Pair { consumer: 0, stream: next.saturating_sub(1) };
         self.pending.clear();
@@ -353,7 +346,7 @@ mod tests {
                     },
                     Op::Touch(seq) => { live.touch(seq, time); }
                     Op::Exhaust(seq) => { live.exhaust(seq); }
-                    Op::Purge(first) => live.purge(first),
+                    Op::Purge(first) => live.purge(first, time),
                     Op::Reset(next) => live.reset(next),
                     Op::Cut => notes.extend(live.notes.take()),
                     Op::Through(_) => {}
