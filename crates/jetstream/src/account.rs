@@ -81,6 +81,8 @@ pub(crate) struct Account {
     pub(crate) api_errors: AtomicU64,
     /// By name. Changed only under the API's lock.
     pub(crate) streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
+    /// Streams that are recorded and cannot be served, with the reason.
+    offline: RwLock<BTreeMap<String, String>>,
 }
 
 impl Account {
@@ -94,6 +96,7 @@ impl Account {
             api_total: AtomicU64::new(0),
             api_errors: AtomicU64::new(0),
             streams: RwLock::default(),
+            offline: RwLock::default(),
         }
     }
 
@@ -115,6 +118,15 @@ impl Account {
 
     pub(crate) fn consumer_count(&self) -> u64 {
         self.consumers.load(Ordering::Relaxed).max(0).unsigned_abs()
+    }
+
+    pub(crate) fn set_offline(&self, stream: &str, reason: &str) {
+        sync::write(&self.offline).insert(stream.to_owned(), reason.to_owned());
+    }
+
+    /// Why a stream that is recorded is not served.
+    pub(crate) fn offline_reason(&self, stream: &str) -> Option<String> {
+        sync::read(&self.offline).get(stream).cloned()
     }
 
     pub(crate) fn stream(&self, name: &str) -> Option<Arc<StreamCell>> {

@@ -18,6 +18,7 @@ use crate::stream::{headers, meta};
 use crate::time::Now;
 use endpoint::Endpoint;
 use respond::Outcome;
+pub(crate) use streams::find;
 
 /// Who sends a request; what advisories show of them. Spans are nanoseconds.
 #[derive(Debug, Clone, Default, Serialize)]

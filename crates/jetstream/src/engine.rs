@@ -4,6 +4,8 @@
 //! catalog's. Reads of the maps are leaves. Nothing of this is held while a disk works.
 
 mod acks;
+pub(crate) mod catalog;
+mod recover;
 mod registry;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +20,15 @@ use crate::options::Options;
 use crate::stream::StreamCell;
 use crate::sync;
 use crate::time::Now;
+use catalog::Book;
+pub use recover::{OfflineStream, RecoveredStream, RecoveryReport};
 
 /// What every part of the engine may need.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) usage: Usage,
+    book: Mutex<Book>,
     next_id: AtomicU64,
 }
 
@@ -31,12 +36,6 @@ impl Shared {
     /// An id for a stream or consumer: unique in this process and, for what is stored, beyond.
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Takes a consumer that expired out of the catalog. Nobody waits for that: if it is lost,
-    /// the consumer expires again after the restart.
-    pub(crate) fn forget_consumer(&self, host: &mut dyn Host, stream_id: u64, id: u64) {
-        let _ = (host, stream_id, id);
     }
 }
 
@@ -58,6 +57,7 @@ impl JetStream {
             shared: Arc::new(Shared {
                 options,
                 usage: Usage::default(),
+                book: Mutex::default(),
                 next_id: AtomicU64::new(1),
             }),
             accounts: RwLock::default(),
@@ -116,16 +116,42 @@ impl JetStream {
         id: RequestId,
         result: DiskResult,
     ) {
-        if let Some(stream) = self.by_id(owner) {
-            stream.completed(host, now, id, result);
+        if owner == catalog::OWNER {
+            return self.catalog_completed(host, now, id, result);
+        }
+        if let Some(stream) = self.by_id(owner)
+            && stream.completed(host, now, id, result)
+        {
+            // That was the removal of its files.
+            sync::write(&self.by_id).remove(&owner);
+            self.stream_gone(host, owner);
         }
     }
 
     /// What the timer set by [`Host::wake_at`] calls.
     pub fn tick(&self, host: &mut dyn Host, now: Now, owner: u64) {
-        if let Some(stream) = self.by_id(owner) {
+        if owner == catalog::OWNER {
+            self.catalog_tick(host, now);
+        } else if let Some(stream) = self.by_id(owner) {
             stream.tick(host, now);
         }
+    }
+
+    /// Asks the disk for a last sync of everything. Publishers and API requests must have been
+    /// stopped; go on handing in completions until [`is_idle`](Self::is_idle).
+    pub fn shutdown(&self, host: &mut dyn Host, now: Now) {
+        for stream in self.every_stream() {
+            stream.shutdown(host, now);
+        }
+    }
+
+    /// True when nothing waits for the disk: no answer, no record.
+    pub fn is_idle(&self) -> bool {
+        self.catalog_is_idle() && self.every_stream().iter().all(|stream| stream.is_idle())
+    }
+
+    fn every_stream(&self) -> Vec<Arc<StreamCell>> {
+        sync::read(&self.by_id).values().cloned().collect()
     }
 
     pub(crate) fn account(&self, name: &str) -> Option<Arc<Account>> {

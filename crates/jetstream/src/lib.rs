@@ -19,7 +19,7 @@ pub mod time;
 pub use account::{AccountLimits, AccountUsage};
 pub use api::{ApiRequest, ClientInfo};
 pub use ctx::{AckReplies, Ctx, Scope};
-pub use engine::JetStream;
+pub use engine::{JetStream, OfflineStream, RecoveredStream, RecoveryReport};
 pub use error::ApiError;
 pub use host::{Delivered, Host, Outgoing};
 pub use options::Options;

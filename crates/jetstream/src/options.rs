@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use natterjack_store::SyncPolicy;
+
 /// What the server's configuration says about JetStream. `None` is unlimited.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -23,8 +25,12 @@ pub struct Options {
     pub max_request_batch: Option<i64>,
     /// Unknown fields in requests are errors (`strict`, on by default).
     pub strict: bool,
-    /// Where file streams live, relative to the disk's root.
-    pub root: Arc<str>,
+    /// When what is stored is durable (`sync_interval`); by default before it is acknowledged.
+    pub sync: SyncPolicy,
+    /// Bytes of the newest records of each file stream that are kept in memory for reading.
+    pub tail_bytes: usize,
+    /// Bytes of older blocks of each file stream that are kept in memory for reading.
+    pub block_bytes: usize,
 }
 
 impl Default for Options {
@@ -39,7 +45,9 @@ impl Default for Options {
             max_ack_pending: None,
             max_request_batch: None,
             strict: true,
-            root: "jetstream".into(),
+            sync: SyncPolicy::Always,
+            tail_bytes: 4 << 20,
+            block_bytes: 2 << 20,
         }
     }
 }

@@ -19,6 +19,7 @@ mod settle;
 pub mod ttl;
 pub mod validate;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -89,6 +90,10 @@ pub(crate) struct Stream {
     purged: bool,
     /// More messages are due to be removed than one tick may take.
     more_expired: bool,
+    /// The stream is deleted; only answers that wait for the disk leave.
+    closed: bool,
+    /// The request that removes its files.
+    destroying: Option<RequestId>,
 }
 
 /// What a new stream is made of.
@@ -123,6 +128,8 @@ impl StreamCell {
             evicted: Vec::new(),
             purged: false,
             more_expired: false,
+            closed: false,
+            destroying: None,
             config,
         };
         let reserved = AtomicU64::new(stream.config.max_bytes.max(0).unsigned_abs());
@@ -163,8 +170,9 @@ impl StreamCell {
     /// Admits a message or refuses it. The PubAck leaves with a later [`settle`](Self::settle),
     /// once the message is durable.
     pub fn publish(&self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
-        if !self.is_deleted() {
-            self.lock().publish(host, now, msg);
+        let mut stream = self.lock();
+        if !stream.closed {
+            stream.publish(host, now, msg);
         }
     }
 
@@ -177,23 +185,49 @@ impl StreamCell {
     pub fn tick(&self, host: &mut dyn Host, now: Now) {
         let mut stream = self.lock();
         stream.wake = u64::MAX;
-        if !self.is_deleted() {
+        if !stream.closed {
             stream.tick(host, now);
         }
         stream.settle(host, now);
     }
 
-    /// Takes the result of a disk request.
+    /// Takes the result of a disk request. True when it was the removal of its files.
     pub(crate) fn completed(
         &self,
         host: &mut dyn Host,
         now: Now,
         id: RequestId,
         result: DiskResult,
-    ) {
+    ) -> bool {
         let mut stream = self.lock();
+        if stream.destroying == Some(id) {
+            return matches!(result, DiskResult::Done);
+        }
         stream.log.completed(id, result);
         stream.settle(host, now);
+        false
+    }
+
+    /// Asks for the removal of a deleted stream's files; false when there are none.
+    pub(crate) fn destroy(&self, host: &mut dyn Host) -> bool {
+        let mut stream = self.lock();
+        let Some(request) = stream.log.destroy() else { return false };
+        stream.destroying = Some(request.id);
+        host.disk(self.id, request);
+        true
+    }
+
+    /// Syncs what a relaxed policy left to later.
+    pub(crate) fn shutdown(&self, host: &mut dyn Host, now: Now) {
+        let mut stream = self.lock();
+        stream.log.sync_now();
+        stream.settle(host, now);
+    }
+
+    /// True when nothing waits for the disk.
+    pub(crate) fn is_idle(&self) -> bool {
+        let stream = self.lock();
+        stream.answers.is_empty() && stream.log.backlog_bytes() == 0
     }
 
     /// Subscriptions on a deliver subject that was given to [`Host::watch_interest`] came or went.
@@ -210,6 +244,11 @@ impl StreamCell {
         stream.settle(host, now);
     }
 
+    /// Publishes that were refused, or dropped where nobody waited, because a queue was full.
+    pub fn turned_away(&self) -> u64 {
+        self.lock().turned_away
+    }
+
     /// True once a delete was accepted: nothing enters any more.
     pub(crate) fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
@@ -224,10 +263,11 @@ impl StreamCell {
     }
 
     /// Stops the stream: consumers close, waiting reads are dropped, usage is given back.
-    pub(crate) fn close(&self, host: &mut dyn Host, now: Now) {
-        self.deleted.store(true, Ordering::Release);
+    /// Returns the ids of its consumers that the catalog holds.
+    pub(crate) fn close(&self, host: &mut dyn Host, now: Now) -> Vec<u64> {
         let mut stream = self.lock();
-        stream.close(host, now);
+        self.deleted.store(true, Ordering::Release);
+        stream.close(host, now)
     }
 }
 
@@ -323,14 +363,35 @@ impl Stream {
         self.answers.payload(end, reply, payload);
     }
 
-    fn close(&mut self, host: &mut dyn Host, now: Now) {
+    fn close(&mut self, host: &mut dyn Host, now: Now) -> Vec<u64> {
         let names: Vec<String> = self.consumers.configs().map(|(name, _)| name.into()).collect();
+        let mut stored = Vec::new();
         for name in names {
-            self.remove_consumer(host, now, &name);
+            let kept = self.is_consumer_stored(&name);
+            stored.extend(self.remove_consumer(host, now, &name).filter(|_| kept));
         }
         self.report_usage(0);
         self.waiting.clear();
+        self.closed = true;
         host.wake_at(self.scope.stream_id, u64::MAX);
+        stored
+    }
+
+    /// What recovery read beside the messages.
+    pub(crate) fn restore_memory(
+        &mut self,
+        ids: VecDeque<(u64, i64, Box<[u8]>)>,
+        last_id: Vec<u8>,
+        expiry: Expiry,
+    ) {
+        for (seq, time, id) in ids {
+            // An id whose message is gone is forgotten by a restart (nats-server 2.15.1).
+            if self.log.contains(seq) {
+                self.dedupe.insert(&id, seq, time);
+            }
+        }
+        self.last_msg_id = last_id;
+        self.expiry = expiry;
     }
 
     fn report_usage(&mut self, bytes: u64) {

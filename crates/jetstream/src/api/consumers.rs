@@ -11,11 +11,12 @@ use super::streams::{Page, expect_empty, find, optional};
 use crate::account::Account;
 use crate::consumer::{self, Action, ConsumerInfo, CreateRequest, CreateSubject, Limits};
 use crate::engine::JetStream;
+use crate::engine::catalog::Change;
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::json::{self, int, time};
 use crate::nuid;
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamCell};
 use crate::time::Now;
 
 const NAMES_PAGE: usize = 1024;
@@ -157,7 +158,8 @@ impl JetStream {
             if !same {
                 stream.update_consumer(host, now, &name, config)?;
             }
-            return Ok(self.consumer_stored(host, now, stream, &name, &to));
+            self.consumer_stored(host, now, &cell, stream, &name, to, false);
+            return Ok(Outcome::Later);
         }
         if asked.action == Action::Update {
             return Err(ApiError::ConsumerDoesNotExist);
@@ -175,28 +177,50 @@ impl JetStream {
         } else {
             config.name.clone()
         };
+        if !stream.scope.memory && !config.mem_storage {
+            self.shared.check_writable()?;
+        }
         stream.add_consumer(host, now, &name, self.shared.next_id(), config);
-        stream.consumer_advisory(host, now, &name, ("CREATED", "create"));
-        Ok(self.consumer_stored(host, now, stream, &name, &to))
+        self.consumer_stored(host, now, &cell, stream, &name, to, true);
+        Ok(Outcome::Later)
     }
 
     /// Answers a create or update with the consumer's info, once its configuration is durable.
+    #[allow(clippy::too_many_arguments, reason = "what one request touches")]
     fn consumer_stored(
         &self,
         host: &mut dyn Host,
         now: Now,
+        cell: &Arc<StreamCell>,
         mut stream: MutexGuard<'_, Stream>,
         name: &str,
-        to: &Addressee,
-    ) -> Outcome {
-        let Some(info) = stream.consumer_info(host, now, name, false) else {
-            return Outcome::Silent;
-        };
+        to: Addressee,
+        created: bool,
+    ) {
+        let Some(info) = stream.consumer_info(host, now, name, false) else { return };
+        let Some(id) = stream.consumers.id(name) else { return };
         let payload = envelope("consumer_create_response", info);
-        stream.consumer_ready(name);
-        self.respond(host, now, to, &payload, true);
+        let (cell, name) = (Arc::clone(cell), name.to_owned());
+        let change = stream.consumer_change(&name);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            let mut stream = cell.lock();
+            stream.consumer_ready(&name, id);
+            if created {
+                stream.consumer_advisory(host, now, &name, ("CREATED", "create"));
+            }
+            // It also waits for the note that says where the consumer starts.
+            stream.write_notes();
+            if let Some(reply) = to.reply() {
+                stream.answer(reply, &payload);
+            }
+            stream.settle(host, now);
+            drop(stream);
+            engine.audit(host, now, &to, &payload);
+        });
+        let recorded = self.shared.record(host, change, then);
         stream.settle(host, now);
-        Outcome::Later
+        drop(stream);
+        self.finish(host, now, recorded);
     }
 
     fn consumer_names(&self, call: Call<'_>, name: &str) -> Result<Outcome, ApiError> {
@@ -233,10 +257,20 @@ impl JetStream {
         expect_empty(request.payload)?;
         let cell = find(account, name)?;
         let mut stream = cell.lock();
-        stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
-        let payload = envelope("consumer_delete_response", Success { success: true });
-        self.respond(host, now, &Addressee::of(request), &payload, true);
+        let stored = stream.is_consumer_stored(of);
+        if stored {
+            self.shared.check_writable()?;
+        }
+        let id = stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
+        let to = Addressee::of(request);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            let payload = envelope("consumer_delete_response", Success { success: true });
+            engine.respond(host, now, &to, &payload, true);
+        });
+        let recorded = self.shared.record(host, stored.then_some(Change::DeleteConsumer(id)), then);
         stream.settle(host, now);
+        drop(stream);
+        self.finish(host, now, recorded);
         Ok(Outcome::Later)
     }
 
@@ -247,9 +281,14 @@ impl JetStream {
         let mut stream = cell.lock();
         let paused = stream.pause_consumer(host, now, of, asked.pause_until);
         let paused = paused.ok_or(ApiError::ConsumerNotFound)?;
-        let payload = envelope("consumer_pause_response", paused);
-        self.respond(host, now, &Addressee::of(request), &payload, true);
+        let to = Addressee::of(request);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            engine.respond(host, now, &to, &envelope("consumer_pause_response", paused), true);
+        });
+        let recorded = self.shared.record(host, stream.consumer_change(of), then);
         stream.settle(host, now);
+        drop(stream);
+        self.finish(host, now, recorded);
         Ok(Outcome::Later)
     }
 

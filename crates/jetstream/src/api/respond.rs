@@ -67,6 +67,12 @@ impl Addressee {
     }
 }
 
+impl Addressee {
+    pub(super) fn reply(&self) -> Option<&[u8]> {
+        self.reply.as_deref()
+    }
+}
+
 impl JetStream {
     /// Sends an answer, and the advisory about it where somebody listens.
     pub(crate) fn respond(
@@ -88,7 +94,14 @@ impl JetStream {
                 payload,
             });
         }
-        if !audited || !advisory::wanted(host, &to.account, AUDIT) {
+        if audited {
+            self.audit(host, now, to, payload);
+        }
+    }
+
+    /// Shows a request and its answer to whom it may concern.
+    pub(super) fn audit(&self, host: &mut dyn Host, now: Now, to: &Addressee, payload: &[u8]) {
+        if !advisory::wanted(host, &to.account, AUDIT) {
             return;
         }
         let options = &self.shared.options;

@@ -305,7 +305,7 @@ impl JetStream {
         }
         stream.settle(host, now);
         drop(stream);
-        self.audit(host, now, account, request, &payload);
+        self.audit(host, now, &Addressee::of(request), &payload);
         Ok(Outcome::Later)
     }
 
@@ -327,7 +327,7 @@ impl JetStream {
         stream.delete(asked.seq, !asked.no_erase, request.reply(), &payload)?;
         stream.settle(host, now);
         drop(stream);
-        self.audit(host, now, account, request, &payload);
+        self.audit(host, now, &Addressee::of(request), &payload);
         Ok(Outcome::Later)
     }
 
@@ -353,21 +353,6 @@ impl JetStream {
         Ok(Outcome::Later)
     }
 
-    /// The audit advisory of a request whose answer leaves with the stream's own.
-    fn audit(
-        &self,
-        host: &mut dyn Host,
-        now: Now,
-        account: &Account,
-        request: &ApiRequest<'_>,
-        payload: &[u8],
-    ) {
-        if advisory::wanted(host, &account.name, super::respond::AUDIT) {
-            let to = Addressee::of(&ApiRequest { reply: None, ..*request });
-            self.respond(host, now, &to, payload, true);
-        }
-    }
-
     /// `STREAM.CREATED`, `.UPDATED` and `.DELETED`.
     pub(crate) fn stream_advisory(
         &self,
@@ -388,8 +373,11 @@ impl JetStream {
 }
 
 /// The stream of this name.
-pub(super) fn find(account: &Account, name: &str) -> Result<Arc<StreamCell>, ApiError> {
-    account.stream(name).ok_or(ApiError::StreamNotFound)
+pub(crate) fn find(account: &Account, name: &str) -> Result<Arc<StreamCell>, ApiError> {
+    account.stream(name).ok_or_else(|| match account.offline_reason(name) {
+        Some(reason) => ApiError::StreamOfflineReason { err: reason.into() },
+        None => ApiError::StreamNotFound,
+    })
 }
 
 /// The streams with a subject that overlaps `filter`, by name; all for an empty filter.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use natterjack_store::Log;
+use natterjack_store::directory::{RESERVE, stream_dir};
+use natterjack_store::{FileOptions, Log};
 use natterjack_subject as subject;
 
 use super::JetStream;
+use super::catalog::{Change, StreamRecord};
 use crate::account::Account;
+use crate::api;
 use crate::ctx::Scope;
 use crate::error::ApiError;
 use crate::host::Host;
@@ -39,6 +42,9 @@ impl JetStream {
             done(self, host, now, &known);
             return Ok(());
         }
+        if let Some(reason) = account.offline_reason(&config.name) {
+            return Err(ApiError::StreamOfflineReason { err: reason.into() });
+        }
         check_overlap(account, &config)?;
         self.check_reservation(account, &config, None)?;
         let limits = account.limits();
@@ -46,15 +52,22 @@ impl JetStream {
         if limits.max_streams.is_some_and(|max| streams >= max) {
             return Err(ApiError::MaximumStreamsLimit);
         }
-        let stream = self.new_stream(host, now, account, config)?;
+        if config.storage == Storage::File {
+            self.shared.check_writable()?;
+        }
+        let stream = self.new_stream(host, now, account, config);
+        let change = stream_change(&stream);
         sync::write(&account.streams)
             .insert(Arc::clone(&stream.scope().stream), Arc::clone(&stream));
-        sync::write(&self.by_id).insert(stream.id(), Arc::clone(&stream));
-        for subject in &stream.lock().config.subjects {
-            host.subscribe(&account.name, subject.as_bytes(), &stream);
-        }
-        self.stream_advisory(host, now, &account.name, &stream.scope().stream, CREATED);
-        done(self, host, now, &stream);
+        // Messages are taken once the stream cannot be forgotten any more.
+        let owner = Arc::clone(account);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            engine.enlist(host, &owner, &stream);
+            engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
+            done(engine, host, now, &stream);
+        });
+        let recorded = self.shared.record(host, change, then);
+        self.finish(host, now, recorded);
         Ok(())
     }
 
@@ -64,29 +77,64 @@ impl JetStream {
         now: Now,
         account: &Arc<Account>,
         config: Config,
-    ) -> Result<Arc<StreamCell>, ApiError> {
-        let memory = config.storage == Storage::Memory;
-        let scope = Scope {
-            account: Arc::clone(&account.name),
-            stream: config.name.as_str().into(),
-            stream_id: self.shared.next_id(),
-            domain: self.shared.options.domain.clone(),
-            server: Arc::clone(&self.shared.options.server_name),
-            memory,
+    ) -> Arc<StreamCell> {
+        let id = self.shared.next_id();
+        let limits = log_limits(&config);
+        let log = match config.storage {
+            Storage::Memory => Log::memory(config.first_seq, limits),
+            Storage::File => {
+                Log::file(config.first_seq, limits, self.log_options(id, host.random()))
+            }
         };
-        if !memory {
-            return Err(ApiError::not_supported("file storage"));
-        }
-        let log = Log::memory(config.first_seq, log_limits(&config));
-        Ok(Arc::new(StreamCell::new(Parts {
-            scope,
+        let stream = Arc::new(StreamCell::new(Parts {
+            scope: self.scope(account, &config, id),
             shared: Arc::clone(&self.shared),
             account: Arc::clone(account),
             config,
             created: now.unix_ns,
             log,
             dedupe_key: [host.random(), host.random()],
-        })))
+        }));
+        sync::write(&self.by_id).insert(id, Arc::clone(&stream));
+        stream
+    }
+
+    pub(super) fn scope(&self, account: &Account, config: &Config, id: u64) -> Scope {
+        Scope {
+            account: Arc::clone(&account.name),
+            stream: config.name.as_str().into(),
+            stream_id: id,
+            domain: self.shared.options.domain.clone(),
+            server: Arc::clone(&self.shared.options.server_name),
+            memory: config.storage == Storage::Memory,
+        }
+    }
+
+    pub(super) fn log_options(&self, id: u64, salt: u64) -> FileOptions {
+        let options = &self.shared.options;
+        // A directory is named by its stream's id, so that a name may be used again at once.
+        let mut log = FileOptions::new(&stream_dir(id), id, salt);
+        log.reserve = Some(RESERVE.to_owned());
+        log.sync = options.sync;
+        log.tail_bytes = options.tail_bytes;
+        log.block_bytes = options.block_bytes;
+        log
+    }
+
+    /// Makes a stream reachable: its name, its id, its subjects.
+    pub(super) fn enlist(&self, host: &mut dyn Host, account: &Account, stream: &Arc<StreamCell>) {
+        let locked = stream.lock();
+        if stream.is_deleted() {
+            return;
+        }
+        let subjects = locked.config.subjects.clone();
+        drop(locked);
+        sync::write(&account.streams)
+            .insert(Arc::clone(&stream.scope().stream), Arc::clone(stream));
+        sync::write(&self.by_id).insert(stream.id(), Arc::clone(stream));
+        for subject in subjects {
+            host.subscribe(&account.name, subject.as_bytes(), stream);
+        }
     }
 
     /// Changes a stream's configuration; `done` as in [`create_stream`](Self::create_stream).
@@ -102,8 +150,11 @@ impl JetStream {
         done: impl FnOnce(&Self, &mut dyn Host, Now, &Arc<StreamCell>) + Send + 'static,
     ) -> Result<(), ApiError> {
         let _changing = sync::lock(&self.api);
-        let stream = account.stream(&config.name).ok_or(ApiError::StreamNotFound)?;
+        let stream = api::find(account, &config.name)?;
         let config = validate::complete(config, self.shared.options.duplicate_window)?;
+        if !stream.scope().memory {
+            self.shared.check_writable()?;
+        }
         let old = stream.lock().config.clone();
         let config = validate::check_update(&old, config)?;
         check_consumers(&stream, &config)?;
@@ -116,8 +167,14 @@ impl JetStream {
             host.subscribe(&account.name, new.as_bytes(), &stream);
         }
         stream.update(host, now, config);
-        self.stream_advisory(host, now, &account.name, &stream.scope().stream, UPDATED);
-        done(self, host, now, &stream);
+        let change = stream_change(&stream);
+        let account = Arc::clone(account);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            engine.stream_advisory(host, now, &account.name, &stream.scope().stream, UPDATED);
+            done(engine, host, now, &stream);
+        });
+        let recorded = self.shared.record(host, change, then);
+        self.finish(host, now, recorded);
         Ok(())
     }
 
@@ -134,15 +191,31 @@ impl JetStream {
         done: impl FnOnce(&Self, &mut dyn Host, Now) + Send + 'static,
     ) -> Result<(), ApiError> {
         let _changing = sync::lock(&self.api);
-        let stream = account.stream(name).ok_or(ApiError::StreamNotFound)?;
-        for subject in &stream.lock().config.subjects {
+        let stream = api::find(account, name)?;
+        let memory = stream.scope().memory;
+        if !memory {
+            self.shared.check_writable()?;
+        }
+        let subjects = stream.lock().config.subjects.clone();
+        for subject in &subjects {
             host.unsubscribe(&account.name, subject.as_bytes(), stream.id());
         }
-        stream.close(host, now);
+        let consumers = stream.close(host, now);
         sync::write(&account.streams).remove(name);
-        sync::write(&self.by_id).remove(&stream.id());
-        self.stream_advisory(host, now, &account.name, name, DELETED);
-        done(self, host, now);
+        let change = (!memory).then_some(Change::DeleteStream(stream.id(), consumers));
+        let account = Arc::clone(account);
+        let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            if !stream.destroy(host) {
+                sync::write(&engine.by_id).remove(&stream.id());
+                if !memory {
+                    engine.stream_gone(host, stream.id());
+                }
+            }
+            engine.stream_advisory(host, now, &account.name, &stream.scope().stream, DELETED);
+            done(engine, host, now);
+        });
+        let recorded = self.shared.record(host, change, then);
+        self.finish(host, now, recorded);
         Ok(())
     }
 
@@ -201,6 +274,19 @@ impl JetStream {
 const CREATED: (&str, &str) = ("CREATED", "create");
 const UPDATED: (&str, &str) = ("UPDATED", "modify");
 const DELETED: (&str, &str) = ("DELETED", "delete");
+
+/// What the catalog is to hold of a stream; nothing of a memory stream.
+fn stream_change(stream: &StreamCell) -> Option<Change> {
+    if stream.scope().memory {
+        return None;
+    }
+    let record = StreamRecord {
+        account: stream.scope().account.to_string(),
+        created: stream.created(),
+        config: stream.lock().config.clone(),
+    };
+    Some(Change::PutStream(stream.id(), Box::new(record)))
+}
 
 /// 10065 when another stream of the account listens to a subject of `config`.
 fn check_overlap(account: &Account, config: &Config) -> Result<(), ApiError> {

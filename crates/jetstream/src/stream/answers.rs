@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use natterjack_store::LogPos;
+use natterjack_store::{LogPos, Refused};
 
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
@@ -100,7 +100,6 @@ impl Answers {
     }
 
     fn push(&mut self, pos: LogPos, kind: Kind, seq: u64, reply: &[u8], payload: &[u8]) {
-        debug_assert!(self.queue.back().is_none_or(|last| last.pos <= pos));
         self.bytes.extend(reply);
         self.bytes.extend(payload);
         self.queue.push_back(Entry {
@@ -110,6 +109,36 @@ impl Answers {
             reply: reply.len() as u32,
             payload: payload.len() as u32,
         });
+    }
+
+    /// Settles what depends on positions that will never become durable. Acks of the messages in
+    /// `gone` become `error`; everything else was appended again and waits for `end`.
+    pub fn refuse(&mut self, refused: &Refused, end: LogPos, error: &ApiError) {
+        let waiting = refused.after..=refused.upto;
+        if !self.queue.iter().any(|entry| waiting.contains(&entry.pos)) {
+            return;
+        }
+        let payload = self.error_payload(error);
+        let mut old = std::mem::take(&mut self.bytes);
+        for entry in &mut self.queue {
+            let reply = old.drain(..entry.reply as usize);
+            self.bytes.extend(reply);
+            let body = old.drain(..entry.payload as usize);
+            let hit = entry.pos > refused.after && entry.pos <= refused.upto;
+            let gone =
+                refused.seqs.is_some_and(|gone| (gone.first..=gone.last).contains(&entry.seq));
+            if hit && gone && !matches!(entry.kind, Kind::Stored) {
+                entry.kind = Kind::Stored;
+                entry.payload = payload.len() as u32;
+                entry.pos = refused.after;
+                self.bytes.extend(&payload);
+            } else {
+                self.bytes.extend(body);
+                if hit {
+                    entry.pos = end;
+                }
+            }
+        }
     }
 
     /// Sends what depends on nothing above `durable`.
@@ -148,5 +177,94 @@ impl Answers {
             self.bytes = VecDeque::new();
             self.queue = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use natterjack_store::{DiskError, DiskErrorKind, SeqRange};
+
+    use super::*;
+    use crate::host::Delivered;
+
+    #[derive(Default)]
+    struct Sent(Vec<(String, String)>);
+
+    impl Host for Sent {
+        fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            self.0.push((text(out.route), text(out.payload)));
+            Delivered::Yes
+        }
+        fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
+            true
+        }
+        fn disk(&mut self, _: u64, _: natterjack_store::DiskRequest) {}
+        fn wake_at(&mut self, _: u64, _: u64) {}
+        fn subscribe(&mut self, _: &str, _: &[u8], _: &std::sync::Arc<crate::StreamCell>) {}
+        fn unsubscribe(&mut self, _: &str, _: &[u8], _: u64) {}
+        fn watch_interest(&mut self, _: &str, _: &[u8], _: u64, _: bool) {}
+        fn random(&mut self) -> u64 {
+            0
+        }
+    }
+
+    fn released(answers: &mut Answers, durable: u64) -> Vec<(String, String)> {
+        let mut sent = Sent::default();
+        answers.release(LogPos(durable), "$G", &mut sent);
+        sent.0
+    }
+
+    fn row(reply: &str, payload: &str) -> (String, String) {
+        (reply.to_owned(), payload.to_owned())
+    }
+
+    #[test]
+    fn answers_leave_in_order_once_their_position_is_durable() {
+        let mut answers = Answers::new("S", Some("hub"));
+        answers.ack(LogPos(10), b"a", 1);
+        answers.duplicate(LogPos(10), b"b", 1);
+        answers.error(LogPos(20), b"c", &ApiError::StreamSealed);
+        answers.payload(LogPos(30), b"d", b"");
+        assert_eq!(released(&mut answers, 9), []);
+        assert_eq!(
+            released(&mut answers, 10),
+            [
+                row("a", r#"{"stream":"S","domain":"hub","seq":1}"#),
+                row("b", r#"{"stream":"S","domain":"hub","seq":1,"duplicate": true}"#),
+            ]
+        );
+        let error = r#"{"error":{"code":400,"err_code":10109,"description":"invalid operation on sealed stream"},"stream":"S","domain":"hub","seq":0}"#;
+        assert_eq!(released(&mut answers, 30), [row("c", error), row("d", "")]);
+        assert!(answers.is_empty());
+    }
+
+    #[test]
+    fn what_never_becomes_durable_is_refused_and_the_rest_waits_for_its_second_try() {
+        let mut answers = Answers::new("S", None);
+        answers.ack(LogPos(10), b"a", 1);
+        answers.ack(LogPos(20), b"b", 2);
+        answers.payload(LogPos(30), b"c", b"{}");
+        let error = DiskError {
+            kind: DiskErrorKind::Other,
+            op: "sync",
+            path: "1/1.log".into(),
+            message: "failed".into(),
+        };
+        let refused = Refused {
+            after: LogPos(10),
+            upto: LogPos(30),
+            seqs: Some(SeqRange { first: 2, last: 2 }),
+            error,
+        };
+        let shown = ApiError::StreamStoreFailed { err: "x".into() };
+        answers.refuse(&refused, LogPos(50), &shown);
+        let lost =
+            r#"{"error":{"code":503,"err_code":10077,"description":"x"},"stream":"S","seq":0}"#;
+        assert_eq!(
+            released(&mut answers, 40),
+            [row("a", r#"{"stream":"S","seq":1}"#), row("b", lost)]
+        );
+        assert_eq!(released(&mut answers, 50), [row("c", "{}")]);
     }
 }

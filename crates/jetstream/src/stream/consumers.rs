@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use natterjack_store::SeqRange;
+use natterjack_store::{Log, SeqRange};
 
 use super::Stream;
 use crate::ack_subject::AckToken;
 use crate::advisory::{self, Event};
 use crate::consumer::{self, Consumer, ConsumerInfo, Paused};
 use crate::ctx::{AckReplies, Ctx, NOTE_CONSUMER, Scope};
+use crate::engine::catalog::{Change, ConsumerRecord};
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::time::Now;
@@ -43,6 +44,10 @@ impl Consumers {
     /// How many count: those of mirrors and sources do not.
     pub(crate) fn counted(&self) -> usize {
         self.by_name.values().filter(|entry| !entry.consumer.config().direct).count()
+    }
+
+    pub(crate) fn id(&self, name: &str) -> Option<u64> {
+        self.by_name.get(name).map(|entry| entry.id)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Consumer> {
@@ -185,9 +190,60 @@ impl Stream {
         }
     }
 
+    /// Takes over a consumer that the catalog holds, with what it noted.
+    #[allow(clippy::too_many_arguments, reason = "one caller; a struct would only rename them")]
+    pub(crate) fn restore_consumer<'a>(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        blank: &mut Log,
+        (id, created): (u64, i64),
+        name: &str,
+        config: consumer::Config,
+        notes: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let mut replies = AckReplies::default();
+        let direct = config.direct;
+        let ctx =
+            Ctx { host: &mut *host, log: blank, now, scope: &self.scope, replies: &mut replies };
+        let mut consumer = Consumer::restore(&ctx, name, config, created);
+        for note in notes {
+            // What a damaged note held comes again: it is delivered once more.
+            let _ = consumer.apply_note(note);
+        }
+        let mut ctx = Ctx {
+            host: &mut *host,
+            log: &mut self.log,
+            now,
+            scope: &self.scope,
+            replies: &mut replies,
+        };
+        consumer.recovered(&mut ctx);
+        let entry = Entry { id, consumer, ready: true, dirty: true, replies };
+        self.consumers.by_name.insert(name.into(), entry);
+        self.watch(host, name, true);
+        if !direct {
+            self.account.add_consumers(1);
+        }
+    }
+
+    /// What the catalog is to hold of a consumer; nothing of one in memory.
+    pub(crate) fn consumer_change(&self, name: &str) -> Option<Change> {
+        let entry = self.consumers.by_name.get(name).filter(|_| self.is_consumer_stored(name))?;
+        let record = ConsumerRecord {
+            stream: self.scope.stream_id,
+            name: name.to_owned(),
+            created: entry.consumer.created(),
+            config: entry.consumer.config().clone(),
+        };
+        Some(Change::PutConsumer(entry.id, Box::new(record)))
+    }
+
     /// Lets a consumer deliver: its creation is durable.
-    pub(crate) fn consumer_ready(&mut self, name: &str) {
-        if let Some(entry) = self.consumers.by_name.get_mut(name) {
+    pub(crate) fn consumer_ready(&mut self, name: &str, id: u64) {
+        if let Some(entry) = self.consumers.by_name.get_mut(name)
+            && entry.id == id
+        {
             entry.ready = true;
             entry.dirty = true;
         }
@@ -334,7 +390,7 @@ impl Stream {
             if let Some(id) = self.remove_consumer(host, now, &name)
                 && stored
             {
-                self.shared.forget_consumer(host, self.scope.stream_id, id);
+                self.shared.forget_consumer(host, id);
             }
         }
     }

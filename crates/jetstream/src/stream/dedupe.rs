@@ -97,6 +97,21 @@ impl Dedupe {
         }
     }
 
+    /// Forgets the ids of messages that were refused after all, so that they can be sent again.
+    pub fn forget_seqs(&mut self, first: u64, last: u64) {
+        for (index, entry) in self.entries.iter().enumerate().rev() {
+            if entry.seq < first {
+                break;
+            }
+            let number = self.gone + index as u64;
+            if entry.seq <= last
+                && let Ok(slot) = self.table.find_entry(entry.hash[0], |at| *at == number)
+            {
+                slot.remove();
+            }
+        }
+    }
+
     fn forget_first(&mut self) {
         let Some(entry) = self.entries.front() else { return };
         let gone = self.gone;
@@ -124,6 +139,20 @@ mod tests {
         assert_eq!(dedupe.len(), 1);
         dedupe.insert(b"a", 3, 300);
         assert_eq!(dedupe.find(b"a", 0), Some(3));
+    }
+
+    #[test]
+    fn refused_messages_leave_no_id() {
+        let mut dedupe = Dedupe::new([1, 2]);
+        for (seq, id) in [(1, b"a"), (2, b"b"), (3, b"c")] {
+            dedupe.insert(id, seq, 0);
+        }
+        dedupe.forget_seqs(2, 3);
+        assert_eq!(dedupe.find(b"a", 0), Some(1));
+        assert_eq!(dedupe.find(b"b", 0), None);
+        dedupe.insert(b"b", 4, 1);
+        assert_eq!(dedupe.find(b"b", 1), Some(4));
+        assert_eq!(dedupe.len(), 1);
     }
 
     #[test]

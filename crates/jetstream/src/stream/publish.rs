@@ -1,6 +1,6 @@
 //! Ingest: whether a message is stored, and what its publisher hears (jetstream.md 2.4).
 
-use natterjack_store::{Filter, Get, LogPos, NewMessage, Next, Purge};
+use natterjack_store::{Blocked, Filter, Get, LogPos, NewMessage, Next, Purge};
 
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
@@ -55,7 +55,9 @@ impl Stream {
         let reply = msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty());
         if self.answers.len() >= WAITING_MAX || self.log.backlog_bytes() >= BACKLOG_MAX {
             if let Some(reply) = reply {
-                self.turn_away(host, reply);
+                // At once: the queue that keeps the order is what is full.
+                let headers = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
+                self.send_error(host, reply, headers, &ApiError::StreamTooManyRequests);
             }
             self.turned_away += 1;
             return;
@@ -75,24 +77,27 @@ impl Stream {
                 }
             }
             Err(error) => {
-                if let Some(reply) = reply {
+                let Some(reply) = reply else { return };
+                if self.log.blocked().is_some() {
+                    // Nothing becomes durable now, so there is nothing to wait for.
+                    self.send_error(host, reply, &[], &error);
+                } else {
                     self.answers.error(self.log.end(), reply, &error);
                 }
             }
         }
     }
 
-    /// 10167 at once: the queue that keeps the order is what is full.
-    fn turn_away(&mut self, host: &mut dyn Host, reply: &[u8]) {
-        let payload = self.answers.error_payload(&ApiError::StreamTooManyRequests);
+    /// A refusal that does not keep its place among the answers.
+    fn send_error(&self, host: &mut dyn Host, reply: &[u8], headers: &[u8], error: &ApiError) {
         host.deliver(&Outgoing {
             account: &self.scope.account,
             route: reply,
             queue: None,
             subject: reply,
             reply: None,
-            headers: b"NATS/1.0 429 Too Many Requests\r\n\r\n",
-            payload: &payload,
+            headers,
+            payload: &self.answers.error_payload(error),
         });
     }
 
@@ -156,6 +161,14 @@ impl Stream {
             None => None,
         };
         self.check_discard_new(msg.subject, bytes)?;
+        match self.log.blocked() {
+            None => {}
+            Some(Blocked::NoRoom(_)) => return Err(ApiError::InsufficientResources),
+            Some(blocked) => {
+                let err = blocked.error().to_string().into();
+                return Err(ApiError::StreamStoreFailed { err });
+            }
+        }
         Ok(Verdict::Store(Admitted { ttl, rollup }))
     }
 

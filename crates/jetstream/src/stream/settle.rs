@@ -15,6 +15,9 @@ impl Stream {
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
         self.take_refusals();
         self.answers.release(self.log.durable(), &self.scope.account, host);
+        if self.closed {
+            return self.send_requests(host);
+        }
         self.retry_reads(host);
         self.log.take_evicted_ranges(&mut self.evicted);
         self.tell_removed(host, now);
@@ -26,16 +29,20 @@ impl Stream {
         if self.log.wants_checkpoint() {
             self.checkpoint();
         }
-        self.log.take_requests(&mut self.requests);
-        for request in self.requests.drain(..) {
-            host.disk(self.scope.stream_id, request);
-        }
+        self.send_requests(host);
         // In memory, and where a policy asks for less, what was just written is durable already.
         self.answers.release(self.log.durable(), &self.scope.account, host);
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
         self.set_timer(host, now, more);
         host.seal(self.scope.stream_id);
+    }
+
+    fn send_requests(&mut self, host: &mut dyn Host) {
+        self.log.take_requests(&mut self.requests);
+        for request in self.requests.drain(..) {
+            host.disk(self.scope.stream_id, request);
+        }
     }
 
     /// Tells publishers of messages that the disk did not take (jetstream.md 6, invariant 1).
@@ -53,10 +60,9 @@ impl Stream {
     /// What became due by the clocks.
     pub(super) fn tick(&mut self, host: &mut dyn Host, now: Now) {
         self.log.tick(now.mono_ns);
-        match self.log.blocked() {
-            // Another failure than these is for an operator to clear.
-            Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) => self.log.probe(),
-            _ => {}
+        // After any other failure an operator has to look first.
+        if let Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) = self.log.blocked() {
+            self.log.probe();
         }
         self.more_expired = self.expire(now);
         self.tick_consumers(host, now);
@@ -70,11 +76,13 @@ impl Stream {
             let expiry = self.next_expiry().map(|unix| now.mono_at(unix));
             let probe = self.log.blocked().map(|_| now.mono_ns.saturating_add(PROBE_INTERVAL));
             // A probe keeps its time while other things happen.
-            let probe = probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
+            let probe =
+                probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
             let others = [self.next_consumer_deadline(), self.log.next_deadline(), probe];
             expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
-        if wake != self.wake {
+        // A timer that comes too early finds nothing to do and is set anew.
+        if wake < self.wake {
             self.wake = wake;
             host.wake_at(self.scope.stream_id, wake);
         }

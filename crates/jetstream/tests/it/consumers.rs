@@ -14,22 +14,6 @@ fn create(name: &str, fields: &str) -> String {
     format!(r#"{{"stream_name":"S","config":{{"durable_name":"{name}"{fields}}}}}"#)
 }
 
-impl World {
-    fn ack(&mut self, subject: &str, body: &str) -> Option<String> {
-        let reply = "_I.ack";
-        let (account, now) = (self.account, self.now);
-        let taken = self.engine.ack(
-            &mut self.host,
-            now,
-            account,
-            subject.as_bytes(),
-            Some(reply.as_bytes()),
-            body.as_bytes(),
-        );
-        taken.then(|| self.take(reply).map(|sent| sent.text()).unwrap_or("silence".into()))
-    }
-}
-
 #[test]
 fn a_message_is_pulled_and_acknowledged() {
     let mut world = world();

@@ -1,7 +1,11 @@
 //! The engine as its host sees it, row by row of jetstream.md section 7.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod api;
 mod consumers;
+mod disk;
+mod durable;
 mod publish;
 mod reads;
 mod world;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use natterjack_jetstream::{
     AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
-    Outgoing, StreamCell,
+    Outgoing, RecoveryReport, StreamCell,
 };
 use natterjack_store::DiskRequest;
+
+use crate::disk::MemDisk;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -103,6 +105,11 @@ impl Host for Recorder {
 
 pub(crate) struct World {
     pub(crate) engine: JetStream,
+    pub(crate) disk: MemDisk,
+    /// Disk requests stay in the queue until [`World::run_disk`].
+    pub(crate) slow_disk: bool,
+    limits: AccountLimits,
+    options: Options,
     pub(crate) host: Recorder,
     pub(crate) now: Now,
     pub(crate) account: &'static str,
@@ -115,10 +122,52 @@ impl World {
     }
 
     pub(crate) fn with(options: Options, limits: AccountLimits) -> Self {
-        let engine = JetStream::new(options);
-        engine.set_account("$G", Some(limits));
         let now = Now { mono_ns: SECOND, unix_ns: 1_700_000_000 * SECOND as i64 };
-        Self { engine, host: Recorder::default(), now, account: "$G", inbox: 0 }
+        let mut world = Self {
+            engine: JetStream::new(options.clone()),
+            disk: MemDisk::default(),
+            slow_disk: false,
+            limits,
+            options,
+            host: Recorder::default(),
+            now,
+            account: "$G",
+            inbox: 0,
+        };
+        world.start();
+        world
+    }
+
+    /// Starts an engine on the disk as it is.
+    pub(crate) fn start(&mut self) -> RecoveryReport {
+        self.engine = JetStream::new(self.options.clone());
+        let interest = std::mem::take(&mut self.host.interest);
+        self.host = Recorder { interest, random: self.host.random, ..Recorder::default() };
+        natterjack_store::directory::open(&self.disk).unwrap();
+        let report = self.engine.recover(&self.disk, self.now, &mut self.host).unwrap();
+        self.engine.set_account("$G", Some(self.limits));
+        self.settle_disk();
+        report
+    }
+
+    /// The power goes: what was not synced is gone, and so is everything in memory.
+    pub(crate) fn crash(&mut self) -> RecoveryReport {
+        self.disk.crash();
+        self.start()
+    }
+
+    /// Performs what was asked of the disk, and all that follows from it.
+    pub(crate) fn run_disk(&mut self) {
+        while let Some((owner, request)) = self.host.disk.pop_front() {
+            let result = request.run(&self.disk);
+            self.engine.completed(&mut self.host, self.now, owner, request.id, result);
+        }
+    }
+
+    fn settle_disk(&mut self) {
+        if !self.slow_disk {
+            self.run_disk();
+        }
     }
 
     /// Moves the clocks and runs the timers that come due on the way, each at its time.
@@ -130,6 +179,7 @@ impl World {
             self.host.wakes.remove(&owner);
             self.move_to(at.max(self.now.mono_ns));
             self.engine.tick(&mut self.host, self.now, owner);
+            self.settle_disk();
         }
         self.move_to(end);
     }
@@ -161,6 +211,7 @@ impl World {
             stream.publish(&mut self.host, self.now, &msg);
             stream.settle(&mut self.host, self.now);
         }
+        self.settle_disk();
         !streams.is_empty()
     }
 
@@ -214,7 +265,9 @@ impl World {
             payload: body.as_bytes(),
             client: &client,
         };
-        self.engine.api(&mut self.host, self.now, &request)
+        let served = self.engine.api(&mut self.host, self.now, &request);
+        self.settle_disk();
+        served
     }
 
     /// A request to the API.
@@ -249,6 +302,22 @@ impl World {
             sent.into_iter().partition(|sent| sent.route == route);
         self.host.sent = rest;
         taken.into()
+    }
+
+    /// An ack; its answer, `silence` if none came, `None` without a responder.
+    pub(crate) fn ack(&mut self, subject: &str, body: &str) -> Option<String> {
+        let reply = "_I.ack";
+        let (account, now) = (self.account, self.now);
+        let taken = self.engine.ack(
+            &mut self.host,
+            now,
+            account,
+            subject.as_bytes(),
+            Some(reply.as_bytes()),
+            body.as_bytes(),
+        );
+        self.settle_disk();
+        taken.then(|| self.take(reply).map(|sent| sent.text()).unwrap_or("silence".into()))
     }
 
     /// A Direct Get and all its answers.

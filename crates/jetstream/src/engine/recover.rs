@@ -1,0 +1,266 @@
+//! Starting from what is on disk.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use natterjack_store::{
+    Catalog, Disk, DiskErrorKind, Limits, Log, RecoverError, Recovery, Replay, ReplayedMessage,
+    directory::stream_dir,
+};
+
+use super::JetStream;
+use super::catalog::{Book, CONSUMER, ConsumerRecord, DYING, STREAM, StreamRecord};
+use crate::account::{Account, AccountLimits};
+use crate::ctx::NOTE_CONSUMER;
+use crate::host::Host;
+use crate::json;
+use crate::stream::ttl::{Expiry, Ttl};
+use crate::stream::{FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits};
+use crate::sync;
+use crate::time::Now;
+
+/// What a start found, for the log and the operator.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveryReport {
+    /// Streams that are there again.
+    pub streams: Vec<RecoveredStream>,
+    /// Streams that are recorded and cannot be served; their files stay as they are.
+    pub offline: Vec<OfflineStream>,
+    /// Directories that no record explains; they stay as they are.
+    pub orphans: Vec<String>,
+    /// How the catalog was.
+    pub catalog: Recovery,
+}
+
+/// A stream that is there again.
+#[derive(Debug, Clone)]
+pub struct RecoveredStream {
+    /// Its account.
+    pub account: String,
+    /// Its name.
+    pub name: String,
+    /// Stored messages.
+    pub messages: u64,
+    /// Consumers.
+    pub consumers: usize,
+    /// How its log was.
+    pub log: Recovery,
+}
+
+/// A stream that cannot be served.
+#[derive(Debug, Clone)]
+pub struct OfflineStream {
+    /// Its account, if that could be read.
+    pub account: String,
+    /// Its name, or its id where the record could not be read.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the engine remembers of a log beside its messages.
+struct Memory {
+    window: i64,
+    now: i64,
+    ids: VecDeque<(u64, i64, Box<[u8]>)>,
+    last_id: Vec<u8>,
+    expiry: Expiry,
+    notes: Vec<(u64, Vec<u8>)>,
+}
+
+impl Replay for Memory {
+    fn message(&mut self, message: &ReplayedMessage<'_>) {
+        self.last_id.clear();
+        if message.flags & FLAG_MSG_ID != 0
+            && let Some(id) = headers::get(message.headers, b"Nats-Msg-Id")
+        {
+            self.last_id.extend_from_slice(id);
+            if message.time >= self.now.saturating_sub(self.window) {
+                self.ids.push_back((message.seq, message.time, id.into()));
+            }
+        }
+        if message.flags & FLAG_TTL != 0
+            && let Some(ttl) = headers::get(message.headers, b"Nats-TTL").and_then(Ttl::parse)
+        {
+            self.expiry.add(message.seq, message.time, ttl);
+        }
+    }
+
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        if kind == NOTE_CONSUMER
+            && let Some((id, body)) = body.split_first_chunk::<8>()
+        {
+            self.notes.push((u64::from_le_bytes(*id), body.to_vec()));
+        }
+    }
+}
+
+impl JetStream {
+    /// Reads what is under the root of the options and takes it over. To be called once, before
+    /// anything else; accounts that the streams belong to may be set before or after.
+    ///
+    /// # Errors
+    /// When the catalog cannot be opened. A stream that cannot is reported and left alone.
+    pub fn recover(
+        &self,
+        disk: &dyn Disk,
+        now: Now,
+        host: &mut dyn Host,
+    ) -> Result<RecoveryReport, RecoverError> {
+        let (mut catalog, found) = Catalog::recover(disk, host.random())?;
+        let mut report = RecoveryReport { catalog: found, ..RecoveryReport::default() };
+        let mut consumers: BTreeMap<u64, Vec<(u64, ConsumerRecord)>> = BTreeMap::new();
+        for (id, value) in catalog.iter(CONSUMER) {
+            match json::decode::<ConsumerRecord>(value, true) {
+                Ok(record) => consumers.entry(record.stream).or_default().push((id, record)),
+                Err(error) => report.offline.push(OfflineStream {
+                    account: String::new(),
+                    name: format!("consumer {id}"),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        // A delete that was cut off before the stream's own record went did not happen.
+        let live = |id: &u64| catalog.get(STREAM, *id).is_some();
+        let dying: Vec<u64> = catalog.iter(DYING).map(|(id, _)| id).collect();
+        let (kept, gone): (Vec<u64>, Vec<u64>) = dying.into_iter().partition(live);
+        for id in &gone {
+            remove_dir(disk, &stream_dir(*id));
+        }
+        let on_disk = stream_ids(disk);
+        let unknown = |id: &&u64| !live(id) && !gone.contains(id);
+        report.orphans = on_disk.iter().filter(unknown).map(|id| stream_dir(*id)).collect();
+        let last = on_disk.iter().max().copied().unwrap_or(0).max(catalog.last_id());
+        self.shared.next_id.store(last.saturating_add(1), Ordering::Relaxed);
+        let streams: Vec<(u64, Vec<u8>)> =
+            catalog.iter(STREAM).map(|(id, value)| (id, value.to_vec())).collect();
+        for id in kept.into_iter().chain(gone.into_iter().filter(|id| is_gone(disk, *id))) {
+            catalog.delete(DYING, id);
+        }
+        let mut book = Book::new(catalog);
+        book.send(host);
+        *sync::lock(&self.shared.book) = book;
+        for (id, value) in streams {
+            let consumers = consumers.remove(&id).unwrap_or_default();
+            match json::decode::<StreamRecord>(&value, true) {
+                Ok(record) => {
+                    let name = record.config.name.clone();
+                    let account = record.account.clone();
+                    match self.recover_stream(disk, now, host, id, record, consumers) {
+                        Ok(stream) => report.streams.push(stream),
+                        Err(error) => {
+                            let reason = error.to_string();
+                            self.known_account(&account).set_offline(&name, &reason);
+                            report.offline.push(OfflineStream { account, name, reason });
+                        }
+                    }
+                }
+                // A newer version wrote it, or it is damaged in a way that its checksum allows.
+                Err(error) => report.offline.push(OfflineStream {
+                    account: String::new(),
+                    name: id.to_string(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        Ok(report)
+    }
+
+    fn recover_stream(
+        &self,
+        disk: &dyn Disk,
+        now: Now,
+        host: &mut dyn Host,
+        id: u64,
+        record: StreamRecord,
+        consumers: Vec<(u64, ConsumerRecord)>,
+    ) -> Result<RecoveredStream, RecoverError> {
+        let StreamRecord { account, created, config } = record;
+        let account = self.known_account(&account);
+        let mut memory = Memory {
+            window: config.duplicate_window,
+            now: now.unix_ns,
+            ids: VecDeque::new(),
+            last_id: Vec::new(),
+            expiry: Expiry::default(),
+            notes: Vec::new(),
+        };
+        let limits = log_limits(&config);
+        let options = self.log_options(id, host.random());
+        let (mut log, found) = Log::recover(disk, config.first_seq, limits, options, &mut memory)?;
+        if *log.limits() != limits {
+            log.set_limits(limits);
+        }
+        let scope = self.scope(&account, &config, id);
+        let messages = log.state().messages;
+        let name = config.name.clone();
+        let cell = Arc::new(StreamCell::new(Parts {
+            scope,
+            shared: Arc::clone(&self.shared),
+            account: Arc::clone(&account),
+            config,
+            created,
+            log,
+            dedupe_key: [host.random(), host.random()],
+        }));
+        let mut stream = cell.lock();
+        stream.restore_memory(memory.ids, memory.last_id, memory.expiry);
+        let mut blank = Log::memory(1, Limits::default());
+        let count = consumers.len();
+        for (consumer, record) in consumers {
+            let ConsumerRecord { name, created, config, .. } = record;
+            let notes = memory.notes.iter().filter(|(id, _)| *id == consumer);
+            let notes = notes.map(|(_, body)| body.as_slice());
+            stream.restore_consumer(
+                host,
+                now,
+                &mut blank,
+                (consumer, created),
+                &name,
+                config,
+                notes,
+            );
+        }
+        drop(stream);
+        self.enlist(host, &account, &cell);
+        cell.tick(host, now);
+        Ok(RecoveredStream {
+            account: account.name.to_string(),
+            name,
+            messages,
+            consumers: count,
+            log: found,
+        })
+    }
+
+    /// The account of a recorded stream; without JetStream until the server gives it some.
+    fn known_account(&self, name: &str) -> Arc<Account> {
+        if let Some(account) = self.account(name) {
+            return account;
+        }
+        let account = Account::new(name, AccountLimits::default());
+        account.enabled.store(false, Ordering::Relaxed);
+        let account = Arc::new(account);
+        sync::write(&self.accounts).insert(Arc::clone(&account.name), Arc::clone(&account));
+        account
+    }
+}
+
+/// The ids that have a directory.
+fn stream_ids(disk: &dyn Disk) -> Vec<u64> {
+    let names = disk.list("streams").unwrap_or_default();
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// Removes what is left of a deleted stream; what resists is tried again at the next start.
+fn remove_dir(disk: &dyn Disk, dir: &str) {
+    for name in disk.list(dir).unwrap_or_default() {
+        let _ = disk.remove(&format!("{dir}/{name}"));
+    }
+    let _ = disk.remove(dir);
+}
+
+fn is_gone(disk: &dyn Disk, id: u64) -> bool {
+    matches!(disk.list(&stream_dir(id)), Err(error) if error.kind == DiskErrorKind::NotFound)
+}

@@ -1,0 +1,235 @@
+//! File streams: what is told is durable, and comes back.
+
+use natterjack_store::DiskErrorKind;
+
+use crate::world::{SECOND, World, error_of};
+
+const CREATE: &str = r#"{"name":"S","subjects":["s.>"],"allow_rollup_hdrs":true,"allow_msg_ttl":true,"allow_direct":true}"#;
+
+fn world() -> World {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.S", CREATE);
+    world
+}
+
+fn consumer(name: &str) -> String {
+    format!(r#"{{"stream_name":"S","config":{{"durable_name":"{name}","ack_policy":"explicit"}}}}"#)
+}
+
+#[test]
+fn nothing_is_acknowledged_before_the_disk_has_it() {
+    let mut world = World::new();
+    world.slow_disk = true;
+    assert_eq!(world.api("STREAM.CREATE.S", CREATE), "");
+    // Not even a publish is taken before the stream is there for good.
+    assert_eq!(world.put("s.a", "", "x"), "503");
+    world.run_disk();
+    assert!(world.take("_I.1").unwrap().payload.contains("did_create"));
+    assert_eq!(world.put("s.a", "Nats-Msg-Id: a", "x"), "");
+    assert_eq!(world.put("s.a", "Nats-Msg-Id: a", "x"), "");
+    assert_eq!(world.put("s.a", "Nats-Expected-Last-Sequence: 9", "x"), "");
+    assert_eq!(world.api("STREAM.MSG.GET.S", r#"{"seq":1}"#), "");
+    assert_eq!(world.direct("S.s.a", ""), Vec::<String>::new());
+    assert!(!world.engine.is_idle());
+    world.run_disk();
+    let texts: Vec<String> = world.host.sent.drain(..).map(|sent| sent.text()).collect();
+    assert_eq!(texts[0], r#"{"stream":"S","seq":1}"#);
+    assert_eq!(texts[1], r#"{"stream":"S","seq":1,"duplicate": true}"#);
+    assert_eq!(error_of(&texts[2]), "10071 wrong last sequence: 1");
+    assert!(texts[3].contains(r#""seq":1,"hdrs""#) && texts[4].contains("Nats-Sequence: 1"));
+    assert!(world.engine.is_idle());
+}
+
+#[test]
+fn consumers_deliver_only_what_is_durable() {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "5");
+    world.slow_disk = true;
+    world.put("s.a", "", "x");
+    assert!(world.take("_I.pull").is_none());
+    world.run_disk();
+    let reply = world.take("_I.pull").unwrap().reply.unwrap();
+    // The answer to an ack waits, too.
+    assert_eq!(world.ack(&reply, "+ACK").as_deref(), Some("silence"));
+    world.run_disk();
+    assert!(world.take("_I.ack").is_some());
+}
+
+#[test]
+fn everything_told_survives_a_crash() {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    world.must("CONSUMER.CREATE.S.gone", &consumer("gone"));
+    world.must("CONSUMER.DELETE.S.gone", "");
+    for n in 0..50 {
+        world.put("s.a", &format!("Nats-Msg-Id: {n}"), "x");
+    }
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "50");
+    let replies: Vec<String> =
+        world.take_all("_I.pull").into_iter().filter_map(|sent| sent.reply).collect();
+    assert_eq!(replies.len(), 50);
+    for reply in &replies[..40] {
+        assert_eq!(world.ack(reply, "+ACK").as_deref(), Some(""));
+    }
+    world.must("STREAM.MSG.DELETE.S", r#"{"seq":7}"#);
+    let before = world.must("STREAM.INFO.S", r#"{"deleted_details":true}"#);
+    let report = world.crash();
+    assert_eq!((report.streams.len(), report.streams[0].consumers), (1, 1));
+    assert!(report.offline.is_empty() && report.orphans.is_empty());
+    let after = world.must("STREAM.INFO.S", r#"{"deleted_details":true}"#);
+    assert_eq!(before, after);
+    let info = world.must("CONSUMER.INFO.S.c", "");
+    assert_eq!(info["ack_floor"]["stream_seq"], 40);
+    assert_eq!(info["num_ack_pending"], 10);
+    assert_eq!(world.refusal("CONSUMER.INFO.S.gone", ""), "10014 consumer not found");
+    // Ids of stored messages are known, that of the deleted one is forgotten.
+    assert_eq!(
+        world.put("s.a", "Nats-Msg-Id: 9", "x"),
+        r#"{"stream":"S","seq":10,"duplicate": true}"#
+    );
+    assert_eq!(
+        world.put("s.a", "Nats-Expected-Last-Msg-Id: 49", "x"),
+        r#"{"stream":"S","seq":51}"#
+    );
+    assert_eq!(world.put("s.a", "Nats-Msg-Id: 6", "x"), r#"{"stream":"S","seq":52}"#);
+    // What was pending comes again after its wait.
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "2");
+    assert_eq!(world.take_all("_I.pull").len(), 2);
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "20");
+    world.pass(31 * SECOND);
+    assert_eq!(world.take_all("_I.pull").len(), 12);
+    assert_eq!(world.engine.account_usage("$G").unwrap().consumers, 1);
+}
+
+#[test]
+fn sequences_are_never_given_twice() {
+    let mut world = world();
+    for _ in 0..5 {
+        world.put("s.a", "", "x");
+    }
+    world.must("STREAM.PURGE.S", "");
+    world.crash();
+    let state = world.state("S");
+    assert_eq!((&state["first_seq"], &state["last_seq"]), (&6.into(), &5.into()));
+    assert_eq!(world.put("s.a", "", "x"), r#"{"stream":"S","seq":6}"#);
+    world.must("STREAM.MSG.DELETE.S", r#"{"seq":6}"#);
+    world.crash();
+    assert_eq!(world.put("s.a", "", "x"), r#"{"stream":"S","seq":7}"#);
+}
+
+#[test]
+fn updates_and_pauses_survive() {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    world.must("CONSUMER.PAUSE.S.c", r#"{"pause_until":"2030-01-01T00:00:00Z"}"#);
+    let changed = CREATE.replace(r#""s.>""#, r#""s.>","t""#);
+    world.must("STREAM.UPDATE.S", &changed);
+    world.crash();
+    assert_eq!(world.put("t", "", "x"), r#"{"stream":"S","seq":1}"#);
+    assert_eq!(world.must("CONSUMER.INFO.S.c", "")["paused"], true);
+}
+
+#[test]
+fn ttls_go_on_after_a_restart() {
+    let mut world = world();
+    world.put("s.a", "Nats-TTL: 5", "x");
+    world.put("s.b", "", "x");
+    world.crash();
+    world.pass(5 * SECOND);
+    assert_eq!(world.state("S")["first_seq"], 2);
+}
+
+#[test]
+fn memory_is_forgotten() {
+    let mut world = world();
+    world.must("STREAM.CREATE.M", r#"{"name":"M","storage":"memory"}"#);
+    let body = consumer("m").replace("}}", r#","mem_storage":true}}"#);
+    world.must("CONSUMER.CREATE.S.m", &body);
+    world.crash();
+    assert_eq!(world.refusal("STREAM.INFO.M", ""), "10059 stream not found");
+    assert_eq!(world.must("CONSUMER.NAMES.S", "")["total"], 0);
+}
+
+#[test]
+fn a_deleted_stream_leaves_no_files_and_its_name_is_free() {
+    let mut world = world();
+    world.put("s.a", "", "x");
+    world.must("STREAM.DELETE.S", "");
+    assert!(world.disk.files().iter().all(|path| !path.starts_with("streams/")));
+    world.must("STREAM.CREATE.S", CREATE);
+    assert_eq!(world.put("s.a", "", "y"), r#"{"stream":"S","seq":1}"#);
+    let report = world.crash();
+    assert_eq!(report.streams[0].messages, 1);
+    assert!(report.orphans.is_empty());
+}
+
+#[test]
+fn a_delete_that_was_answered_holds_although_its_files_are_there() {
+    let mut world = world();
+    world.put("s.a", "", "x");
+    world.slow_disk = true;
+    assert_eq!(world.api("STREAM.DELETE.S", ""), "");
+    // The record of the delete, and nothing after it.
+    let (owner, request) = world.host.disk.pop_front().unwrap();
+    let result = request.run(&world.disk);
+    world.engine.completed(&mut world.host, world.now, owner, request.id, result);
+    assert!(world.host.sent.iter().any(|sent| sent.payload.contains(r#""success":true"#)));
+    world.slow_disk = false;
+    let report = world.crash();
+    assert!(report.streams.is_empty() && report.orphans.is_empty());
+    assert!(world.disk.files().iter().all(|path| !path.starts_with("streams/")));
+}
+
+#[test]
+fn a_failing_disk_is_said_and_outlived() {
+    let mut world = world();
+    world.put("s.a", "", "x");
+    *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+    let refused = error_of(&world.put("s.a", "Nats-Msg-Id: a", "x"));
+    assert!(refused.starts_with("10077 "), "{refused}");
+    assert_eq!(error_of(&world.put("s.a", "", "x")), "10023 insufficient resources");
+    assert_eq!(world.must("STREAM.MSG.GET.S", r#"{"seq":1}"#)["message"]["seq"], 1);
+    *world.disk.failing.lock().unwrap() = None;
+    world.pass(2 * SECOND);
+    // The refused message's id is free, its sequence is not.
+    assert_eq!(world.put("s.a", "Nats-Msg-Id: a", "x"), r#"{"stream":"S","seq":3}"#);
+    world.crash();
+    assert_eq!(world.state("S")["last_seq"], 3);
+}
+
+#[test]
+fn a_stream_of_a_newer_version_is_left_alone() {
+    let mut world = world();
+    world.put("s.a", "", "x");
+    let path = world.disk.files().into_iter().find(|path| path.starts_with("streams/")).unwrap();
+    // A header of format version 255 (natterjack_store: version at 8, checksum of 76 bytes at 76).
+    world.disk.change(&path, |file| {
+        for copy in file[..160].chunks_mut(80) {
+            copy[8] = 255;
+            let crc = crc32c::crc32c(&copy[..76]);
+            copy[76..].copy_from_slice(&crc.to_le_bytes());
+        }
+    });
+    let report = world.crash();
+    assert_eq!((report.offline[0].account.as_str(), report.offline[0].name.as_str()), ("$G", "S"));
+    assert!(world.refusal("STREAM.INFO.S", "").starts_with("10194 stream is offline: "));
+    assert!(world.refusal("STREAM.CREATE.S", CREATE).starts_with("10194 "));
+    assert!(world.disk.files().contains(&path));
+}
+
+#[test]
+fn files_that_no_record_explains_stay() {
+    let mut world = world();
+    world.put("s.a", "", "x");
+    let stray = "streams/77/keep";
+    natterjack_store::Disk::create_dir(&world.disk, "streams/77").unwrap();
+    natterjack_store::Disk::write_at(&world.disk, stray, 0, b"x").unwrap();
+    natterjack_store::Disk::sync(&world.disk, stray).unwrap();
+    let report = world.crash();
+    assert_eq!(report.orphans, ["streams/77"]);
+    assert!(world.disk.files().contains(&stray.to_owned()));
+    world.must("STREAM.CREATE.T", r#"{"name":"T"}"#);
+    world.put("T", "", "x");
+    assert!(world.disk.files().iter().any(|path| path.starts_with("streams/78/")));
+}
