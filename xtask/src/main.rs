@@ -1,3 +1,51 @@
-//! Development only.
+//! `cargo xtask`: what developers and the CI run.
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "what a task finds goes to the terminal")]
+#![allow(clippy::print_stderr, reason = "so do its errors")]
+
+mod arguments;
+mod interop;
+mod peers;
+mod programs;
+mod servers;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+const USAGE: &str = "\
+cargo xtask interop        nats-py programs against our server and against nats-server
+    --ours PATH            our binary (else natterjack in the target directory, release first)
+    --reference PATH       nats-server (else the one of the virtual environment)
+    --witness W            ours, reference or both (both)
+    --only NAME            one scenario; may be repeated
+cargo xtask peers          make the virtual environment of the real peers, print its directory
+                           (NATTERJACK_VENV; else $HOME/.cache/natterjack)
+";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_env();
+    let verb = arguments.word().unwrap_or_default();
+    let outcome = match verb.as_str() {
+        "interop" => interop::run(&mut arguments),
+        "peers" => peers::print(&mut arguments),
+        "" | "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("unknown task {other:?}\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository")
+}
