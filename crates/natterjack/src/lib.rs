@@ -15,6 +15,7 @@ mod core;
 mod event;
 pub mod jetstream;
 pub mod kv;
+pub mod logging;
 mod secret;
 mod signal;
 mod units;
