@@ -4,10 +4,13 @@
 #![allow(clippy::print_stderr, reason = "so do its errors")]
 
 mod arguments;
+mod ci;
 mod interop;
 mod peers;
 mod programs;
+mod purity;
 mod servers;
+mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +18,15 @@ use std::process::ExitCode;
 use arguments::Arguments;
 
 const USAGE: &str = "\
+cargo xtask ci             all checks below, with timings; --skip CHECK leaves one out
+cargo xtask fmt            the format
+cargo xtask tidy           lengths, both READMEs, decision records, the capability table
+cargo xtask purity         the pure crates reach no runtime; arrows between crates point down
+cargo xtask clippy         lints, all targets, warnings are errors
+cargo xtask test           cargo test --workspace
+cargo xtask doc            the documentation, warnings are errors
+cargo xtask portable       the code for other systems, tested here
+cargo xtask fuzz           the fuzz targets compile
 cargo xtask interop        nats-py programs against our server and against nats-server
     --ours PATH            our binary (else natterjack in the target directory, release first)
     --reference PATH       nats-server (else the one of the virtual environment)
@@ -28,13 +40,17 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_env();
     let verb = arguments.word().unwrap_or_default();
     let outcome = match verb.as_str() {
+        "ci" => ci::run(&mut arguments),
         "interop" => interop::run(&mut arguments),
         "peers" => peers::print(&mut arguments),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())
         }
-        other => Err(anyhow::anyhow!("unknown task {other:?}\n{USAGE}")),
+        other => match ci::find(other) {
+            Some(check) => arguments.end().and_then(|()| check()),
+            None => Err(anyhow::anyhow!("unknown task {other:?}\n{USAGE}")),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
