@@ -15,7 +15,7 @@
 //! alone: yes                          a server of its own (also for any case with `server …`)
 //! pings: manual                       PING from the server is shown, not answered
 //! patience: 4000                      how long a step waits, in ms (2000)
-//! differs: D-0003                     the decision record behind @ours and @theirs
+//! differs: D-NNNN                     the decision record behind @ours and @theirs
 //! a>> SUB foo 1\nPUB foo 2\nhi\r\n
 //! a< MSG foo 1 2\r\nhi
 //! ```
@@ -93,7 +93,7 @@ pub struct Case {
     pub covers: Vec<String>,
     /// Where the rule stands.
     pub spec: Option<String>,
-    /// The decision record that explains a difference, as `D-0003`.
+    /// The decision record that explains a difference, as `D-NNNN`.
     pub differs: Option<String>,
     /// Its server.
     pub setup: Setup,
