@@ -20,7 +20,7 @@ pub mod ttl;
 pub mod validate;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use natterjack_store::{DiskRequest, DiskResult, Limits, Log, Purge, Purged, RequestId, SeqRange};
@@ -60,7 +60,6 @@ pub struct StreamCell {
     created: i64,
     /// `max_bytes` where set, for the account's reservations.
     reserved: AtomicU64,
-    deleted: AtomicBool,
     stream: Mutex<Stream>,
 }
 
@@ -92,6 +91,10 @@ pub(crate) struct Stream {
     more_expired: bool,
     /// The stream is deleted; only answers that wait for the disk leave.
     closed: bool,
+    /// It is subscribed to its subjects.
+    listening: bool,
+    /// An expiry waits for a block from disk; the timer would come in vain.
+    expiry_reads: bool,
     /// The request that removes its files.
     destroying: Option<RequestId>,
 }
@@ -129,18 +132,13 @@ impl StreamCell {
             purged: false,
             more_expired: false,
             closed: false,
+            listening: false,
+            expiry_reads: false,
             destroying: None,
             config,
         };
         let reserved = AtomicU64::new(stream.config.max_bytes.max(0).unsigned_abs());
-        Self {
-            id: scope.stream_id,
-            scope,
-            created,
-            reserved,
-            deleted: AtomicBool::new(false),
-            stream: Mutex::new(stream),
-        }
+        Self { id: scope.stream_id, scope, created, reserved, stream: Mutex::new(stream) }
     }
 
     /// The stream's id, never 0: the `owner` of its disk requests and timers.
@@ -204,6 +202,9 @@ impl StreamCell {
             return matches!(result, DiskResult::Done);
         }
         stream.log.completed(id, result);
+        if std::mem::take(&mut stream.expiry_reads) && !stream.closed {
+            stream.tick(host, now);
+        }
         stream.settle(host, now);
         false
     }
@@ -249,24 +250,15 @@ impl StreamCell {
         self.lock().turned_away
     }
 
-    /// True once a delete was accepted: nothing enters any more.
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
-    }
-
-    /// Replaces the configuration; limits act at once.
-    pub(crate) fn update(&self, host: &mut dyn Host, now: Now, config: Config) {
-        let mut stream = self.lock();
-        self.reserved.store(config.max_bytes.max(0).unsigned_abs(), Ordering::Relaxed);
-        stream.update(config);
-        stream.settle(host, now);
+    /// Changes what the account reserves for it.
+    pub(crate) fn reserve(&self, max_bytes: i64) {
+        self.reserved.store(max_bytes.max(0).unsigned_abs(), Ordering::Relaxed);
     }
 
     /// Stops the stream: consumers close, waiting reads are dropped, usage is given back.
     /// Returns the ids of its consumers that the catalog holds.
     pub(crate) fn close(&self, host: &mut dyn Host, now: Now) -> Vec<u64> {
         let mut stream = self.lock();
-        self.deleted.store(true, Ordering::Release);
         stream.close(host, now)
     }
 }
@@ -287,7 +279,18 @@ impl Stream {
         self.config.storage == Storage::Memory
     }
 
-    fn update(&mut self, config: Config) {
+    /// True where subscriptions are to be made: the stream is there for good and not deleted.
+    pub(crate) fn start_listening(&mut self) -> bool {
+        self.listening = !self.closed;
+        self.listening
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening
+    }
+
+    /// Replaces the configuration; limits act at once.
+    pub(crate) fn update(&mut self, config: Config) {
         let limits = log_limits(&config);
         self.config = config;
         if *self.log.limits() != limits {
@@ -355,6 +358,11 @@ impl Stream {
             return Err(ApiError::StreamPurgeFailed { err: "stream purge not permitted".into() });
         }
         Ok(self.purge_messages(purge).count)
+    }
+
+    /// True when nothing that is appended waits for the disk.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.log.durable() >= self.log.end() || self.log.blocked().is_some()
     }
 
     /// Queues an answer that leaves once everything appended so far is durable.

@@ -249,7 +249,8 @@ impl JetStream {
         let cell = find(account, name)?;
         let info = cell.lock().consumer_info(host, now, of, false);
         let info = info.ok_or(ApiError::ConsumerNotFound)?;
-        Ok(Outcome::Answer(envelope("consumer_info_response", info)))
+        let payload = envelope("consumer_info_response", info);
+        Ok(self.tell_durable(host, now, &cell, request, payload))
     }
 
     fn consumer_delete(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {

@@ -141,7 +141,9 @@ impl JetStream {
             }
             Endpoint::StreamNames => self.stream_names(account, request),
             Endpoint::StreamList => self.stream_list(now, account, request),
-            Endpoint::StreamInfo { stream } => self.stream_info(now, account, request, stream),
+            Endpoint::StreamInfo { stream } => {
+                self.stream_info(host, now, account, request, stream)
+            }
             Endpoint::StreamDelete { stream } => {
                 self.stream_delete(host, now, account, request, stream)
             }
@@ -255,6 +257,7 @@ impl JetStream {
 
     fn stream_info(
         &self,
+        host: &mut dyn Host,
         now: Now,
         account: &Account,
         request: &ApiRequest<'_>,
@@ -275,7 +278,30 @@ impl JetStream {
             },
         );
         let page = Page { total, offset, limit };
-        Ok(Outcome::Answer(envelope("stream_info_response", Info { page, info })))
+        let payload = envelope("stream_info_response", Info { page, info });
+        Ok(self.tell_durable(host, now, &stream, request, payload))
+    }
+
+    /// Answers with what a stream holds, once all of that is durable: nobody acts on a message or
+    /// an ack that a crash takes back.
+    pub(super) fn tell_durable(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        cell: &StreamCell,
+        request: &ApiRequest<'_>,
+        payload: Vec<u8>,
+    ) -> Outcome {
+        let mut stream = cell.lock();
+        if stream.is_durable() {
+            return Outcome::Answer(payload);
+        }
+        if let Some(reply) = request.reply() {
+            stream.answer(reply, &payload);
+        }
+        drop(stream);
+        self.audit(host, now, &Addressee::of(request), &payload);
+        Outcome::Later
     }
 
     fn stream_purge(

@@ -223,7 +223,9 @@ impl JetStream {
             );
         }
         drop(stream);
-        self.enlist(host, &account, &cell);
+        sync::write(&account.streams).insert(Arc::clone(&cell.scope().stream), Arc::clone(&cell));
+        sync::write(&self.by_id).insert(id, Arc::clone(&cell));
+        self.listen(host, &account, &cell);
         cell.tick(host, now);
         Ok(RecoveredStream {
             account: account.name.to_string(),

@@ -62,7 +62,7 @@ impl JetStream {
         // Messages are taken once the stream cannot be forgotten any more.
         let owner = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
-            engine.enlist(host, &owner, &stream);
+            engine.listen(host, &owner, &stream);
             engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
             done(engine, host, now, &stream);
         });
@@ -121,19 +121,13 @@ impl JetStream {
         log
     }
 
-    /// Makes a stream reachable: its name, its id, its subjects.
-    pub(super) fn enlist(&self, host: &mut dyn Host, account: &Account, stream: &Arc<StreamCell>) {
-        let locked = stream.lock();
-        if stream.is_deleted() {
-            return;
-        }
-        let subjects = locked.config.subjects.clone();
-        drop(locked);
-        sync::write(&account.streams)
-            .insert(Arc::clone(&stream.scope().stream), Arc::clone(stream));
-        sync::write(&self.by_id).insert(stream.id(), Arc::clone(stream));
-        for subject in subjects {
-            host.subscribe(&account.name, subject.as_bytes(), stream);
+    /// Lets a stream take messages, unless it was deleted meanwhile.
+    pub(super) fn listen(&self, host: &mut dyn Host, account: &Account, stream: &Arc<StreamCell>) {
+        let mut locked = stream.lock();
+        if locked.start_listening() {
+            for subject in &locked.config.subjects {
+                host.subscribe(&account.name, subject.as_bytes(), stream);
+            }
         }
     }
 
@@ -160,13 +154,19 @@ impl JetStream {
         check_consumers(&stream, &config)?;
         check_overlap(account, &config)?;
         self.check_reservation(account, &config, Some(&old))?;
-        for gone in old.subjects.iter().filter(|subject| !config.subjects.contains(subject)) {
-            host.unsubscribe(&account.name, gone.as_bytes(), stream.id());
+        let mut locked = stream.lock();
+        if locked.is_listening() {
+            for gone in old.subjects.iter().filter(|subject| !config.subjects.contains(subject)) {
+                host.unsubscribe(&account.name, gone.as_bytes(), stream.id());
+            }
+            for new in config.subjects.iter().filter(|subject| !old.subjects.contains(subject)) {
+                host.subscribe(&account.name, new.as_bytes(), &stream);
+            }
         }
-        for new in config.subjects.iter().filter(|subject| !old.subjects.contains(subject)) {
-            host.subscribe(&account.name, new.as_bytes(), &stream);
-        }
-        stream.update(host, now, config);
+        stream.reserve(config.max_bytes);
+        locked.update(config);
+        locked.settle(host, now);
+        drop(locked);
         let change = stream_change(&stream);
         let account = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
@@ -196,11 +196,10 @@ impl JetStream {
         if !memory {
             self.shared.check_writable()?;
         }
-        let subjects = stream.lock().config.subjects.clone();
-        for subject in &subjects {
+        let consumers = stream.close(host, now);
+        for subject in &stream.lock().config.subjects {
             host.unsubscribe(&account.name, subject.as_bytes(), stream.id());
         }
-        let consumers = stream.close(host, now);
         sync::write(&account.streams).remove(name);
         let change = (!memory).then_some(Change::DeleteStream(stream.id(), consumers));
         let account = Arc::clone(account);

@@ -12,6 +12,11 @@ use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::json::write_u64;
 
+/// What follows the sequence of a duplicate; the space is the reference's.
+const DUPLICATE: &[u8] = b",\"duplicate\": true}";
+/// Bytes of buffer that are kept while nothing waits.
+const KEPT: usize = 1 << 16;
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Ack,
@@ -33,7 +38,9 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Answers {
     queue: VecDeque<Entry>,
-    bytes: VecDeque<u8>,
+    /// Reply subjects and payloads in the order of the queue, from `taken` on.
+    bytes: Vec<u8>,
+    taken: usize,
     /// `{"stream":"S","domain":"hub","seq":`
     ack_head: Vec<u8>,
     /// `,"stream":"S","domain":"hub","seq":0}`
@@ -100,8 +107,8 @@ impl Answers {
     }
 
     fn push(&mut self, pos: LogPos, kind: Kind, seq: u64, reply: &[u8], payload: &[u8]) {
-        self.bytes.extend(reply);
-        self.bytes.extend(payload);
+        self.bytes.extend_from_slice(reply);
+        self.bytes.extend_from_slice(payload);
         self.queue.push_back(Entry {
             pos,
             seq,
@@ -119,24 +126,27 @@ impl Answers {
             return;
         }
         let payload = self.error_payload(error);
-        let mut old = std::mem::take(&mut self.bytes);
+        let old = std::mem::take(&mut self.bytes);
+        let mut rest = &old[self.taken..];
+        self.taken = 0;
         for entry in &mut self.queue {
-            let reply = old.drain(..entry.reply as usize);
-            self.bytes.extend(reply);
-            let body = old.drain(..entry.payload as usize);
+            let (reply, tail) = rest.split_at(entry.reply as usize);
+            let (body, tail) = tail.split_at(entry.payload as usize);
+            rest = tail;
             let hit = entry.pos > refused.after && entry.pos <= refused.upto;
             let gone =
                 refused.seqs.is_some_and(|gone| (gone.first..=gone.last).contains(&entry.seq));
+            self.bytes.extend_from_slice(reply);
             if hit && gone && !matches!(entry.kind, Kind::Stored) {
                 entry.kind = Kind::Stored;
                 entry.payload = payload.len() as u32;
                 entry.pos = refused.after;
-                self.bytes.extend(&payload);
-            } else {
-                self.bytes.extend(body);
-                if hit {
-                    entry.pos = end;
-                }
+                self.bytes.extend_from_slice(&payload);
+                continue;
+            }
+            self.bytes.extend_from_slice(body);
+            if hit {
+                entry.pos = end;
             }
         }
     }
@@ -145,24 +155,22 @@ impl Answers {
     pub fn release(&mut self, durable: LogPos, account: &str, host: &mut dyn Host) {
         while self.queue.front().is_some_and(|entry| entry.pos <= durable) {
             let Some(entry) = self.queue.pop_front() else { break };
+            let reply = self.taken..self.taken + entry.reply as usize;
+            let stored = reply.end..reply.end + entry.payload as usize;
+            self.taken = stored.end;
             let out = &mut self.scratch;
             out.clear();
-            out.extend(self.bytes.drain(..entry.reply as usize));
-            let subject = out.len();
-            match entry.kind {
-                Kind::Ack => {
+            let payload: &[u8] = match entry.kind {
+                Kind::Stored => &self.bytes[stored],
+                Kind::Ack | Kind::Duplicate => {
                     out.extend_from_slice(&self.ack_head);
                     write_u64(out, entry.seq);
-                    out.push(b'}');
+                    let duplicate = matches!(entry.kind, Kind::Duplicate);
+                    out.extend_from_slice(if duplicate { DUPLICATE } else { b"}" });
+                    out
                 }
-                Kind::Duplicate => {
-                    out.extend_from_slice(&self.ack_head);
-                    write_u64(out, entry.seq);
-                    out.extend_from_slice(b",\"duplicate\": true}");
-                }
-                Kind::Stored => out.extend(self.bytes.drain(..entry.payload as usize)),
-            }
-            let (subject, payload) = out.split_at(subject);
+            };
+            let subject = &self.bytes[reply];
             host.deliver(&Outgoing {
                 account,
                 route: subject,
@@ -173,9 +181,21 @@ impl Answers {
                 payload,
             });
         }
-        if self.queue.is_empty() && self.bytes.capacity() > 1 << 16 {
-            self.bytes = VecDeque::new();
-            self.queue = VecDeque::new();
+        self.reclaim();
+    }
+
+    /// Gives room back: all of it when nothing waits, the front when it is most of the buffer.
+    fn reclaim(&mut self) {
+        if self.queue.is_empty() {
+            self.bytes.clear();
+            self.taken = 0;
+            if self.bytes.capacity() > KEPT {
+                self.bytes = Vec::new();
+                self.queue = VecDeque::new();
+            }
+        } else if self.taken > KEPT && self.taken > self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
         }
     }
 }

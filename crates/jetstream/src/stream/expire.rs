@@ -36,6 +36,7 @@ impl Stream {
             if self.log.contains(seq) && !self.expire_one(seq, now) {
                 // Its block is being read; the completion calls again.
                 self.expiry.push_back(seq, now);
+                self.expiry_reads = true;
                 return false;
             }
         }
@@ -59,7 +60,10 @@ impl Stream {
         let below = match self.log.seq_at_time(oldest.saturating_add(1)) {
             Next::Found(seq) => seq,
             Next::End => last + 1,
-            Next::Pending => return false,
+            Next::Pending => {
+                self.expiry_reads = true;
+                return false;
+            }
         };
         self.purge_messages(&Purge { filter: None, below_seq: Some(below), keep: None });
         false
@@ -69,7 +73,11 @@ impl Stream {
         let mut from = self.log.state().first_seq;
         for _ in 0..BATCH {
             let Some((seq, time)) = self.first_mortal(from) else { return false };
-            if time > oldest || !self.expire_one(seq, now) {
+            if time > oldest {
+                return false;
+            }
+            if !self.expire_one(seq, now) {
+                self.expiry_reads = true;
                 return false;
             }
             from = seq + 1;

@@ -73,7 +73,8 @@ impl Stream {
             // The rest at once, after whoever waits for the lock.
             now.mono_ns
         } else {
-            let expiry = self.next_expiry().map(|unix| now.mono_at(unix));
+            let expiry = if self.expiry_reads { None } else { self.next_expiry() };
+            let expiry = expiry.map(|unix| now.mono_at(unix));
             let probe = self.log.blocked().map(|_| now.mono_ns.saturating_add(PROBE_INTERVAL));
             // A probe keeps its time while other things happen.
             let probe =

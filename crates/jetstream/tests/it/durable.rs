@@ -233,3 +233,53 @@ fn files_that_no_record_explains_stay() {
     world.put("T", "", "x");
     assert!(world.disk.files().iter().any(|path| path.starts_with("streams/78/")));
 }
+
+#[test]
+fn info_shows_only_what_is_durable() {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    world.slow_disk = true;
+    world.put("s.a", "", "x");
+    assert_eq!(world.api("STREAM.INFO.S", ""), "");
+    assert_eq!(world.api("CONSUMER.INFO.S.c", ""), "");
+    world.run_disk();
+    let kinds: Vec<bool> =
+        world.host.sent.iter().map(|sent| sent.payload.contains("_info_response")).collect();
+    assert_eq!(kinds, [false, true, true]);
+}
+
+#[test]
+fn what_is_read_from_disk_is_waited_for() {
+    let options = natterjack_jetstream::Options {
+        tail_bytes: 0,
+        block_bytes: 0,
+        ..natterjack_jetstream::Options::default()
+    };
+    let mut world = World::with(options, natterjack_jetstream::AccountLimits::default());
+    let body = CREATE.replace(
+        r#""allow_direct""#,
+        r#""subject_delete_marker_ttl":2000000000,"max_age":10000000000,"allow_direct""#,
+    );
+    world.must("STREAM.CREATE.S", &body);
+    for n in 0..100 {
+        world.put(&format!("s.{}", n % 5), "", &format!("{n}"));
+    }
+    world.put("s.ttl", "Nats-TTL: 3", "x");
+    world.crash();
+    world.slow_disk = true;
+    assert_eq!(world.api("STREAM.MSG.GET.S", r#"{"seq":7}"#), "");
+    world.run_disk();
+    assert!(world.host.sent.pop_front().unwrap().payload.contains(r#""data":"Ng==""#));
+    world.slow_disk = false;
+    assert_eq!(world.direct("S", r#"{"batch":50,"seq":1}"#).len(), 51);
+    assert_eq!(world.direct("S", r#"{"multi_last":["s.*"]}"#).len(), 7);
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "100");
+    let bodies: Vec<String> =
+        world.take_all("_I.pull").into_iter().map(|sent| sent.payload).collect();
+    assert_eq!(bodies, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+    world.pass(4 * SECOND);
+    assert_eq!(world.state("S")["num_subjects"], 6);
+    world.pass(20 * SECOND);
+    assert_eq!(world.state("S")["messages"], 0);
+}
