@@ -102,7 +102,7 @@ fn run_group(
     report: &(dyn Fn(Outcome) + Sync),
 ) {
     let program = group.program;
-    let mut server: Option<Server> = None;
+    let mut server = Shared::default();
     for &index in &group.cases {
         if stop.load(Ordering::Relaxed) {
             return;
@@ -119,19 +119,32 @@ fn run_group(
     }
 }
 
-fn run_one(case: &Case, program: &Program, server: &mut Option<Server>) -> Result<(), String> {
+/// The server of a group.
+#[derive(Default)]
+struct Shared {
+    running: Option<Server>,
+    /// It did not start, and was reported.
+    broken: bool,
+}
+
+fn run_one(case: &Case, program: &Program, shared: &mut Shared) -> Result<(), String> {
     if !has_server(case) {
         let directory = Directory::new()?;
         return Run::new(case, program, None, directory.path().to_path_buf()).run();
     }
+    if shared.broken {
+        return Err("      its server did not start, as above\n".to_owned());
+    }
     // A case that brought the server down does not fail those after it.
-    if server.as_mut().is_some_and(Server::has_died) {
-        *server = None;
+    if shared.running.as_mut().is_some_and(Server::has_died) {
+        shared.running = None;
     }
-    if server.is_none() {
-        *server = Some(Server::start(program, &case.setup).map_err(|e| indent(&e))?);
+    if shared.running.is_none() {
+        let started = Server::start(program, &case.setup);
+        shared.broken = started.is_err();
+        shared.running = Some(started.map_err(|e| indent(&e))?);
     }
-    let running = server.as_mut().ok_or("no server")?;
+    let running = shared.running.as_mut().ok_or("no server")?;
     let directory = running.directory().to_path_buf();
     Run::new(case, program, Some(running), directory).run()
 }
