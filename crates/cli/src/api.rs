@@ -20,11 +20,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(connector: &Connector, context: &Context) -> Self {
-        let prefix = match (&context.global.js_domain, &context.global.js_api_prefix) {
-            (Some(domain), _) => format!("$JS.{domain}.API"),
-            (None, Some(prefix)) => prefix.trim_end_matches('.').to_owned(),
-            (None, None) => "$JS.API".to_owned(),
-        };
+        let prefix = context.jetstream(connector).prefix().to_owned();
         Self { connector: connector.clone(), prefix, trace: context.global.trace, out: context.out }
     }
 

@@ -127,6 +127,11 @@ pub(crate) enum Verb {
     Request(verbs::request::Request),
     /// Answer requests
     Reply(verbs::reply::Reply),
+    /// Key/Value buckets
+    Kv {
+        #[command(subcommand)]
+        verb: verbs::kv::Verb,
+    },
     /// Streams
     #[command(visible_aliases = ["str", "s"])]
     Stream {

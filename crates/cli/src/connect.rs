@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use natterjack::jetstream::JetStream;
 use natterjack::{Auth, Connector, ConnectorBuilder, Event, Reconnect, Tls};
 
 use crate::args::Global;
@@ -42,6 +43,14 @@ impl Context {
             }
         });
         Ok(connector)
+    }
+
+    /// JetStream in the domain, or under the prefix, that is asked for.
+    pub(crate) fn jetstream(&self, connector: &Connector) -> JetStream {
+        match &self.global.js_api_prefix {
+            Some(prefix) => connector.jetstream().api_prefix(prefix.trim_end_matches('.')),
+            None => connector.jetstream(),
+        }
     }
 
     /// Connects to one server, and does not reconnect.

@@ -121,6 +121,8 @@ impl From<Error> for Failure {
                 );
             }
             Error::NotFound(missing) => missing.err_code.into(),
+            // The connector knows which one it was, and no longer the number.
+            Error::Conflict(_) => 10071,
             _ => 0,
         };
         let mut message = error.to_string();
@@ -153,7 +155,7 @@ macro_rules! through_error {
     )+};
 }
 
-through_error!(ConnectError PublishError SubscribeError RequestError WaitError DrainError Decode);
+through_error!(ConnectError PublishError SubscribeError RequestError WaitError DrainError Decode StreamError KvError);
 
 #[cfg(test)]
 mod tests {

@@ -108,6 +108,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Subscribe(verb) => verb.run(context).await,
         Verb::Request(verb) => verb.run(context).await,
         Verb::Reply(verb) => verb.run(context).await,
+        Verb::Kv { verb } => verb.run(context).await,
         Verb::Stream { verb } => verb.run(context).await,
         Verb::Consumer { verb } => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,

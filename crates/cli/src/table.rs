@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, TableStyle};
 
 use crate::output::{Format, Output};
 
-const STYLE: TableStyle = UTF8_FULL_CONDENSED.with_rounded_corners().with_solid_inner_borders();
+/// Rounded lines around, none between rows.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('╭', '─', '┬', '╮'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .header_separator(LineStyle::new('├', '─', '┼', '┤'))
+    .content_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('╰', '─', '┴', '╯'));
 
 /// Rows under a title, written as `--table` asks.
 pub(crate) struct Table {
@@ -69,7 +74,7 @@ impl Table {
         }
         let text = table.to_string();
         let width = text.lines().next().map_or(0, |line| line.chars().count());
-        format!("{:^width$}\n{text}", self.title)
+        format!("{}\n{text}", format!("{:^width$}", self.title).trim_end())
     }
 
     fn markdown(&self) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod auth;
 pub(crate) mod completions;
 pub(crate) mod consumer;
+pub(crate) mod kv;
 pub(crate) mod publish;
 pub(crate) mod reply;
 pub(crate) mod request;

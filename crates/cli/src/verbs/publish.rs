@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use natterjack::codec::Binary;
 use natterjack::{Connector, Event, EventStream, Operation};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub(crate) struct Publish {
     #[arg(short = 'H', long, value_name = "KEY:VALUE")]
     header: Vec<String>,
     /// Where answers are expected
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, value_name = "SUBJECT", conflicts_with = "jetstream")]
     reply: Option<String>,
     /// Wait for the acknowledgement of a stream
     #[arg(short = 'J', long)]
@@ -63,6 +63,9 @@ enum SendOn {
 
 /// Above this many messages there is a progress line instead of a line for each.
 const LINES_MAX: u64 = 20;
+
+/// Acknowledgements of a stream that are waited for at once.
+const IN_FLIGHT: usize = 64;
 
 impl Publish {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
@@ -106,6 +109,9 @@ impl Publish {
     }
 
     async fn send_all(&self, run: &mut Run, blueprint: &Blueprint, bodies: &Bodies) -> Outcome {
+        if self.jetstream && self.sleep.is_none() {
+            return run.send_all_to_stream(self.count, blueprint, bodies).await;
+        }
         for nth in 0..self.count {
             if nth > 0
                 && let Some(pause) = self.sleep
@@ -134,11 +140,41 @@ struct Run {
 }
 
 impl Run {
+    /// Publishes to a stream with several acknowledgements on their way, and tells of them in order.
+    async fn send_all_to_stream(
+        &mut self,
+        count: u64,
+        blueprint: &Blueprint,
+        bodies: &Bodies,
+    ) -> Outcome {
+        let first = self.sent + 1;
+        let connector = self.connector.clone();
+        let mut acks = futures_util::stream::iter(first..first + count)
+            .map(|nth| {
+                let facts = Facts { count: nth, ..Facts::default() };
+                let (message, body) = (blueprint.fill(&facts), bodies.fill(&facts));
+                let connector = connector.clone();
+                async move {
+                    let (subject, size) = (message.subject.clone(), body.len());
+                    let ack = send_to_stream(&connector, message, body).await?;
+                    Ok::<_, Failure>((subject, size, ack))
+                }
+            })
+            .buffered(IN_FLIGHT);
+        while let Some(sent) = acks.next().await {
+            let (subject, size, ack) = sent?;
+            self.sent += 1;
+            self.bytes += size as u64;
+            self.show(&subject, size, Some(ack));
+        }
+        Ok(())
+    }
+
     async fn send(&mut self, message: Filled, body: Bytes) -> Outcome {
         let size = body.len();
         let subject = message.subject.clone();
         let ack = if self.jetstream {
-            Some(self.send_to_stream(message, body).await?)
+            Some(send_to_stream(&self.connector, message, body).await?)
         } else {
             let mut publish = self.connector.to(message.subject);
             for (name, value) in &message.headers {
@@ -154,42 +190,6 @@ impl Run {
         self.bytes += size as u64;
         self.show(&subject, size, ack);
         Ok(())
-    }
-
-    /// Publishes as a request: the stream that stores the message answers (ADR-1 of JetStream's API).
-    async fn send_to_stream(&self, message: Filled, body: Bytes) -> Result<Value, Failure> {
-        let subject = message.subject.clone();
-        let mut ask = self.connector.ask(message.subject).codec(Binary);
-        for (name, value) in &message.headers {
-            ask = ask.header(name, value);
-        }
-        let answer = ask.send_msg::<[u8], Bytes>(&body).await.map_err(|error| {
-            let failure = Failure::from(error);
-            match failure.code {
-                "request.no_responders" => Failure {
-                    message: format!("no stream takes {subject}"),
-                    ..failure
-                }
-                .hint(
-                    "make one: natterjack stream add NAME --subjects SUBJECT, on a server with -js",
-                ),
-                _ => failure,
-            }
-        })?;
-        let ack: Value = serde_json::from_slice(&answer.payload).map_err(|_| {
-            Failure::new(
-                status::FAILED,
-                "js.bad_reply",
-                format!("{subject} was answered by no stream"),
-            )
-            .hint("leave out -J, or use `natterjack request`")
-        })?;
-        if let Some(error) = ack.get("error") {
-            let number = |name| error.get(name).and_then(Value::as_u64).unwrap_or(0);
-            let words = error.get("description").and_then(Value::as_str).unwrap_or_default();
-            return Err(Failure::api(number("code"), number("err_code"), words, &subject));
-        }
-        Ok(ack)
     }
 
     fn show(&self, subject: &str, size: usize, ack: Option<Value>) {
@@ -270,4 +270,38 @@ impl Run {
             }
         }
     }
+}
+
+/// Publishes as a request: the stream that stores the message answers (ADR-22).
+async fn send_to_stream(
+    connector: &Connector,
+    message: Filled,
+    body: Bytes,
+) -> Result<Value, Failure> {
+    let subject = message.subject.clone();
+    let mut ask = connector.ask(message.subject).codec(Binary);
+    for (name, value) in &message.headers {
+        ask = ask.header(name, value);
+    }
+    let answer = ask.send_msg::<[u8], Bytes>(&body).await.map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.code {
+            "request.no_responders" => {
+                Failure { message: format!("no stream takes {subject}"), ..failure }.hint(
+                    "make one: natterjack stream add NAME --subjects SUBJECT, on a server with -js",
+                )
+            }
+            _ => failure,
+        }
+    })?;
+    let ack: Value = serde_json::from_slice(&answer.payload).map_err(|_| {
+        Failure::new(status::FAILED, "js.bad_reply", format!("{subject} was answered by no stream"))
+            .hint("leave out -J, or use `natterjack request`")
+    })?;
+    if let Some(error) = ack.get("error") {
+        let number = |name| error.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let words = error.get("description").and_then(Value::as_str).unwrap_or_default();
+        return Err(Failure::api(number("code"), number("err_code"), words, &subject));
+    }
+    Ok(ack)
 }

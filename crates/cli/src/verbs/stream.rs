@@ -8,6 +8,9 @@ mod remove;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+pub(crate) use add::metadata;
+pub(crate) use messages::first_since;
+
 use crate::api::Api;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};

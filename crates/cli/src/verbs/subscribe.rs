@@ -1,9 +1,10 @@
 //! `natterjack sub`: prints messages as they come.
 
+mod printer;
 mod report;
+mod stream;
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -11,20 +12,18 @@ use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
 use natterjack::codec::Binary;
 use natterjack::{Connector, Msg};
-use serde_json::Map;
 
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
-use crate::message::{Received, Show, dump, translated};
-use crate::output::Paint;
+use crate::message::{Received, Show};
 use crate::units;
-use report::Report;
+use printer::{Printer, Source};
 
 /// Subscribe, and print what comes.
 #[derive(Debug, Args)]
 pub(crate) struct Subscribe {
     /// Subjects; * and > are wildcards
-    #[arg(required_unless_present_any = ["inbox"])]
+    #[arg(required_unless_present_any = ["inbox", "stream"])]
     subjects: Vec<String>,
     /// Queue group that shares the messages
     #[arg(short = 'Q', long, value_name = "GROUP")]
@@ -71,16 +70,40 @@ pub(crate) struct Subscribe {
     /// Count messages by subscription and print a table
     #[arg(long, conflicts_with = "report_subjects")]
     report_subscriptions: bool,
+    /// Read a stream instead of what is published from now on; subjects are filters
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["queue", "inbox", "match_replies"])]
+    stream: Option<String>,
+    /// Read through this consumer, which is made if need be and remembers what was acknowledged
+    #[arg(long, value_name = "NAME")]
+    durable: Option<String>,
+    /// Do not acknowledge what a durable consumer delivers
+    #[arg(long, requires = "durable")]
+    no_ack: bool,
+    /// Stream: all messages (the default)
+    #[arg(long, group = "start")]
+    all: bool,
+    /// Stream: only what comes from now on
+    #[arg(long, group = "start")]
+    new: bool,
+    /// Stream: the last message and what follows
+    #[arg(long, group = "start")]
+    last: bool,
+    /// Stream: the last message of each subject and what follows
+    #[arg(long, group = "start")]
+    last_per_subject: bool,
+    /// Stream: messages younger than this
+    #[arg(long, group = "start", value_name = "DURATION", value_parser = units::parse_duration)]
+    since: Option<Duration>,
+    /// Stream: from this sequence on
+    #[arg(long, group = "start", value_name = "SEQ")]
+    start_sequence: Option<u64>,
+    /// Stream: end when all that it holds has been printed
+    #[arg(short = 'T', long)]
+    terminate_at_end: bool,
     /// Rows of a report
     #[arg(long, default_value_t = 10, value_name = "N")]
     report_top: usize,
 }
-
-/// Requests whose answers are still waited for with `--match-replies`.
-const REQUESTS_MAX: usize = 10_000;
-
-/// A message and the place of its subscription in the list; `None` is the one for answers.
-type Incoming = (Option<usize>, Msg<Bytes>);
 
 impl Subscribe {
     pub(crate) async fn run(mut self, context: &Context) -> Outcome {
@@ -89,6 +112,9 @@ impl Subscribe {
             std::fs::create_dir_all(directory).map_err(|error| Failure::io(directory, &error))?;
         }
         let connector = context.connect().await?;
+        if self.reads_stream() {
+            return self.read_stream(context, &connector).await;
+        }
         if self.inbox {
             self.subjects.push(connector.raw()?.new_inbox());
         }
@@ -116,18 +142,28 @@ impl Subscribe {
             // Bytes always decode as bytes.
             std::future::ready(item.ok().map(|message| (at, message)))
         });
-        let limit = connector.effective_options().request_timeout;
-        let mut printer = Printer::new(&self, context);
+        let options = connector.effective_options();
+        let mut printer = Printer::new(&self, context, &options.inbox_prefix);
         loop {
-            let incoming: Option<Incoming> = tokio::select! {
+            let incoming: Option<(Option<usize>, Msg<Bytes>)> = tokio::select! {
                 incoming = messages.next() => incoming,
                 () = context.interrupt.raised() => break,
                 () = idle(self.wait) => break,
                 // The answers to what was counted are waited for as long as for any answer.
-                () = idle(printer.is_done().then_some(limit)) => break,
+                () = idle(printer.is_done().then_some(options.request_timeout)) => break,
             };
             let Some((at, message)) = incoming else { break };
-            if printer.take(at, &message).await? {
+            let source = match at {
+                Some(at) => Source::Subscription(&self.subjects[at]),
+                None => Source::Inboxes,
+            };
+            let received = Received {
+                subject: &message.subject,
+                reply: message.reply.as_deref(),
+                headers: &message.headers,
+                body: &message.payload,
+            };
+            if printer.take(&source, &received).await? {
                 break;
             }
         }
@@ -158,171 +194,4 @@ async fn idle(wait: Option<Duration>) {
 async fn end(connector: &Connector) -> Outcome {
     connector.close().await?;
     Ok(())
-}
-
-/// Decides what of each message is shown, and shows it.
-struct Printer<'a> {
-    options: &'a Subscribe,
-    context: &'a Context,
-    show: Show,
-    report: Option<Report>,
-    requests: HashMap<String, u64>,
-    last: Option<Instant>,
-    seen: u64,
-}
-
-impl<'a> Printer<'a> {
-    fn new(options: &'a Subscribe, context: &'a Context) -> Self {
-        let reports = options.report_subjects || options.report_subscriptions;
-        Self {
-            options,
-            context,
-            show: options.show(),
-            report: reports.then(|| Report::new(options.report_top)),
-            requests: HashMap::new(),
-            last: None,
-            seen: 0,
-        }
-    }
-
-    /// Takes one message; true when it was the last.
-    async fn take(&mut self, at: Option<usize>, message: &Msg<Bytes>) -> Result<bool, Failure> {
-        let answers = match at {
-            Some(_) => None,
-            None => match self.requests.remove(&message.subject) {
-                Some(number) => Some(number),
-                None => return Ok(false),
-            },
-        };
-        if self.options.ignore_subject.iter().any(|pattern| matches(pattern, &message.subject)) {
-            return Ok(false);
-        }
-        if answers.is_none() {
-            if self.is_done() {
-                return Ok(false);
-            }
-            self.seen += 1;
-            if self.options.match_replies
-                && let Some(reply) = &message.reply
-                && self.requests.len() < REQUESTS_MAX
-            {
-                self.requests.insert(reply.clone(), self.seen);
-            }
-        }
-        if let Some(report) = &mut self.report {
-            let name = match at {
-                Some(at) if self.options.report_subscriptions => &self.options.subjects[at],
-                _ => &message.subject,
-            };
-            report.add(name, message.payload.len());
-            report.refresh(&self.context.out);
-        } else {
-            self.print(message, answers).await?;
-        }
-        Ok(self.is_done() && self.requests.is_empty())
-    }
-
-    /// Whether all that was asked for has come, but for answers.
-    fn is_done(&self) -> bool {
-        self.options.count.is_some_and(|count| self.seen >= count)
-    }
-
-    async fn print(&mut self, message: &Msg<Bytes>, answers: Option<u64>) -> Outcome {
-        let out = self.context.out;
-        let received = Received {
-            subject: &message.subject,
-            reply: message.reply.as_deref(),
-            headers: &message.headers,
-            body: &message.payload,
-        };
-        let since = self.last.replace(Instant::now()).map(|last| last.elapsed());
-        if out.json || self.options.dump.is_some() {
-            let mut extra = Map::new();
-            match answers {
-                Some(number) => extra.insert("answers".to_owned(), number.into()),
-                None => extra.insert("number".to_owned(), self.seen.into()),
-            };
-            extra.insert("received".to_owned(), jiff::Timestamp::now().to_string().into());
-            let object = received.json(extra, &self.show);
-            match &self.options.dump {
-                Some(directory) => dump(directory, self.seen, &object, &out)?,
-                None => out.object(&object),
-            }
-            return Ok(());
-        }
-        if self.show.subjects_only {
-            out.line(&message.subject);
-            return Ok(());
-        }
-        let body = translated(&self.show, &message.subject, &message.payload, &out).await?;
-        if self.show.raw {
-            let mut line = body;
-            line.push(b'\n');
-            out.data(&line);
-            return Ok(());
-        }
-        let when = if self.options.timestamp {
-            format!(" @ {}", jiff::Zoned::now().strftime("%H:%M:%S%.6f"))
-        } else if self.options.delta_time {
-            format!(" +{}", units::duration(since.unwrap_or_default()))
-        } else {
-            String::new()
-        };
-        let mut text = match (answers, &message.reply) {
-            (Some(number), _) => {
-                format!("[#{number}{when}] Matched reply on {:?}", message.subject)
-            }
-            (None, Some(reply)) => format!(
-                "[#{}{when}] Received on {:?} with reply {reply:?}",
-                self.seen, message.subject
-            ),
-            (None, None) => format!("[#{}{when}] Received on {:?}", self.seen, message.subject),
-        };
-        text = out.paint(Paint::Cyan, &text);
-        text.push('\n');
-        let mut block = text.into_bytes();
-        block.extend(received.lines(&out, &self.show, &body));
-        out.data(&block);
-        Ok(())
-    }
-
-    fn finish(&mut self) {
-        if let Some(report) = &mut self.report {
-            report.print(&self.context.out);
-        }
-    }
-}
-
-/// Whether a subject falls under a pattern.
-fn matches(pattern: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for wanted in pattern.split('.') {
-        match (wanted, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (wanted, Some(token)) if wanted == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns_cover_subjects_as_on_the_server() {
-        for (pattern, subject, covered) in [
-            ("a.b", "a.b", true),
-            ("a.*", "a.b", true),
-            ("a.*", "a.b.c", false),
-            ("a.>", "a.b.c", true),
-            ("a.>", "a", false),
-            (">", "a", true),
-            ("a.b", "a", false),
-        ] {
-            assert_eq!(matches(pattern, subject), covered, "{pattern} {subject}");
-        }
-    }
 }

@@ -87,6 +87,12 @@ impl JetStream {
         self
     }
 
+    /// The first tokens of the API's subjects: `$JS.API` unless a domain or prefix was given.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.api.prefix
+    }
+
     /// Limit of each call, instead of the connection's `request_timeout`.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {

@@ -181,7 +181,7 @@ impl View {
         let show = Show { raw: self.raw, translate: self.translate.clone(), ..Show::default() };
         let subject = self.subject.as_deref().unwrap_or(">");
         let mut next = match self.since {
-            Some(since) => self.first_since(&api, &info, since).await?,
+            Some(since) => first_since(&api, &info, since).await?,
             None => self.id.unwrap_or(0).max(number(&info, "/state/first_seq")).max(1),
         };
         for _ in 0..self.size {
@@ -193,30 +193,31 @@ impl View {
         connector.close().await?;
         Ok(())
     }
+}
 
-    /// The first sequence that is not older than `since`: times rise with sequences, so that half of
-    /// what is left can be ruled out by one look.
-    async fn first_since(&self, api: &Api, info: &Value, since: Duration) -> Result<u64, Failure> {
-        let start = jiff::Timestamp::now().as_nanosecond()
-            - i128::try_from(since.as_nanos()).unwrap_or(i128::MAX / 2);
-        let (mut low, mut high) =
-            (number(info, "/state/first_seq"), number(info, "/state/last_seq").saturating_add(1));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let wanted = json!({ "seq": middle, "next_by_subj": ">" });
-            let found = get(api, &self.stream, &wanted).await?;
-            match found {
-                Some(message)
-                    if units::parse_moment(&message.time)
-                        .is_some_and(|time| time.as_nanosecond() < start) =>
-                {
-                    low = message.seq + 1;
-                }
-                _ => high = middle,
+/// The first sequence that is not older than `since`: times rise with sequences, so that half of
+/// what is left can be ruled out by one look.
+pub(crate) async fn first_since(api: &Api, info: &Value, since: Duration) -> Result<u64, Failure> {
+    let stream = text(info, "/config/name");
+    let start = jiff::Timestamp::now().as_nanosecond()
+        - i128::try_from(since.as_nanos()).unwrap_or(i128::MAX / 2);
+    let (mut low, mut high) =
+        (number(info, "/state/first_seq"), number(info, "/state/last_seq").saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let wanted = json!({ "seq": middle, "next_by_subj": ">" });
+        let found = get(api, stream, &wanted).await?;
+        match found {
+            Some(message)
+                if units::parse_moment(&message.time)
+                    .is_some_and(|time| time.as_nanosecond() < start) =>
+            {
+                low = message.seq + 1;
             }
+            _ => high = middle,
         }
-        Ok(low.max(1))
     }
+    Ok(low.max(1))
 }
 
 #[cfg(test)]
