@@ -74,6 +74,7 @@ impl Consumer {
     pub fn pump(&mut self, ctx: &mut Ctx<'_>) -> bool {
         self.state.clock(ctx.now);
         self.reading = false;
+        self.pace.clear();
         if self.parked || self.is_paused(ctx.now) {
             return false;
         }
@@ -204,11 +205,12 @@ impl Consumer {
         fixed + headers.len()
     }
 
-    /// Sends what [`prepare`](Self::prepare) wrote, and records the delivery if somebody took it.
+    /// Sends what [`prepare`](Self::prepare) wrote and measured, and records the delivery if somebody took it.
     pub(super) fn emit(
         &mut self,
         ctx: &mut Ctx<'_>,
         picked: &Picked,
+        size: usize,
         route: Option<&[u8]>,
     ) -> Delivered {
         let message = &picked.message;
@@ -234,6 +236,7 @@ impl Consumer {
             }
             self.state.deliver(message.seq, ctx.now.unix_ns);
         }
+        self.pace.sent(picked, size, ctx.now.mono_ns);
         self.last_sent = ctx.now.mono_ns;
         self.parked = delivered == Delivered::Congested;
         delivered

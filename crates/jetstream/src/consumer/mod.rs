@@ -15,6 +15,7 @@ mod deliver;
 mod flow;
 mod info;
 mod notes;
+mod pace;
 mod pause;
 mod pending;
 mod pull;
@@ -47,6 +48,7 @@ pub use validate::{CreateSubject, Limits, check, fill_defaults, resolve_name};
 
 use count::Count;
 use deliver::Scratch;
+use pace::Pace;
 use pull::Requests;
 use push::Push;
 use redeliver::waits;
@@ -67,6 +69,7 @@ pub struct Consumer {
     count: Count,
     requests: Requests,
     push: Push,
+    pace: Pace,
     scratch: Scratch,
     /// The target is full; nothing leaves before [`resume`](Consumer::resume).
     parked: bool,
@@ -120,6 +123,7 @@ impl Consumer {
             filters: filters(&config),
             sample: validate::sample_percent(&config.sample_freq).unwrap_or(0),
             push: Push::new(&config),
+            pace: Pace::new(&config),
             state,
             unstarted: false,
             count: Count::default(),
@@ -180,7 +184,7 @@ impl Consumer {
         self.state.clock(ctx.now);
         self.state.pending.set_waits(waits(&new));
         let regrouped = moved || self.config.deliver_group != new.deliver_group;
-        self.push.set_rate(&new);
+        self.pace.set_rate(&new);
         self.config = new;
         if regrouped {
             self.interest_changed(ctx);
@@ -204,7 +208,8 @@ impl Consumer {
         [
             self.state.pending.next_deadline().map(|at| at.max(0).unsigned_abs()),
             self.requests.next_deadline(),
-            self.push.next_deadline(&self.config, self.parked),
+            self.push.next_deadline(&self.config),
+            self.pace.deadline(),
             self.pause_ends(),
             self.expires_at(),
         ]
@@ -257,6 +262,7 @@ impl Consumer {
         if self.push.active != active {
             self.last_interest = now.mono_ns;
             self.parked = false;
+            self.pace.clear();
             self.push.activity(active, now);
         }
     }
@@ -316,6 +322,7 @@ impl Consumer {
         self.state.clock(ctx.now);
         self.state.notes.on = !self.is_memory(ctx);
         self.last_interest = ctx.now.mono_ns;
+        self.pace.replay(&self.config, ctx.log.state().last_seq);
         self.start(ctx);
         let end = ctx.log.state().last_seq.saturating_add(1);
         let ahead = self.state.delivered().consumer > 0 && self.state.next > end;

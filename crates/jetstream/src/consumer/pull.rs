@@ -297,7 +297,13 @@ impl Consumer {
                 return true;
             }
             match self.pick(ctx) {
-                Pick::Message(picked) => self.offer(ctx, &picked, budget),
+                Pick::Message(picked) => {
+                    let size = self.prepare(ctx, &picked);
+                    if !self.pace.allows(&picked, size, ctx.now.mono_ns) {
+                        return false;
+                    }
+                    self.offer(ctx, &picked, size, budget);
+                }
                 Pick::End => {
                     self.end_no_wait(ctx);
                     return false;
@@ -312,8 +318,7 @@ impl Consumer {
     }
 
     /// Gives the message to the first request that can take it.
-    fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, budget: &mut Budget) {
-        let size = self.prepare(ctx, picked);
+    fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, size: usize, budget: &mut Budget) {
         let now = ctx.now.mono_ns;
         while let Some(mut request) = self.requests.pop() {
             if request.expires <= now {
@@ -326,7 +331,7 @@ impl Consumer {
                 ctx.send(&request.reply, None, &status);
                 continue;
             }
-            if self.emit(ctx, picked, Some(&request.reply)) == Delivered::No {
+            if self.emit(ctx, picked, size, Some(&request.reply)) == Delivered::No {
                 // Nobody listens there any more: forgotten without a word.
                 continue;
             }

@@ -22,7 +22,7 @@ impl Consumer {
         let mut notes = std::mem::take(&mut state.notes);
         notes.snapshot(state);
         state.notes = notes;
-        self.push.replay_until = ctx.log.state().last_seq;
+        self.pace.replay(&self.config, ctx.log.state().last_seq);
         self.count.forget();
         true
     }

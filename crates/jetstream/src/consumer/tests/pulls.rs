@@ -295,3 +295,20 @@ fn a_pull_consumer_without_requests_expires() {
     rig.pass(2 * SECOND);
     assert!(expired(&mut rig));
 }
+
+#[test]
+fn requests_are_served_at_the_pace_of_a_replay() {
+    let mut rig = Rig::new();
+    for _ in 0..2 {
+        rig.publish("s.a");
+        rig.set_clock(rig.now.mono_ns + 400 * MS);
+    }
+    rig.durable(r#""replay_policy":"original""#);
+    rig.pull("5");
+    rig.publish("s.a");
+    rig.sent(&[r#"in <- s.a 1.1.1+1 "1""#]);
+    rig.pass(399 * MS);
+    rig.sent(&[]);
+    rig.pass(MS);
+    rig.sent(&[r#"in <- s.a 1.2.2+1 "2""#, r#"in <- s.a 1.3.3+0 "3""#]);
+}
