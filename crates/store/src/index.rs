@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use crate::chunk::{Chunk, Entry};
 use crate::query::Memo;
-use crate::subjects::{Subjects, Unknown};
-use crate::{Filter, Limits, Purge, SeqRange, State};
+use crate::subjects::{LISTED, Subjects};
+use crate::{Filter, Limits, Purge, SeqRange, State, SubjectState};
 
 /// Bytes of a record that are neither subject, headers nor payload.
 pub(crate) const RECORD_OVERHEAD: usize = crate::record::OVERHEAD;
@@ -62,7 +62,9 @@ impl Index {
 
     /// Adds a message to the last chunk; its sequence is above all earlier ones.
     pub(crate) fn push(&mut self, m: Incoming<'_>, body: Option<Bytes>) {
-        let (subject, new) = self.subjects.add(m.subject, m.seq);
+        let listed = self.limits.max_msgs_per_subject.filter(|&max| max <= LISTED as u64);
+        let (subject, new) =
+            self.subjects.add(m.subject, m.seq, listed.map_or(0, |max| max as usize));
         if new {
             self.memo.forget(subject);
         }
@@ -123,7 +125,8 @@ impl Index {
     fn enforce_subject(&mut self, id: u32, max: u64, gone: &mut impl FnMut(u64)) {
         let over = self.subjects.state(id).count.saturating_sub(max);
         for _ in 0..over {
-            let first = self.subjects.state(id).first;
+            let first = self.subject_state(id).first;
+            self.subjects.set_first(id, first);
             self.remove(first);
             gone(first);
         }
@@ -163,23 +166,22 @@ impl Index {
         if seq == self.state.first_seq {
             self.find_first(seq + 1);
         }
-        match self.subjects.remove(subject, seq) {
-            Unknown::Nothing => {}
-            Unknown::First => {
-                if let Some(first) = self.next_on(subject, seq + 1) {
-                    self.subjects.set_first(subject, first);
-                }
-            }
-            Unknown::Last => {
-                if let Some(last) = self.prev_on(subject, seq) {
-                    self.subjects.set_last(subject, last);
-                }
-            }
+        if self.subjects.remove(subject, seq)
+            && let Some(last) = self.prev_on(subject, seq)
+        {
+            self.subjects.set_last(subject, last);
         }
         if self.memory {
             self.tidy(chunk);
         }
         true
+    }
+
+    /// What is stored on a subject, exactly.
+    pub(crate) fn subject_state(&self, id: u32) -> SubjectState {
+        let state = *self.subjects.state(id);
+        let found = self.subjects.is_stale(id).then(|| self.next_on(id, state.first)).flatten();
+        SubjectState { first: found.unwrap_or(state.first), ..state }
     }
 
     fn find_first(&mut self, from: u64) {

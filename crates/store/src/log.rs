@@ -194,11 +194,14 @@ impl Log {
     /// Appends a record of the owner, which recovery hands back. A memory log forgets it.
     pub fn note(&mut self, kind: u8, body: &[u8]) -> LogPos {
         self.op(&Op::Note { kind, body });
+        if let Some(file) = &mut self.file {
+            file.noted(body.len() as u64);
+        }
         self.advance(1)
     }
 
-    /// Whether [`Log::checkpoint`] would free disk space worth the effort. Asked after
-    /// [`Log::take_requests`].
+    /// Whether [`Log::checkpoint`] is worth the effort: it would free disk space, or spare the
+    /// next recovery many notes. Asked after [`Log::take_requests`].
     pub fn wants_checkpoint(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.wants_checkpoint())
     }
@@ -305,7 +308,7 @@ impl Log {
 
     /// What is stored on one literal subject.
     pub fn subject(&self, subject: &[u8]) -> Option<SubjectState> {
-        self.index.subjects.find(subject).map(|id| *self.index.subjects.state(id))
+        self.index.subjects.find(subject).map(|id| self.index.subject_state(id))
     }
 
     /// How many subjects have messages.

@@ -93,7 +93,7 @@ impl Index {
     /// As [`Index::next_on`], from the subject's own list where it has one.
     fn subject_next(&self, id: u32, from: u64) -> Option<u64> {
         let state = self.subjects.state(id);
-        if from <= state.first {
+        if from <= state.first && !self.subjects.is_stale(id) {
             return Some(state.first);
         }
         if from > state.last {
@@ -101,7 +101,7 @@ impl Index {
         }
         match self.subjects.listed(id) {
             Some(mut seqs) => seqs.find(|&seq| seq >= from),
-            None => self.next_on(id, from),
+            None => self.next_on(id, from.max(state.first)),
         }
     }
 
@@ -185,7 +185,7 @@ impl Index {
         let mut ids = Vec::new();
         let all = [Filter::new(b">")];
         for filter in if filters.is_empty() { &all } else { filters } {
-            self.subjects.matching(filter, |id, _, _| ids.push(id));
+            self.subjects.matching(filter, |id, _| ids.push(id));
         }
         if filters.len() > 1 {
             ids.sort_unstable();
@@ -244,7 +244,7 @@ impl Index {
             return self.prev_live(u64::MAX);
         }
         let mut last = None;
-        self.subjects.matching(filter, |_, _, state| last = last.max(Some(state.last)));
+        self.subjects.matching(filter, |id, _| last = last.max(Some(self.subjects.state(id).last)));
         last
     }
 
@@ -279,7 +279,7 @@ impl Index {
         filter: &Filter,
         mut f: impl FnMut(&[u8], &SubjectState),
     ) {
-        self.subjects.matching(filter, |_, name, state| f(name, state));
+        self.subjects.matching(filter, |id, name| f(name, &self.subject_state(id)));
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Compaction {
     /// Bytes of records removed since the last look at what could be given back.
     hint: u64,
     worthwhile: bool,
+    /// Bytes of notes since the last checkpoint, all of which recovery hands to the owner.
+    notes: u64,
     plan: Option<Plan>,
     work: Work,
     /// It is not known which files are there: nothing more is given back before a restart, since
@@ -122,6 +124,11 @@ impl FileLog {
         self.compaction.hint = self.compaction.hint.saturating_add(bytes);
     }
 
+    /// Tells that so many bytes of notes were appended or replayed.
+    pub(crate) fn noted(&mut self, bytes: u64) {
+        self.compaction.notes += bytes;
+    }
+
     /// Looks whether a checkpoint would give back a segment's worth of space.
     pub(crate) fn weigh(&mut self, index: &Index) {
         if self.compaction.hint < u64::from(self.options.segment_bytes) / 4 {
@@ -140,7 +147,8 @@ impl FileLog {
     }
 
     pub(crate) fn wants_checkpoint(&self) -> bool {
-        self.compaction.worthwhile
+        let notes = self.compaction.notes >= u64::from(self.options.segment_bytes);
+        (self.compaction.worthwhile || notes)
             && !self.compaction.broken
             && self.compaction.plan.is_none()
             && matches!(self.compaction.work, Work::Idle | Work::Erasing(_))
@@ -186,6 +194,7 @@ impl FileLog {
         }
         groups.extend(open.take().filter(|open| open.2).map(|open| open.0));
         self.compaction.worthwhile = false;
+        self.compaction.notes = 0;
         if self.compaction.broken {
             return;
         }

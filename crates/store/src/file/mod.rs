@@ -124,14 +124,23 @@ pub(crate) struct Recovered {
     pub(crate) closed: bool,
     /// Removed messages whose bytes are still to be overwritten.
     pub(crate) erase: Vec<(u64, Box<[u8]>)>,
+    /// Bytes of notes behind the last checkpoint.
+    pub(crate) notes: u64,
 }
 
 impl FileLog {
     pub(crate) fn new(options: FileOptions, last_seq: u64) -> FileLog {
         let salt = options.salt;
         let segments = VecDeque::new();
-        let fresh =
-            Recovered { salt, segments, next_segment: 1, last_seq, closed: false, erase: vec![] };
+        let fresh = Recovered {
+            salt,
+            segments,
+            next_segment: 1,
+            last_seq,
+            closed: false,
+            erase: vec![],
+            notes: 0,
+        };
         FileLog::recovered(options, fresh)
     }
 
@@ -161,6 +170,7 @@ impl FileLog {
             options,
         };
         log.compaction.rolled();
+        log.noted(found.notes);
         found.erase.iter().for_each(|(seq, subject)| log.erase_later(*seq, subject));
         log
     }

@@ -310,12 +310,13 @@ impl Opener<'_> {
             });
         }
         let torn = damages.settle(&mut replayer, &mut self.report);
+        let notes = replayer.notes;
         let erase = replayer.finish();
         self.pad(salt, &torn)?;
         self.sync_newest(&segments)?;
         self.report.segments = segments.len();
         let last_seq = index.state.last_seq;
-        Ok(Recovered { salt, segments, next_segment, last_seq, closed, erase })
+        Ok(Recovered { salt, segments, next_segment, last_seq, closed, erase, notes })
     }
 
     /// The removals of messages that were or are to be overwritten.

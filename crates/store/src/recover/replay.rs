@@ -48,6 +48,8 @@ pub(super) struct Replayer<'a> {
     /// The highest sequence that a record was seen of.
     seen: u64,
     lost: Vec<SeqRange>,
+    /// Bytes of notes behind the checkpoint.
+    pub(super) notes: u64,
     /// What was removed by name; that it is not there is no loss.
     removed: Vec<SeqRange>,
     /// Messages whose bytes must still be overwritten.
@@ -71,6 +73,7 @@ impl<'a> Replayer<'a> {
             begun,
             seen: 0,
             lost: Vec::new(),
+            notes: 0,
             removed: Vec::new(),
             erase: Vec::new(),
             erased: BTreeSet::new(),
@@ -251,7 +254,10 @@ impl<'a> Replayer<'a> {
                 self.index.limits = *limits;
                 self.index.enforce_all(&mut |_| {});
             }
-            Op::Note { kind, body } => self.owner.note(*kind, body),
+            Op::Note { kind, body } => {
+                self.notes += body.len() as u64;
+                self.owner.note(*kind, body);
+            }
             // The one that counts was taken over at the start; an older one is before it.
             Op::Checkpoint(_) => {}
             Op::Round { first_seq, .. } => {
