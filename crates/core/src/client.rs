@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use hashbrown::HashMap;
 use natterjack_proto::error::ClosedReason;
 
+use crate::budget::Budget;
 use crate::outbox::{Outbox, Pressure, Wire};
 use crate::permissions::{Permissions, ReplyTracker};
 use crate::subscription::Subscription;
@@ -52,12 +53,18 @@ fn guard<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    /// A connection with its socket; `max_pending` bounds what may wait for it, in bytes.
-    pub fn new(cid: u64, wire: Box<dyn Wire>, max_pending: usize) -> Arc<Self> {
+    /// A connection with its socket; `max_pending` bounds what may wait for it, in bytes;
+    /// `budget` what may wait for all together.
+    pub fn new(
+        cid: u64,
+        wire: Box<dyn Wire>,
+        max_pending: usize,
+        budget: Arc<Budget>,
+    ) -> Arc<Self> {
         Arc::new(Client {
             cid,
             traffic: Traffic::default(),
-            outbox: Outbox::new(max_pending),
+            outbox: Outbox::new(max_pending, budget),
             wire,
             headers: AtomicBool::new(false),
             echo: AtomicBool::new(true),

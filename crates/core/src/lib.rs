@@ -11,6 +11,7 @@
 pub mod account;
 pub mod auth;
 pub mod batch;
+pub mod budget;
 mod cache;
 pub mod client;
 pub mod jwt;

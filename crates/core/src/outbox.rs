@@ -9,7 +9,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::budget::Budget;
 
 /// The socket side of a client, implemented by the server.
 pub trait Wire: Send + Sync {
@@ -42,6 +44,7 @@ pub enum Pressure {
 pub struct Outbox {
     queue: Mutex<Queue>,
     max_pending: usize,
+    budget: Arc<Budget>,
 }
 
 /// Called once when the outbox has room again, without a lock held.
@@ -71,9 +74,9 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox that tolerates `max_pending` bytes.
-    pub fn new(max_pending: usize) -> Self {
-        Outbox { queue: Mutex::default(), max_pending }
+    /// An empty outbox that tolerates `max_pending` bytes and counts them against `budget`.
+    pub fn new(max_pending: usize, budget: Arc<Budget>) -> Self {
+        Outbox { queue: Mutex::default(), max_pending, budget }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -133,7 +136,7 @@ impl Outbox {
         let mut queue = self.lock();
         queue.closed = true;
         queue.chunks = VecDeque::new();
-        queue.pending = 0;
+        self.budget.give_back(std::mem::take(&mut queue.pending));
         queue.head = 0;
         let waiters = std::mem::take(&mut queue.waiters);
         drop(queue);
@@ -157,7 +160,7 @@ impl Outbox {
     /// Appends without writing. `buffer` is left empty, often with its capacity.
     pub fn append(&self, buffer: &mut Vec<u8>) -> Pressure {
         let mut queue = self.lock();
-        queue.push(buffer);
+        queue.push(buffer, &self.budget);
         self.pressure(&queue)
     }
 
@@ -172,7 +175,7 @@ impl Outbox {
             return Ok(Pressure::Fine);
         }
         if queue.writing || !queue.chunks.is_empty() || buffer.is_empty() {
-            queue.push(buffer);
+            queue.push(buffer, &self.budget);
             let pressure = self.pressure(&queue);
             return self.write_queue(queue, wire).map(|()| pressure);
         }
@@ -184,6 +187,7 @@ impl Outbox {
         let written = taken(outcome)?;
         if written < buffer.len() {
             queue.pending += buffer.len() - written;
+            self.budget.take(buffer.len() - written);
             queue.chunks.push_front(std::mem::take(buffer));
             queue.head = written;
         } else {
@@ -219,7 +223,7 @@ impl Outbox {
             let blocked = matches!(&outcome, Err(error) if error.kind() == ErrorKind::WouldBlock);
             match taken(outcome) {
                 Ok(written) => {
-                    queue.give_back(chunks, head, written);
+                    queue.give_back(chunks, head, written, &self.budget);
                     queue = self.wake(queue);
                 }
                 Err(error) => {
@@ -253,9 +257,14 @@ impl Outbox {
     /// For the writer: what it took, and how many bytes of it were written. It keeps the duty.
     pub fn writer_give_back(&self, chunks: VecDeque<Vec<u8>>, head: usize, written: usize) {
         let mut queue = self.lock();
-        queue.give_back(chunks, head, written);
+        queue.give_back(chunks, head, written, &self.budget);
         queue.writing = true;
         drop(self.wake(queue));
+    }
+
+    /// The allowance that this outbox shares with others.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     fn pressure(&self, queue: &Queue) -> Pressure {
@@ -290,13 +299,21 @@ fn taken(outcome: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let pending = self.lock().pending;
+        self.budget.give_back(pending);
+    }
+}
+
 impl Queue {
-    fn push(&mut self, buffer: &mut Vec<u8>) {
+    fn push(&mut self, buffer: &mut Vec<u8>, budget: &Budget) {
         if self.closed || buffer.is_empty() {
             buffer.clear();
             return;
         }
         self.pending += buffer.len();
+        budget.take(buffer.len());
         if let Some(last) = self.chunks.back_mut()
             && last.len() + buffer.len() <= JOIN
         {
@@ -316,9 +333,18 @@ impl Queue {
         (std::mem::take(&mut self.chunks), std::mem::take(&mut self.head))
     }
 
-    fn give_back(&mut self, mut chunks: VecDeque<Vec<u8>>, head: usize, written: usize) {
+    fn give_back(
+        &mut self,
+        mut chunks: VecDeque<Vec<u8>>,
+        head: usize,
+        written: usize,
+        budget: &Budget,
+    ) {
         self.writing = false;
-        self.pending = self.pending.saturating_sub(written);
+        // A cleared outbox has given everything back already.
+        let counted = written.min(self.pending);
+        self.pending -= counted;
+        budget.give_back(counted);
         let mut skip = head + written;
         while let Some(first) = chunks.front() {
             if skip < first.len() {
@@ -373,7 +399,7 @@ mod tests {
 
     #[test]
     fn an_idle_outbox_writes_straight_to_the_socket() {
-        let (outbox, socket) = (Outbox::new(100), Socket::default());
+        let (outbox, socket) = (Outbox::new(100, Arc::new(Budget::new(1000))), Socket::default());
         socket.room.store(100, Ordering::Relaxed);
         let mut buffer = b"hello".to_vec();
         assert_eq!(outbox.append_and_write(&mut buffer, &socket).unwrap(), Pressure::Fine);
@@ -384,7 +410,7 @@ mod tests {
 
     #[test]
     fn what_the_socket_leaves_is_kept_in_order_for_the_writer() {
-        let (outbox, socket) = (Outbox::new(100), Socket::default());
+        let (outbox, socket) = (Outbox::new(100, Arc::new(Budget::new(1000))), Socket::default());
         socket.room.store(3, Ordering::Relaxed);
         outbox.append_and_write(&mut b"hello".to_vec(), &socket).unwrap();
         assert_eq!(socket.writers.load(Ordering::Relaxed), 1);
@@ -404,12 +430,14 @@ mod tests {
 
     #[test]
     fn pressure_follows_what_waits() {
-        let (outbox, socket) = (Outbox::new(8), Socket::default());
+        let (outbox, socket) = (Outbox::new(8, Arc::new(Budget::new(6))), Socket::default());
         for (add, expected) in [(4, Pressure::Fine), (3, Pressure::High), (2, Pressure::Over)] {
             let pressure = outbox.append_and_write(&mut vec![b'x'; add], &socket).unwrap();
             assert_eq!(pressure, expected, "after {add} more");
         }
+        assert!(outbox.budget().is_exceeded());
         outbox.clear();
+        assert_eq!(outbox.budget().used(), 0);
         assert_eq!(outbox.append(&mut vec![0; 99]), Pressure::Fine);
     }
 }

@@ -111,7 +111,8 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
     let wire = SocketWire::new(write, hub.runtime().clone(), options.write_deadline);
     let cid = hub.next_cid();
     let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
-    let client = Client::new(cid, Box::new(SharedWire(wire.clone())), max_pending);
+    let client =
+        Client::new(cid, Box::new(SharedWire(wire.clone())), max_pending, hub.budget().clone());
     wire.belongs_to(&client);
     let now = hub.clock().mono_ns();
     let info = hub.register(&client, peer);

@@ -10,6 +10,7 @@ use natterjack_config::flags::Overrides;
 use natterjack_core::account::{Account, Matches};
 use natterjack_core::auth::{AccountLimits, Authenticator, ConnInfo, Credentials, Identity};
 use natterjack_core::batch::Batch;
+use natterjack_core::budget::Budget;
 use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
 use natterjack_core::session::SessionLimits;
@@ -58,6 +59,8 @@ pub(crate) struct Hub {
     next_seq: AtomicU64,
     lame_duck: watch::Sender<bool>,
     password_checks: Semaphore,
+    /// What may wait for all clients together.
+    budget: Arc<Budget>,
     start_unix_ns: i64,
     me: Weak<Hub>,
 }
@@ -104,6 +107,7 @@ impl Hub {
             next_seq: AtomicU64::new(1),
             lame_duck: watch::Sender::new(false),
             password_checks: Semaphore::new(2),
+            budget: Arc::new(Budget::new(crate::process::memory_allowance())),
             me: me.clone(),
         })
     }
@@ -407,6 +411,26 @@ impl Hub {
         batch.unix_ns = self.clock.unix_ns();
     }
 
+    /// More waits for clients than the server may hold: the largest outbox goes, as a slow consumer.
+    #[cold]
+    fn close_largest(&self) {
+        let connections = self.connections();
+        if let Some(largest) = connections.iter().max_by_key(|info| info.client.outbox().pending())
+        {
+            log_error!(
+                self.log,
+                "{} - closed: the largest outbox while {} bytes wait for all clients",
+                largest.prefix(),
+                self.budget.used()
+            );
+            largest.client.close(ClosedReason::SlowConsumerPendingBytes);
+        }
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// Ends a batch: passes changes of interest on, settles streams, writes.
     pub(crate) fn finish(&self, batch: &mut Batch) {
         // Settling may change interest, and a change may give a stream something to send.
@@ -421,6 +445,9 @@ impl Hub {
             if changes.is_empty() {
                 break;
             }
+        }
+        if self.budget.is_exceeded() {
+            self.close_largest();
         }
     }
 }

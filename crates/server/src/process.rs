@@ -21,3 +21,20 @@ pub(crate) fn cpu_percent(uptime_ns: i64) -> f64 {
     let seconds = uptime_ns.max(1) as f64 / 1e9;
     (ticks.unwrap_or(0.0) / seconds * 10.0).round() / 10.0
 }
+
+/// What the server may hold for its clients: half of the memory of the machine or of its control group,
+/// or 1 GiB where neither is known.
+pub(crate) fn memory_allowance() -> usize {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    let groups = [
+        number("/sys/fs/cgroup/memory.max"),
+        number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        machine.map(|kib| kib * 1024),
+    ];
+    let smallest = groups.into_iter().flatten().min().unwrap_or(2 << 30);
+    usize::try_from(smallest / 2).unwrap_or(usize::MAX)
+}
