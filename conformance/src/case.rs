@@ -15,6 +15,7 @@
 //! alone: yes                          a server of its own (also for any case with `server …`)
 //! pings: manual                       PING from the server is shown, not answered
 //! patience: 4000                      how long a step waits, in ms (2000)
+//! waits: yes                          our server has not built it yet: run with the reference only
 //! differs: D-NNNN                     the decision record behind @ours and @theirs
 //! a>> SUB foo 1\nPUB foo 2\nhi\r\n
 //! a< MSG foo 1 2\r\nhi
@@ -22,7 +23,7 @@
 //!
 //! Then come the steps. A line that starts with a blank continues the one before it. `a` is a
 //! connection; it is opened on first use with CONNECT, PING, PONG. `{s}` is a word of its own for
-//! each case, so that cases on one server do not meet.
+//! each case, so that cases on one server do not meet; `{prog}` is the program's name.
 //!
 //! | Step | Meaning |
 //! |---|---|
@@ -44,6 +45,8 @@
 //! | `file NAME` | the lines below become `{dir}/NAME` |
 //! | `server kill` · `term` · `start` · `signal HUP` · `exit 0` · `log TEXT` · `config` | SIGKILL and wait · SIGTERM and wait for exit 0 · start again on the same port and directory · send · wait for exit · a log line holds TEXT · the lines below replace the configuration |
 //! | `run ARGS` · `exit 1` · `out TEXT` · `nowhere TEXT` | run the program to its end · its exit code · its output holds TEXT · or does not |
+//! | `exists PATH` · `gone PATH` · `holds PATH TEXT` | a file is there · is not, within the patience · its whole text, without a final line end |
+//! | `http /PATH` · `status 200` · `body TEXT` | ask the monitoring port (`-m {mport}`) · the answer's status · its body, `{…}` as JSON |
 //! | `@ours STEP` · `@theirs STEP` | only for that witness; needs `differs:` |
 
 use std::path::{Path, PathBuf};
@@ -101,6 +104,8 @@ pub struct Case {
     pub alone: bool,
     /// CONNECT of connections that do not choose their own.
     pub connect: String,
+    /// Our server has not built it yet.
+    pub waits: bool,
     /// PINGs from the server are shown to the case.
     pub manual_pings: bool,
     /// How long a step waits, in milliseconds.

@@ -12,7 +12,9 @@
 //! ```
 
 pub mod case;
+mod compare;
 mod conn;
+mod http;
 pub mod json;
 mod login;
 mod parse;

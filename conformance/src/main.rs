@@ -17,6 +17,7 @@ natterjack-conformance run [options]      run the cases against both servers
     --witness W         ours, reference or both (both)
     --only GLOB         cases whose id matches; * stands for any text; may be repeated
     --jobs N            servers at a time (4)
+    --waiting           try our server with the cases that wait for it, too
     --fail-fast         stop at the first failure
     --list              print the ids
     --times             print the slowest cases
@@ -72,6 +73,7 @@ struct Options {
     witnesses: Vec<Witness>,
     only: Vec<String>,
     jobs: usize,
+    waiting: bool,
     fail_fast: bool,
     list: bool,
     times: bool,
@@ -98,6 +100,7 @@ impl Options {
                         other => return Err(format!("--witness {other}?")),
                     }
                 }
+                "--waiting" => options.waiting = true,
                 "--fail-fast" => options.fail_fast = true,
                 "--list" => options.list = true,
                 "--times" => options.times = true,
@@ -165,15 +168,28 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     records_exist(&selected)?;
     let programs = options.programs()?;
     let mut out = std::io::stdout();
-    let outcomes = runner::run(&selected, &programs, options.jobs, options.fail_fast, &mut out);
+    let how =
+        runner::How { jobs: options.jobs, fail_fast: options.fail_fast, waiting: options.waiting };
+    let outcomes = runner::run(&selected, &programs, how, &mut out);
     if options.times {
         say(&slowest(&selected, &outcomes))?;
     }
     if options.record {
         record(&all, &selected, &outcomes)?;
     }
-    // A case counts once; a case that was not run because of --fail-fast counts as neither.
+    // A case counts once; one that waits for our server, or was not reached because of
+    // --fail-fast, counts as neither.
+    let waits = |case: &Case| case.waits && !options.waiting;
+    let waiting = selected.iter().filter(|case| waits(case)).count();
+    if waiting > 0 && options.witnesses.contains(&Witness::Ours) {
+        say(&format!("{waiting} more wait for our server\n"))?;
+    }
     let passed = |index: usize| {
+        if waits(&selected[index])
+            && outcomes.iter().all(|o| o.case != index || o.failure.is_none())
+        {
+            return None;
+        }
         let mut verdicts = outcomes.iter().filter(|o| o.case == index).peekable();
         verdicts.peek().is_some().then(|| verdicts.all(|o| o.failure.is_none()))
     };

@@ -12,6 +12,7 @@ struct Header {
     spec: Option<String>,
     differs: Option<String>,
     alone: bool,
+    waits: bool,
     manual_pings: bool,
     patience_ms: u64,
 }
@@ -25,6 +26,7 @@ impl Header {
             spec: None,
             differs: None,
             alone: false,
+            waits: false,
             manual_pings: false,
             patience_ms: 2000,
         }
@@ -55,6 +57,7 @@ impl Header {
             "spec" => self.spec = Some(value.to_owned()),
             "differs" => self.differs = Some(value.to_owned()),
             "alone" => self.alone = flag()?,
+            "waits" => self.waits = flag()?,
             "pings" => self.manual_pings = value == "manual",
             "patience" => {
                 self.patience_ms = value.parse().map_err(|_| "patience: milliseconds")?;
@@ -168,6 +171,7 @@ fn blank(id: String, title: &str, ordinal: usize, defaults: &Header) -> Case {
         differs: None,
         setup: Setup::default(),
         alone: false,
+        waits: false,
         connect: String::new(),
         manual_pings: false,
         patience_ms: 0,
@@ -186,6 +190,7 @@ fn header_of(case: &Case) -> Header {
         spec: case.spec.clone(),
         differs: case.differs.clone(),
         alone: case.alone,
+        waits: case.waits,
         manual_pings: case.manual_pings,
         patience_ms: case.patience_ms,
     }
@@ -198,6 +203,7 @@ fn apply(case: &mut Case, header: Header) {
     case.spec = header.spec;
     case.differs = header.differs;
     case.alone = header.alone;
+    case.waits = header.waits;
     case.manual_pings = header.manual_pings;
     case.patience_ms = header.patience_ms;
 }

@@ -1,22 +1,21 @@
 //! One case against one server.
 
+mod outside;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::case::{Action, Case, Expect, Opening, ServerAction, Step, Witness};
+use crate::case::{Action, Case, Expect, Opening, Step};
+use crate::compare::{SHOWN_BYTES, match_body, match_frame, mismatch};
 use crate::conn::{Conn, Next, Queue};
-use crate::json::subset;
-use crate::pattern::{Captures, Pattern};
+use crate::pattern::Captures;
 use crate::server::{Program, Server};
 use crate::text::{Env, expand, show, substitute};
 use crate::wire::Frame;
 
-/// A failure shows at most so many bytes of a text, and so many lines of what went before.
-const SHOWN_BYTES: usize = 700;
+/// A failure shows at most so many lines of what went before.
 const SHOWN_LINES: usize = 14;
 /// No case takes longer.
 const CASE_MAX: Duration = Duration::from_secs(25);
@@ -32,6 +31,7 @@ pub(crate) struct Run<'a> {
     mark: Instant,
     started: Instant,
     last_run: Option<(i32, String)>,
+    last_answer: Option<(u16, Vec<u8>)>,
 }
 
 impl<'a> Run<'a> {
@@ -45,8 +45,11 @@ impl<'a> Run<'a> {
         env.insert("dir".to_owned(), directory.to_string_lossy().into_owned());
         if let Some(server) = &server {
             env.insert("port".to_owned(), server.port().to_string());
+            env.insert("mport".to_owned(), server.monitor_port().to_string());
             env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
         }
+        let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        env.insert("prog".to_owned(), name.unwrap_or_default());
         let now = Instant::now();
         Self {
             case,
@@ -59,6 +62,7 @@ impl<'a> Run<'a> {
             mark: now,
             started: now,
             last_run: None,
+            last_answer: None,
         }
     }
 
@@ -173,29 +177,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(())
             }
-            Action::File(name, text) => {
-                let text = substitute(text, &self.env)?;
-                std::fs::write(self.directory.join(name), text).map_err(|e| e.to_string())
-            }
-            Action::Server(action) => self.serve(action),
-            Action::Run(arguments) => self.execute(arguments),
-            Action::Exit(code) => {
-                let (found, output) = self.last_run.as_ref().ok_or("nothing was run")?;
-                match found == code {
-                    true => Ok(()),
-                    false => Err(format!("exit code {found}; output:\n{output}")),
-                }
-            }
-            Action::Out(text, wanted) => {
-                let pattern = Pattern::new(text, &self.env)?;
-                let (_, output) = self.last_run.as_ref().ok_or("nothing was run")?;
-                let found = output.lines().find_map(|l| pattern.found_in(l.as_bytes()));
-                if found.is_some() != *wanted {
-                    return Err(format!("output:\n{output}"));
-                }
-                self.remember(found.unwrap_or_default());
-                Ok(())
-            }
+            outside => self.outside(outside),
         }
     }
 
@@ -381,102 +363,4 @@ impl<'a> Run<'a> {
             }
         }
     }
-
-    fn serve(&mut self, action: &ServerAction) -> Result<(), String> {
-        let limit = Duration::from_millis(self.case.patience_ms.max(5000));
-        let server = self.server.as_mut().ok_or("this case has no server")?;
-        match action {
-            ServerAction::Kill => server.kill()?,
-            ServerAction::Term => {
-                server.signal("TERM")?;
-                match server.wait(limit)? {
-                    0 => {}
-                    code => return Err(format!("the server ended with {code}")),
-                }
-            }
-            ServerAction::Start => {
-                // Their sockets are gone; the names are free for the new server.
-                self.conns.clear();
-                server.launch()?;
-                self.env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
-            }
-            ServerAction::Signal(name) => server.signal(name)?,
-            ServerAction::Exit(code) => match server.wait(limit)? {
-                found if found == *code => {}
-                found => return Err(format!("the server ended with {found}")),
-            },
-            ServerAction::Log(text) => {
-                let pattern = Pattern::new(text, &self.env)?;
-                server.log_line(&pattern, limit)?;
-            }
-            ServerAction::Config(text) => server.reconfigure(&substitute(text, &self.env)?)?,
-        }
-        self.transcript.push(format!("server {action:?}"));
-        Ok(())
-    }
-
-    fn execute(&mut self, arguments: &str) -> Result<(), String> {
-        let arguments = substitute(arguments, &self.env)?;
-        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        let limit = Duration::from_secs(6);
-        self.last_run = Some(self.program.run(&arguments, &self.directory, limit)?);
-        if self.program.witness == Witness::Ours {
-            self.transcript
-                .push(format!("ran {} serve {arguments:?}", self.program.path.display()));
-        } else {
-            self.transcript.push(format!("ran {} {arguments:?}", self.program.path.display()));
-        }
-        Ok(())
-    }
-}
-
-fn mismatch(expected: &str, got: &[u8]) -> String {
-    format!("expected  {expected}\ngot       {}", show(got, SHOWN_BYTES))
-}
-
-type Matched = Result<Captures, String>;
-
-/// Compares an operation with a pattern; the outer error is a mistake in the case.
-fn match_frame(text: &str, frame: &Frame, env: &Env) -> Result<Matched, String> {
-    // JSON is compared as JSON: the body after the control line, or what follows INFO.
-    let split = text.find("\\r\\n").map(|at| (&text[..at], &text[at + 4..]));
-    let (head, body, actual_head, actual_body) = match (split, frame.body) {
-        (Some((head, body)), Some(at)) if is_json(body) => {
-            (head, body, &frame.bytes[..at - 2], &frame.bytes[at..])
-        }
-        _ => match (text.strip_prefix("INFO "), frame.bytes.strip_prefix(b"INFO ")) {
-            (Some(body), Some(actual)) if is_json(body) => {
-                ("INFO", body, &frame.bytes[..4], actual)
-            }
-            _ => {
-                let found = Pattern::new(text, env)?.matches(&frame.bytes);
-                return Ok(found.ok_or_else(String::new));
-            }
-        },
-    };
-    let Some(mut captures) = Pattern::new(head, env)?.matches(actual_head) else {
-        return Ok(Err(String::new()));
-    };
-    Ok(match_body(body, actual_body, false, env)?.map(|more| {
-        captures.extend(more);
-        captures
-    }))
-}
-
-fn is_json(text: &str) -> bool {
-    text.starts_with("{\"") || text.starts_with("{}") || text.starts_with('[')
-}
-
-fn match_body(text: &str, actual: &[u8], exact: bool, env: &Env) -> Result<Matched, String> {
-    if exact || !is_json(text) {
-        let found = Pattern::new(text, env)?.matches(actual);
-        return Ok(found.ok_or_else(String::new));
-    }
-    let text = substitute(text, env)?;
-    let expected: Value =
-        serde_json::from_str(&text).map_err(|e| format!("bad JSON in the case: {e}: {text}"))?;
-    let Ok(actual) = serde_json::from_slice::<Value>(actual) else {
-        return Ok(Err("this is not JSON".to_owned()));
-    };
-    Ok(subset(&expected, &actual))
 }

@@ -27,7 +27,18 @@ struct Group<'a> {
     cases: Vec<usize>,
 }
 
-/// Runs `cases` with each of `programs`, `jobs` servers at a time. Failures are written to `out` as
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Servers at a time.
+    pub jobs: usize,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+    /// Run our server with the cases that wait for it, too.
+    pub waiting: bool,
+}
+
+/// Runs `cases` with each of `programs`. Failures are written to `out` as
 /// they come. Cases that share a server run one after the other, in file order.
 ///
 /// # Errors
@@ -35,11 +46,10 @@ struct Group<'a> {
 pub fn run(
     cases: &[Case],
     programs: &[Program],
-    jobs: usize,
-    fail_fast: bool,
+    how: How,
     out: &mut (dyn Write + Send),
 ) -> Vec<Outcome> {
-    let groups = group(cases, programs);
+    let groups = group(cases, programs, how.waiting);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let outcomes = Mutex::new((Vec::new(), out));
@@ -48,12 +58,12 @@ pub fn run(
         if let Some(failure) = &outcome.failure {
             let id = &cases[outcome.case].id;
             let _ = writeln!(shared.1, "FAIL {id} ({})\n{failure}", outcome.witness.name());
-            stop.fetch_or(fail_fast, Ordering::Relaxed);
+            stop.fetch_or(how.fail_fast, Ordering::Relaxed);
         }
         shared.0.push(outcome);
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..how.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                     run_group(cases, group, &stop, &report);
@@ -64,11 +74,14 @@ pub fn run(
     outcomes.into_inner().map(|shared| shared.0).unwrap_or_default()
 }
 
-fn group<'a>(cases: &[Case], programs: &'a [Program]) -> Vec<Group<'a>> {
+fn group<'a>(cases: &[Case], programs: &'a [Program], waiting: bool) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for program in programs {
         let first = groups.len();
         for (index, case) in cases.iter().enumerate() {
+            if case.waits && !waiting && program.witness == Witness::Ours {
+                continue;
+            }
             // A file has its own servers, so that its cases may use the same subjects as another's.
             let shares = |group: &&mut Group<'_>| {
                 let other = &cases[group.cases[0]];

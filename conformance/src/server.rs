@@ -147,6 +147,7 @@ pub struct Server {
     directory: Directory,
     arguments: Vec<String>,
     port: u16,
+    monitor_port: u16,
     child: Option<Child>,
     guard: Option<Child>,
     log_at: u64,
@@ -161,7 +162,12 @@ impl Server {
         let directory = Directory::new()?;
         let port = free_port();
         let shown = directory.path().to_string_lossy().into_owned();
-        let env = Env::from([("dir".to_owned(), shown), ("port".to_owned(), port.to_string())]);
+        let monitor_port = free_port();
+        let env = Env::from([
+            ("dir".to_owned(), shown),
+            ("port".to_owned(), port.to_string()),
+            ("mport".to_owned(), monitor_port.to_string()),
+        ]);
         let mut arguments: Vec<String> =
             ["-a", "127.0.0.1", "-p"].map(str::to_owned).into_iter().collect();
         arguments.push(port.to_string());
@@ -178,6 +184,7 @@ impl Server {
             directory,
             arguments,
             port,
+            monitor_port,
             child: None,
             guard: None,
             log_at: 0,
@@ -190,6 +197,12 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port it was given as `{mport}`.
+    #[must_use]
+    pub fn monitor_port(&self) -> u16 {
+        self.monitor_port
     }
 
     /// Its directory.

@@ -145,6 +145,16 @@ pub enum Action {
     Exit(i32),
     /// Output of the last run holds this, or does not.
     Out(String, bool),
+    /// A file is there, or is not.
+    Exists(String, bool),
+    /// A file's text, from start to end.
+    Holds(String, String),
+    /// Get a path from the monitoring port.
+    Http(String),
+    /// Status of the last answer.
+    Status(u16),
+    /// Body of the last answer.
+    Body(String),
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -204,6 +214,16 @@ pub(crate) fn read(line: usize, text: &str, more: &[String]) -> Result<Step, Str
         "exit" => Action::Exit(number(rest)?),
         "out" => Action::Out(joined(), true),
         "nowhere" => Action::Out(joined(), false),
+        "exists" => Action::Exists(rest.to_owned(), true),
+        "gone" => Action::Exists(rest.to_owned(), false),
+        "holds" => {
+            let text = joined();
+            let (path, pattern) = split(&text);
+            Action::Holds(path.to_owned(), pattern.to_owned())
+        }
+        "http" => Action::Http(rest.to_owned()),
+        "status" => Action::Status(number(rest)?),
+        "body" => Action::Body(joined()),
         _ => connection(word, rest, &joined())?,
     };
     validate(&action)?;

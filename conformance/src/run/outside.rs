@@ -1,0 +1,130 @@
+//! Steps beside the connections: the server's process, other runs of the program, files and the
+//! monitoring port.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::Run;
+use crate::case::{Action, ServerAction};
+use crate::compare::{SHOWN_BYTES, match_body, mismatch};
+use crate::http;
+use crate::pattern::Pattern;
+use crate::text::{show, substitute};
+
+impl Run<'_> {
+    pub(super) fn outside(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::File(name, text) => {
+                let text = substitute(text, &self.env)?;
+                std::fs::write(self.directory.join(name), text).map_err(|e| e.to_string())
+            }
+            Action::Server(action) => self.serve(action),
+            Action::Run(arguments) => self.execute(arguments),
+            Action::Exit(code) => {
+                let (found, output) = self.last_run.as_ref().ok_or("nothing was run")?;
+                match found == code {
+                    true => Ok(()),
+                    false => Err(format!("exit code {found}; output:\n{output}")),
+                }
+            }
+            Action::Out(text, wanted) => {
+                let pattern = Pattern::new(text, &self.env)?;
+                let (_, output) = self.last_run.as_ref().ok_or("nothing was run")?;
+                let found = output.lines().find_map(|l| pattern.found_in(l.as_bytes()));
+                if found.is_some() != *wanted {
+                    return Err(format!("output:\n{output}"));
+                }
+                self.remember(found.unwrap_or_default());
+                Ok(())
+            }
+            Action::Exists(path, wanted) => {
+                let path = PathBuf::from(substitute(path, &self.env)?);
+                let deadline = self.patience();
+                while path.exists() != *wanted {
+                    if Instant::now() > deadline {
+                        return Err(format!(
+                            "{} {}",
+                            path.display(),
+                            if *wanted { "is not there" } else { "is there" }
+                        ));
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(())
+            }
+            Action::Holds(path, text) => {
+                let path = substitute(path, &self.env)?;
+                let found = std::fs::read(&path).map_err(|e| format!("{path}: {e}"))?;
+                let captures = match_body(text, found.trim_ascii_end(), false, &self.env)?
+                    .map_err(|why| format!("{}\n{why}", mismatch(text, &found)))?;
+                self.remember(captures);
+                Ok(())
+            }
+            Action::Http(path) => {
+                let port = self.server.as_ref().ok_or("this case has no server")?.monitor_port();
+                let path = substitute(path, &self.env)?;
+                let answer = http::get(port, &path)?;
+                self.transcript.push(format!("http {path}: {}", answer.0));
+                self.last_answer = Some(answer);
+                Ok(())
+            }
+            Action::Status(wanted) => match &self.last_answer {
+                Some((status, _)) if status == wanted => Ok(()),
+                Some((status, body)) => {
+                    Err(format!("status {status}: {}", show(body, SHOWN_BYTES)))
+                }
+                None => Err("nothing was asked".to_owned()),
+            },
+            Action::Body(text) => {
+                let (_, body) = self.last_answer.as_ref().ok_or("nothing was asked")?;
+                let captures = match_body(text, body.trim_ascii_end(), false, &self.env)?
+                    .map_err(|why| format!("{}\n{why}", mismatch(text, body)))?;
+                self.remember(captures);
+                Ok(())
+            }
+            _ => Err("this step belongs to a connection".to_owned()),
+        }
+    }
+
+    fn serve(&mut self, action: &ServerAction) -> Result<(), String> {
+        let limit = Duration::from_millis(self.case.patience_ms.max(5000));
+        let server = self.server.as_mut().ok_or("this case has no server")?;
+        match action {
+            ServerAction::Kill => server.kill()?,
+            ServerAction::Term => {
+                server.signal("TERM")?;
+                match server.wait(limit)? {
+                    0 => {}
+                    code => return Err(format!("the server ended with {code}")),
+                }
+            }
+            ServerAction::Start => {
+                // Their sockets are gone; the names are free for the new server.
+                self.conns.clear();
+                server.launch()?;
+                self.env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
+            }
+            ServerAction::Signal(name) => server.signal(name)?,
+            ServerAction::Exit(code) => match server.wait(limit)? {
+                found if found == *code => {}
+                found => return Err(format!("the server ended with {found}")),
+            },
+            ServerAction::Log(text) => {
+                let pattern = Pattern::new(text, &self.env)?;
+                server.log_line(&pattern, limit)?;
+            }
+            ServerAction::Config(text) => server.reconfigure(&substitute(text, &self.env)?)?,
+        }
+        self.transcript.push(format!("server {action:?}"));
+        Ok(())
+    }
+
+    fn execute(&mut self, arguments: &str) -> Result<(), String> {
+        let arguments = substitute(arguments, &self.env)?;
+        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+        let limit = Duration::from_secs(6);
+        self.last_run = Some(self.program.run(&arguments, &self.directory, limit)?);
+        self.transcript.push(format!("ran {} {arguments:?}", self.program.path.display()));
+        Ok(())
+    }
+}
