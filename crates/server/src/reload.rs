@@ -77,7 +77,11 @@ fn close_newest(hub: &Hub, max: Option<u64>) {
     let Some(max) = max.and_then(|max| usize::try_from(max).ok()) else { return };
     let mut connections = hub.connections();
     connections.sort_by_key(|connection| connection.client.cid);
-    for connection in connections.into_iter().skip(max) {
+    let surplus = connections.split_off(max.min(connections.len()));
+    if !surplus.is_empty() {
+        log_info!(hub.log(), "Closed {} connections to fall within max_connections", surplus.len());
+    }
+    for connection in surplus {
         let mut line = Vec::new();
         natterjack_proto::encode::err(&mut line, &ServerError::MaximumConnectionsExceeded);
         connection.client.send(&mut line);

@@ -130,13 +130,7 @@ fn fatal(log: LogOptions, error: &StartError) -> String {
 
 fn wait(mut server: Server) {
     let Some(runtime) = server.runtime.take() else { return };
-    runtime.block_on(async {
-        let handler = signals::handle(server.hub.clone(), server.stop.clone());
-        tokio::select! {
-            () = server.stopped() => {}
-            () = handler => server.stopped().await,
-        }
-    });
+    runtime.block_on(server.stopped());
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
 }
 

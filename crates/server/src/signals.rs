@@ -9,39 +9,40 @@ use crate::hub::Hub;
 #[cfg(unix)]
 use crate::run::on_signal;
 
-/// Obeys signals until the server stops.
+/// Traps the signals; from the return on none of them ends the process. To be called on the runtime.
 #[cfg(unix)]
-pub(crate) async fn handle(hub: Arc<Hub>, stop: watch::Sender<bool>) {
+pub(crate) fn trap(hub: &Arc<Hub>, stop: &watch::Sender<bool>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let streams = [
+    let kinds = [
         (SignalKind::interrupt(), Signal::Quit, "interrupt"),
         (SignalKind::terminate(), Signal::Term, "terminated"),
         (SignalKind::hangup(), Signal::Reload, "hangup"),
         (SignalKind::user_defined1(), Signal::Reopen, "user defined signal 1"),
         (SignalKind::user_defined2(), Signal::LameDuck, "user defined signal 2"),
     ];
-    let mut tasks = tokio::task::JoinSet::new();
-    for (kind, meaning, name) in streams {
+    for (kind, meaning, name) in kinds {
         let Ok(mut stream) = signal(kind) else {
             crate::log_error!(hub.log(), "signal {name} cannot be handled");
             continue;
         };
-        let (hub, stop) = (hub.clone(), stop.clone());
-        tasks.spawn(async move {
+        let (task_hub, stop) = (hub.clone(), stop.clone());
+        hub.runtime().spawn(async move {
             while stream.recv().await.is_some() {
-                on_signal(&hub, &stop, meaning, name);
+                on_signal(&task_hub, &stop, meaning, name);
             }
         });
     }
-    while tasks.join_next().await.is_some() {}
 }
 
 /// Obeys Ctrl-C until the server stops.
 #[cfg(not(unix))]
-pub(crate) async fn handle(hub: Arc<Hub>, stop: watch::Sender<bool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        crate::run::on_signal(&hub, &stop, Signal::Quit, "interrupt");
-    }
+pub(crate) fn trap(hub: &Arc<Hub>, stop: &watch::Sender<bool>) {
+    let (task_hub, stop) = (hub.clone(), stop.clone());
+    hub.runtime().spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            crate::run::on_signal(&task_hub, &stop, Signal::Quit, "interrupt");
+        }
+    });
 }
 
 /// Sends a signal: to a process id, to the process of a pid file, to those that match a pattern such as

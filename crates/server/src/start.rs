@@ -21,7 +21,7 @@ use crate::log::{Log, LogOptions};
 use crate::ports::Ports;
 use crate::server::Server;
 use crate::server_id::ServerId;
-use crate::{files, listener, logins, monitor};
+use crate::{files, listener, logins, monitor, signals};
 use crate::{log_error, log_info, log_warn};
 
 /// Why a server did not start.
@@ -143,8 +143,8 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     for warning in &options.warnings {
         log_warn!(log, "{warning}");
     }
-    if authenticator.has_plaintext_passwords() {
-        log_warn!(log, "Plaintext passwords detected, use nkeys or bcrypt");
+    for notice in options.startup_notices() {
+        log_warn!(log, "{notice}");
     }
     if let Some(file) = &options.config_file {
         log_info!(log, "Using configuration file: {file} ({})", options.config_digest);
@@ -191,6 +191,10 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let listener = tokio::net::TcpListener::from_std(client_socket).map_err(StartError::Thread)?;
     if let Some(address) = ports.client {
         log_info!(hub.log(), "Listening for client connections on {address}");
+    }
+    if hub.overrides().is_some() {
+        // A process of its own, not embedded: before anybody is told that it is ready.
+        signals::trap(&hub, &stop);
     }
     log_info!(hub.log(), "Server is ready");
     runtime.spawn(run(hub.clone(), listener, stop_seen, stopped_sender, written));

@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
+use natterjack_proto::connect::redact;
 use natterjack_proto::parser::Op;
 
 use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
 use crate::log::Level;
-
-/// Members of CONNECT whose values never reach a log.
-const SECRETS: [&str; 6] = ["pass", "auth_token", "sig", "proxy_sig", "nkey", "jwt"];
 
 /// Writes what a client sent.
 pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
@@ -17,7 +15,7 @@ pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
     let line =
         |text: String| hub.log().write(Level::Trace, format_args!("{prefix} - <<- [{text}]"));
     match op {
-        Op::Connect(json) => line(format!("CONNECT {}", redact(json))),
+        Op::Connect(json) => line(format!("CONNECT {}", text(&redact(json)))),
         Op::Pub(publish) => {
             let reply = publish.reply.map(|reply| format!(" {}", text(reply))).unwrap_or_default();
             let subject = text(publish.subject);
@@ -54,29 +52,4 @@ pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
-}
-
-fn redact(json: &[u8]) -> String {
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json) {
-        Ok(mut members) => {
-            for (name, value) in &mut members {
-                if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-                    *value = "[REDACTED]".into();
-                }
-            }
-            serde_json::Value::Object(members).to_string()
-        }
-        Err(_) => "[not JSON]".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn secrets_of_connect_are_redacted_whatever_their_case() {
-        let shown =
-            super::redact(br#"{"user":"u","PASS":"geheim","auth_token":"geheim","jwt":"geheim"}"#);
-        assert!(!shown.contains("geheim"), "{shown}");
-        assert!(shown.contains(r#""user":"u""#));
-    }
 }
