@@ -8,8 +8,9 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use natterjack::{Connector, pretty};
+use natterjack::{CloseReason, Connector, Event, EventStream, pretty};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{Failure, number};
 
@@ -124,10 +125,14 @@ impl Out {
         Self { print: Arc::new(|_| {}), tap: Some(Arc::new(tap)), began: Instant::now() }
     }
 
-    /// To this function in place of the terminal.
+    /// To this function in place of the terminal. Lines of other tasks reach the `tracing` subscriber
+    /// that is current now.
     #[must_use]
     pub fn through(mut self, print: impl Fn(&Line) + Send + Sync + 'static) -> Self {
-        self.print = Arc::new(print);
+        let subscriber = tracing::dispatcher::get_default(Clone::clone);
+        self.print = Arc::new(move |line| {
+            tracing::dispatcher::with_default(&subscriber, || print(line));
+        });
         self
     }
 
@@ -213,6 +218,54 @@ impl Out {
         }
         fields.extend(map(details));
         self.line(kind, text, fields);
+    }
+
+    /// A key of a bucket was put (then it has a value), deleted, purged, or it expired, `age` ago.
+    pub fn change(
+        &self,
+        operation: &str,
+        key: &str,
+        value: Option<&str>,
+        revision: u64,
+        age: Duration,
+    ) {
+        if let Some(value) = value {
+            let details = [("PUT revision", revision.into())];
+            return self.message(Kind::Received, "<-", key, value, Some(age), &details);
+        }
+        let text = format!("<- {key} ({}) {operation} revision {revision}", pretty(age));
+        let fields = [
+            ("subject", key.into()),
+            ("operation", operation.into()),
+            ("revision", revision.into()),
+            ("latency_ms", millis(age)),
+        ];
+        self.line(Kind::Received, text, map(&fields));
+    }
+
+    /// Shows what happens to the connection, as pair 4 does, until it has ended.
+    pub fn follow(&self, mut events: EventStream) -> JoinHandle<()> {
+        let out = self.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                out.event(&event);
+            }
+        })
+    }
+
+    fn event(&self, event: &Event) {
+        let line = format!("{} {event}", self.offset());
+        match event {
+            Event::Reconnected { .. } | Event::ServersChanged { .. } | Event::Draining { .. } => {
+                self.good(line);
+            }
+            Event::Closed { reason: CloseReason::Drained } => self.good(line),
+            Event::Disconnected { .. }
+            | Event::ReconnectFailed { .. }
+            | Event::SlowConsumer { .. }
+            | Event::LameDuck { .. } => self.warn(line),
+            _ => self.error(line),
+        }
     }
 
     /// Something to know.

@@ -6,17 +6,17 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::{Failure, Options, Out, Outcome, Stop};
+use crate::{Failure, Flags, Out, Outcome, Stop};
 
 /// Reads the flags, runs the program, and says what went wrong if something did.
 pub async fn start<O, F, Fut>(run: F) -> ExitCode
 where
-    O: clap::Parser + AsRef<Options>,
+    O: clap::Parser + Flags,
     F: FnOnce(O, Out, Stop) -> Fut,
     Fut: Future<Output = Outcome>,
 {
     let options = O::parse();
-    let json = options.as_ref().json;
+    let json = options.basic().json;
     match run(options, Out::terminal(json), Stop::by_signal()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -28,13 +28,13 @@ where
 
 fn report(failure: &Failure, json: bool) {
     let Failure { code, text, hint, .. } = failure;
-    let mut err = std::io::stderr().lock();
-    // Nothing can be done about a text that nobody reads.
-    let _ = if json {
-        writeln!(err, "{}", json!({"error": {"code": code, "message": text, "hint": hint}}))
+    let text = if json {
+        format!("{}\n", json!({"error": {"code": code, "message": text, "hint": hint}}))
     } else if hint.is_empty() {
-        writeln!(err, "error: {text}")
+        format!("error: {text}\n")
     } else {
-        writeln!(err, "error: {text}\nhint: {hint}")
+        format!("error: {text}\nhint: {hint}\n")
     };
+    // Nothing can be done about a text that nobody reads.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,0 +1,139 @@
+//! Pair 5, subscriber: watching a bucket.
+//!
+//! **New since 4:** Key/Value in place of a stream, and a **watch** in place of asking again and again.
+//! A watch tells what is there, says when that was all, and then tells each change as it is made. It
+//! goes on over restarts of the server, without loss and without telling anything twice.
+//!
+//! **Run it:** `natterjack serve -js` in one terminal, then, in any order,
+//! `cargo run --example 05_kv_publisher` and `cargo run --example 05_kv_subscriber`.
+//!
+//! **Expect:** `up to date (1 keys)`, then a line for each change, with its revision and age. A bucket
+//! keeps the last values, not all messages: who comes late sees the present state. With `-- --poll` (and
+//! a quick publisher, `-- --count 100 --interval 0s`) a poller runs beside it: of 100 puts it sees a few.
+//!
+//! **Read on:** <https://docs.nats.io/nats-concepts/jetstream/key-value-store#watch>
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use natterjack::codec::Text;
+use natterjack::error::KvError;
+use natterjack::kv::WatchFrom;
+use natterjack::{Backoff, Connector, Kv, Reconnect, ServerOrder, WatchEvent, millis, secs};
+use natterjack_examples::{Every, Out, Outcome, Stop, WatchOptions, every, number, start};
+
+/// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
+#[tokio::main]
+async fn main() -> ExitCode {
+    start(run).await
+}
+
+/// Connects, waits for the bucket, watches it, says goodbye.
+pub async fn run(options: WatchOptions, out: Out, stop: Stop) -> Outcome {
+    let connector = Connector::builder()
+        .servers(options.url.split(','))
+        .name("NATS Key/Value example subscriber")
+        .connect_timeout(secs(10))
+        .ping_interval(secs(20))
+        .max_outstanding_pings(6)
+        .reconnect(Reconnect::For(options.timeout))
+        .server_order(ServerOrder::Shuffled)
+        .backoff(Backoff::fixed(options.reconnect_wait).jitter(0.0))
+        .build()
+        .await?;
+    out.connected(&connector).await?;
+    let shown = out.follow(connector.events()); // prints them, as in pair 4
+
+    let Some((bucket, new)) = open(&connector, &options, &out, &stop).await? else { return Ok(()) };
+    let chaos = options
+        .chaos()
+        .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));
+    let polled = Arc::new(Mutex::new(BTreeSet::new()));
+    let poller = options.poll.then(|| poller(&bucket, &options, &polled));
+
+    // In a bucket that has just been made, all that is there is news.
+    let from = if new { WatchFrom::History } else { WatchFrom::Latest };
+    let mut watch = bucket.watch(">").from(from).start().await?;
+    let (mut live, mut keys) = (new, BTreeSet::new());
+    let (mut received, mut reached) = (0, 0);
+    while options.wants_more(reached) {
+        let Some(event) = stop.or(watch.next(), options.silence(received)).await else { break };
+        let (operation, meta) = match event {
+            WatchEvent::Put(entry) => {
+                out.change("PUT", &entry.key, Some(&entry.value), entry.revision, entry.age());
+                keys.insert(entry.key);
+                if let Some(number) = number(&entry.value).filter(|_| live) {
+                    received += 1;
+                    reached = reached.max(number);
+                }
+                continue;
+            }
+            WatchEvent::Deleted(meta) => ("DEL", meta),
+            WatchEvent::Purged(meta) => ("PURGE", meta),
+            WatchEvent::Expired(meta) => ("EXPIRED", meta),
+            WatchEvent::Ready => {
+                live = true;
+                out.note(format!("up to date ({} keys)", keys.len()));
+                continue;
+            }
+            WatchEvent::Resumed { missed } => {
+                out.note(format!("the watch goes on; {missed} changes were made meanwhile"));
+                continue;
+            }
+            other => {
+                out.warn(format!("{other:?}"));
+                continue;
+            }
+        };
+        keys.remove(&meta.key);
+        out.change(operation, &meta.key, None, meta.revision, meta.age());
+    }
+
+    drop((chaos, poller, watch));
+    if options.poll {
+        let polled = polled.lock().map_or(0, |seen| seen.len());
+        out.note(format!("the watch saw {received} values, the poller {polled}"));
+    }
+    let drained = connector.drain().await;
+    shown.await.ok();
+    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
+    out.total_received(received, 0, 0, took);
+    drained?;
+    options.complete(reached, &stop)
+}
+
+/// Opens the bucket; unless told otherwise, waits until the publisher has made it (`true`).
+async fn open(
+    connector: &Connector,
+    options: &WatchOptions,
+    out: &Out,
+    stop: &Stop,
+) -> Result<Option<(Kv<String>, bool)>, KvError> {
+    let mut waited = false;
+    loop {
+        match connector.kv::<String>(&options.bucket).codec(Text).get().await {
+            Err(KvError::NotFound(missing)) if !options.no_wait => {
+                if !std::mem::replace(&mut waited, true) {
+                    out.warn(format!("{missing}: waiting for the publisher to make it"));
+                }
+            }
+            found => return found.map(|bucket| Some((bucket, waited))),
+        }
+        if !stop.pause(millis(100)).await {
+            return Ok(None);
+        }
+    }
+}
+
+/// The old way: ask again and again, and note which revisions were seen.
+fn poller(bucket: &Kv<String>, options: &WatchOptions, seen: &Arc<Mutex<BTreeSet<u64>>>) -> Every {
+    let with = (bucket.clone(), options.subject.clone(), seen.clone());
+    every(options.interval, with, |(bucket, key, seen)| async move {
+        if let Ok(Some(entry)) = bucket.get_entry(&key).await
+            && let Ok(mut seen) = seen.lock()
+        {
+            seen.insert(entry.revision);
+        }
+    })
+}
