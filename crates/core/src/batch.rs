@@ -48,9 +48,14 @@ struct Deferred {
     payload: Bytes,
 }
 
+/// Sees what leaves for a client, for protocol traces.
+pub type Tracer = Arc<dyn Fn(&Client, &[u8]) + Send + Sync>;
+
 /// Collects what has to leave. One per worker, reused for ever.
 #[derive(Default)]
 pub struct Batch {
+    /// Told of everything that leaves, while traces are on.
+    pub tracer: Option<Tracer>,
     /// The monotonic clock at the beginning of the batch, in nanoseconds.
     pub mono_ns: u64,
     /// The wall clock at the beginning of the batch, in nanoseconds since 1970.
@@ -225,6 +230,9 @@ impl Batch {
             if entry.buffer.is_empty() {
                 continue;
             }
+            if let Some(tracer) = &self.tracer {
+                tracer(&entry.client, &entry.buffer);
+            }
             let pressure = entry.client.queue(&mut entry.buffer);
             entry.queued = true;
             if pressure == Pressure::High {
@@ -246,6 +254,9 @@ impl Batch {
                 entry.client.traffic.out_bytes.fetch_add(entry.bytes, Ordering::Relaxed);
             }
             if !entry.buffer.is_empty() {
+                if let Some(tracer) = &self.tracer {
+                    tracer(&entry.client, &entry.buffer);
+                }
                 if entry.client.send(&mut entry.buffer) == Pressure::High {
                     self.congested.push(entry.client);
                 }

@@ -62,8 +62,11 @@ impl World {
         let socket = Socket::default();
         let budget = Arc::new(Budget::new(1 << 30));
         let client = Client::new(self.cids, Box::new(socket.clone()), 1 << 20, budget);
-        let limits =
-            SessionLimits { max_subscriptions: Some(3), max_subject_tokens: Some(4), headers: true };
+        let limits = SessionLimits {
+            max_subscriptions: Some(3),
+            max_subject_tokens: Some(4),
+            headers: true,
+        };
         let mut session = Session::new(client, limits);
         session.bind(self.account.clone(), permissions.map(Arc::new));
         let parser = Parser::new(Limits { max_control_line: 4096, max_payload: 1 << 20 });
@@ -168,10 +171,7 @@ fn limits_and_reserved_names_are_refused_and_the_connection_stays() {
             ),
             ("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n", ""),
             ("SUB d 4\r\n", "-ERR 'maximum subscriptions exceeded'\r\n"),
-            (
-                "PUB $GR.x 1\r\nx\r\n",
-                "-ERR 'Permissions Violation for Publish to \"$GR.x\"'\r\n",
-            ),
+            ("PUB $GR.x 1\r\nx\r\n", "-ERR 'Permissions Violation for Publish to \"$GR.x\"'\r\n"),
             (
                 "PUB a $JS.ACK.x 1\r\nx\r\n",
                 "-ERR 'Permissions Violation for Publish with Reply of \"$JS.ACK.x\"'\r\n",
@@ -295,5 +295,8 @@ fn a_service_that_publishes_to_a_service_is_not_called_within_the_call() {
         account.subscribe_service(from, Arc::new(Relay { account: account.clone(), to }));
     }
     let mut peer = world.peer(QUIET);
-    assert_eq!(world.tell(&mut peer, "SUB three 1\r\nPUB one 1\r\nx\r\n"), "MSG three 1 1\r\nx\r\n");
+    assert_eq!(
+        world.tell(&mut peer, "SUB three 1\r\nPUB one 1\r\nx\r\n"),
+        "MSG three 1 1\r\nx\r\n"
+    );
 }

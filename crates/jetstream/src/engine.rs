@@ -102,6 +102,11 @@ impl JetStream {
         (self.shared.usage.get(true), self.shared.usage.get(false))
     }
 
+    /// Messages in all streams.
+    pub fn messages_stored(&self) -> u64 {
+        self.every_stream().iter().map(|stream| stream.lock().log.state().messages).sum()
+    }
+
     /// A stream by its name.
     pub fn stream(&self, account: &str, stream: &str) -> Option<Arc<StreamCell>> {
         self.account(account)?.stream(stream)

@@ -148,8 +148,7 @@ impl Connection {
     async fn run(&mut self) -> ClosedReason {
         let mut greeting = Vec::with_capacity(512);
         encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
-        self.client().send(&mut greeting);
-        drop(greeting);
+        self.hub.send(self.client(), greeting);
         if self.hub.is_full() {
             return self.refuse(
                 &ServerError::MaximumConnectionsExceeded,
@@ -236,7 +235,7 @@ impl Connection {
             Due::Ping => {
                 let mut ping = Vec::new();
                 encode::ping(&mut ping);
-                self.client().send(&mut ping);
+                self.hub.send(self.client(), ping);
                 None
             }
             Due::Stale => {
@@ -255,7 +254,7 @@ impl Connection {
     fn refuse(&self, error: &ServerError, reason: ClosedReason) -> ClosedReason {
         let mut line = Vec::new();
         encode::err(&mut line, error);
-        self.client().send(&mut line);
+        self.hub.send(self.client(), line);
         reason
     }
 

@@ -28,7 +28,7 @@ use crate::log::Log;
 use crate::ports::Ports;
 use crate::server_id::ServerId;
 use crate::stats::Stats;
-use crate::{log_debug, log_error, log_info};
+use crate::{log_debug, log_error, log_info, trace};
 
 /// The version of nats-server whose behaviour clients may expect; they gate features on it.
 pub const COMPATIBLE_VERSION: &str = "2.15.1";
@@ -409,6 +409,9 @@ impl Hub {
     pub(crate) fn stamp(&self, batch: &mut Batch) {
         batch.mono_ns = self.clock.mono_ns();
         batch.unix_ns = self.clock.unix_ns();
+        if self.log.is_trace() != batch.tracer.is_some() {
+            batch.tracer = self.log.is_trace().then(|| trace::tracer(&self.me));
+        }
     }
 
     /// More waits for clients than the server may hold: the largest outbox goes, as a slow consumer.
@@ -425,6 +428,14 @@ impl Hub {
             );
             largest.client.close(ClosedReason::SlowConsumerPendingBytes);
         }
+    }
+
+    /// Sends what the server itself has to say to one client, outside any batch.
+    pub(crate) fn send(&self, client: &Client, mut bytes: Vec<u8>) {
+        if self.log.is_trace() {
+            trace::outbound(self, client, &bytes);
+        }
+        client.send(&mut bytes);
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

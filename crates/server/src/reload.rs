@@ -84,7 +84,7 @@ fn close_newest(hub: &Hub, max: Option<u64>) {
     for connection in surplus {
         let mut line = Vec::new();
         natterjack_proto::encode::err(&mut line, &ServerError::MaximumConnectionsExceeded);
-        connection.client.send(&mut line);
+        hub.send(&connection.client, line);
         connection.client.close(ClosedReason::MaximumConnectionsExceeded);
     }
 }

@@ -329,7 +329,7 @@ async fn lame_duck(hub: &Arc<Hub>) {
         if connection.is_informed() {
             let mut line = Vec::new();
             natterjack_proto::encode::info(&mut line, &hub.post_connect_info(&connection));
-            connection.client.send(&mut line);
+            hub.send(&connection.client, line);
         }
     }
     if hub.connection_count() == 0 {

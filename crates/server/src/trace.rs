@@ -1,7 +1,10 @@
 //! Protocol traces (`-V`): `<<- [PUB foo 5]`, as nats-server writes them.
 
 use std::borrow::Cow;
+use std::sync::{Arc, Weak};
 
+use natterjack_core::batch::Tracer;
+use natterjack_core::client::Client;
 use natterjack_proto::connect::redact;
 use natterjack_proto::parser::Op;
 
@@ -50,6 +53,55 @@ pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
     }
 }
 
+/// What a batch calls for the bytes that leave for a client.
+pub(crate) fn tracer(hub: &Weak<Hub>) -> Tracer {
+    let hub = hub.clone();
+    Arc::new(move |client, bytes| {
+        if let Some(hub) = hub.upgrade() {
+            outbound(&hub, client, bytes);
+        }
+    })
+}
+
+/// Writes what a client is sent: the lines, without payloads.
+pub(crate) fn outbound(hub: &Hub, client: &Client, bytes: &[u8]) {
+    let Some(info) = hub.connection(client.cid) else { return };
+    let prefix = info.prefix();
+    for line in lines(bytes) {
+        hub.log().write(Level::Trace, format_args!("{prefix} - ->> [{}]", text(line)));
+    }
+}
+
+/// The control lines of an encoded stretch: after a message its payload is passed over.
+fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+        let line = &bytes[..end];
+        let mut skip = end + 2;
+        if line.starts_with(b"MSG ") || line.starts_with(b"HMSG ") {
+            let size = line
+                .rsplit(|byte| *byte == b' ')
+                .next()
+                .and_then(|size| std::str::from_utf8(size).ok()?.parse::<usize>().ok());
+            skip += size.unwrap_or(0) + 2;
+        }
+        // The reference shows `+OK` as `OK`.
+        lines.push(line.strip_prefix(b"+").unwrap_or(line));
+        bytes = bytes.get(skip..).unwrap_or_default();
+    }
+    lines
+}
+
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn payloads_are_passed_over_even_if_they_look_like_lines() {
+        let bytes = b"PONG\r\nMSG foo 1 8\r\nPING\r\nab\r\n+OK\r\n";
+        let lines: Vec<_> = super::lines(bytes).into_iter().map(super::text).collect();
+        assert_eq!(lines, ["PONG", "MSG foo 1 8", "OK"]);
+    }
 }

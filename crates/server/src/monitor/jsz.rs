@@ -37,6 +37,7 @@ pub(super) fn jsz(hub: &Hub, _query: &Query) -> Answer {
         "config": config(hub),
         "streams": totals.streams,
         "consumers": totals.consumers,
+        "messages": engine.messages_stored(),
         "bytes": memory + storage,
         "total": totals.accounts,
     });
