@@ -297,20 +297,15 @@ impl Chunk {
     pub(crate) fn compact(&mut self) {
         let mut sparse = Chunk::new(self.id, self.base, 0, self.bodies.is_some());
         sparse.seqs = Some(Vec::with_capacity(self.live as usize));
-        for at in 0..self.words.len() {
+        let mut bodies = self.bodies.take().unwrap_or_default().into_iter();
+        for (at, time) in self.times.iter().enumerate() {
+            let body = bodies.next();
             if !self.is_live(at) {
                 continue;
             }
             let (_, len, headers) = self.record(at);
-            let entry = Entry {
-                seq: self.seq(at),
-                offset: sparse.end,
-                len,
-                headers,
-                subject: self.subjects[at],
-                time: self.times.get(at),
-            };
-            sparse.push(entry, self.bodies.as_ref().map(|bodies| bodies[at].clone()));
+            let (seq, offset, subject) = (self.seq(at), sparse.end, self.subjects[at]);
+            sparse.push(Entry { seq, offset, len, headers, subject, time }, body);
         }
         sparse.shrink();
         *self = sparse;

@@ -261,6 +261,19 @@ impl Log {
         self.index.find(seq).is_some()
     }
 
+    /// What the message at `seq` counts in [`State::bytes`].
+    pub fn stored_bytes(&self, seq: u64) -> Option<u64> {
+        let (chunk, at) = self.index.find(seq)?;
+        let (_, len, headers) = self.index.chunks[chunk].record(at);
+        Some(self.index.accounted(len, headers))
+    }
+
+    /// When the message at `seq` was stored, without reading it.
+    pub fn time_of(&self, seq: u64) -> Option<i64> {
+        let (chunk, at) = self.index.find(seq)?;
+        Some(self.index.chunks[chunk].time(at))
+    }
+
     /// The message at `seq`.
     pub fn get(&mut self, seq: u64) -> Get {
         let Some((chunk, at)) = self.index.find(seq) else { return Get::Missing };

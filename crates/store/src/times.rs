@@ -37,6 +37,18 @@ impl Times {
         time
     }
 
+    /// All stamps in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = i64> + '_ {
+        let (mut last, mut rest) = (0i64, &self.deltas[..]);
+        (0..self.count).map(move |at| {
+            last = match at % STRIDE {
+                0 => self.marks[at / STRIDE].0,
+                _ => last.wrapping_add(take(&mut rest)),
+            };
+            last
+        })
+    }
+
     /// The highest stamp, 0 when empty.
     pub(crate) fn max(&self) -> i64 {
         self.max
@@ -85,6 +97,7 @@ mod tests {
         for (index, &stamp) in stamps.iter().enumerate() {
             assert_eq!(times.get(index), stamp);
         }
+        assert!(times.iter().eq(stamps.iter().copied()));
         assert_eq!(times.max(), i64::MAX);
     }
 }
