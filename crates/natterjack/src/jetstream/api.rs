@@ -96,6 +96,14 @@ impl Refusal {
     }
 }
 
+/// A call that reaches a cluster without a leader is dropped there without an answer (nats-server
+/// 2.15.1), and so is a message for a stream without one: they are sent again after this long.
+pub(crate) const REPEAT_AFTER: Duration = Duration::from_secs(3);
+
+/// "JetStream system temporarily unavailable": the cluster says itself that it has no leader.
+const UNAVAILABLE: u32 = 10008;
+const PAUSE: Duration = Duration::from_millis(250);
+
 impl Api {
     /// The subject of a call.
     pub(crate) fn subject(&self, call: &str) -> String {
@@ -104,8 +112,9 @@ impl Api {
 
     /// Calls, and reads the answer.
     ///
-    /// A call is repeated when the connection was lost under it, within the limit: it may have been
-    /// carried out already, so only calls for which that does not matter go through here.
+    /// A call is repeated within the limit when the connection was lost under it, and when a cluster
+    /// that elects a leader does not answer: it may have been carried out already, so only calls for
+    /// which that does not matter go through here.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         link: &Link,
@@ -118,9 +127,16 @@ impl Api {
         let started = Instant::now();
         loop {
             let left = self.limit.saturating_sub(started.elapsed());
-            match request_or_loss(link, &subject, None, body.clone(), left).await {
-                Ok(answer) => return read(&answer.payload, &subject, target),
+            match request_or_loss(link, &subject, None, body.clone(), left.min(REPEAT_AFTER)).await
+            {
+                Ok(answer) => match read(&answer.payload, &subject, target) {
+                    Err(Error::Api(refusal)) if refusal.err_code == UNAVAILABLE && left > PAUSE => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    result => return result,
+                },
                 Err(Error::NoResponders(_)) => return Err(nobody(link)),
+                Err(Error::Timeout(_)) if left > REPEAT_AFTER => {}
                 Err(Error::Timeout(_)) => {
                     let what = target.what.clone().into_owned().into();
                     return Err(Timeout { what, after: self.limit }.into());

@@ -10,16 +10,19 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::JetStream;
-use super::api::{self, Target};
+use super::api::{self, REPEAT_AFTER, Target};
 use crate::codec::{Codec, Encode, Json};
 use crate::connect::Link;
 use crate::core::{add_header, encode, raw_request};
 use crate::error::{self, Error, NotFound, StreamError, Timeout};
 
-/// While a cluster elects a leader, nobody answers for a moment: this many more attempts, this far
-/// apart (as nats.go).
+/// A stream may be absent for a moment: this many more attempts, this far apart (as nats.go). In a
+/// cluster, which may be electing the stream's leader, the attempts go on up to the limit.
 const ABSENT_RETRIES: u32 = 2;
 const ABSENT_WAIT: Duration = Duration::from_millis(250);
+
+/// "duplicate message id is in process": the cluster has not decided yet about an earlier attempt.
+const IN_PROCESS: u32 = 10158;
 
 /// The stream's word that it has the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,16 +198,25 @@ pub(crate) async fn publish_once(
         let left = limit.saturating_sub(started.elapsed());
         // A message with an id may be sent twice; one without waits for its one answer.
         let answer = if options.id {
+            let left = left.min(REPEAT_AFTER);
             api::request_or_loss(link, subject, headers.clone(), body.clone(), left).await
         } else {
             raw_request(link, subject, headers.clone(), body.clone(), left).await
         };
         match answer {
-            Ok(answer) => return read_ack(&answer.payload, subject, options.expected),
+            Ok(answer) => match read_ack(&answer.payload, subject, options.expected) {
+                Err(error) if is_in_process(&error) && left > ABSENT_WAIT => {
+                    tokio::time::sleep(ABSENT_WAIT).await;
+                }
+                result => return result,
+            },
             Err(Error::Offline(_)) if options.id && started.elapsed() < limit => {}
-            Err(Error::NoResponders(_)) if absent < ABSENT_RETRIES && started.elapsed() < limit => {
+            Err(Error::Timeout(_)) if options.id && left > REPEAT_AFTER => {}
+            Err(Error::NoResponders(_))
+                if (absent < ABSENT_RETRIES || elects(link)) && left > ABSENT_WAIT =>
+            {
                 absent += 1;
-                tokio::time::sleep(ABSENT_WAIT.min(limit.saturating_sub(started.elapsed()))).await;
+                tokio::time::sleep(ABSENT_WAIT).await;
             }
             Err(Error::NoResponders(_)) => return Err(no_stream(link, subject)),
             Err(Error::Timeout(_)) => {
@@ -213,6 +225,17 @@ pub(crate) async fn publish_once(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether an earlier attempt of the same message is still being decided about.
+pub(crate) fn is_in_process(error: &Error) -> bool {
+    matches!(error, Error::Api(refusal) if refusal.err_code == IN_PROCESS)
+}
+
+/// Whether the server is in a cluster, where a stream without a leader looks like no stream.
+fn elects(link: &Link) -> bool {
+    let info = link.client().ok().and_then(async_nats::Client::try_server_info);
+    info.is_some_and(|info| info.cluster.is_some())
 }
 
 /// Nobody took the message: no stream stores the subject, or there is no JetStream at all.

@@ -18,16 +18,14 @@ use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::JetStream;
-use super::publish::{PubAck, PublishOptions, no_stream, read_ack};
+use super::api::REPEAT_AFTER;
+use super::publish::{PubAck, PublishOptions, is_in_process, no_stream, read_ack};
 use crate::codec::{Encode, Json};
 use crate::connect::Link;
 use crate::core::{BOUNDED, Reader, encode, inbox_reader, new_inbox, send};
 use crate::error::{self, Error, StreamError, Timeout};
 use crate::event::ConnState;
 use crate::signal::raised;
-
-/// How long to wait for an acknowledgement before sending again.
-const RESEND_AFTER: Duration = Duration::from_secs(3);
 
 /// How often to look for those.
 const LOOK: Duration = Duration::from_millis(100);
@@ -110,6 +108,8 @@ struct Pending {
     sent: Instant,
     /// Nobody took it at the last attempt.
     absent: bool,
+    /// The cluster had not decided about an earlier attempt yet.
+    undecided: bool,
     tell: oneshot::Sender<Result<PubAck, Error>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -193,6 +193,7 @@ impl Publisher {
             started: now,
             sent: now,
             absent: false,
+            undecided: false,
             tell,
             _permit: permit,
         };
@@ -278,7 +279,10 @@ async fn collect(
             }
             _ = look.tick() => {
                 give_up(&link, &shared);
-                resend(&link, &shared, |p| p.absent || p.sent.elapsed() > RESEND_AFTER).await;
+                resend(&link, &shared, |pending| {
+                    pending.absent || pending.undecided || pending.sent.elapsed() > REPEAT_AFTER
+                })
+                .await;
             }
             () = raised(&mut stop) => break,
             // The publisher is gone when its end of the channel is.
@@ -298,9 +302,14 @@ fn settle(link: &Link, shared: &Shared, message: &Message) {
         }
         return;
     }
+    let Some(entry) = pending.get_mut(&number) else { return };
+    let result = read_ack(&message.payload, &entry.message.subject, None);
+    if result.as_ref().is_err_and(is_in_process) {
+        entry.undecided = true;
+        return;
+    }
     let Some(entry) = pending.remove(&number) else { return };
     drop(pending);
-    let result = read_ack(&message.payload, &entry.message.subject, None);
     if let Err(error) = &result {
         link.note_error(&error.to_string());
     }
@@ -332,6 +341,7 @@ async fn resend(link: &Link, shared: &Shared, due: impl Fn(&Pending) -> bool) {
         due.map(|entry| {
             entry.sent = Instant::now();
             entry.absent = false;
+            entry.undecided = false;
             entry.message.clone()
         })
         .collect()
