@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
 /// What is left of the command line.
 pub(crate) struct Arguments {
     rest: VecDeque<String>,
+    /// What stands behind `--`.
+    pub(crate) command: Vec<String>,
 }
 
 impl Arguments {
     pub(crate) fn from_env() -> Self {
-        Self { rest: std::env::args().skip(1).collect() }
+        let mut all = std::env::args().skip(1);
+        let rest = all.by_ref().take_while(|argument| argument != "--").collect();
+        Self { rest, command: all.collect() }
     }
 
     /// The next argument.
@@ -33,6 +38,15 @@ impl Arguments {
     /// As [`Self::option`], each time the option was given.
     pub(crate) fn options(&mut self, name: &str) -> Result<Vec<String>> {
         std::iter::from_fn(|| self.option(name).transpose()).collect()
+    }
+
+    /// The number behind `--name`.
+    pub(crate) fn number<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
+        let Some(text) = self.option(name)? else { return Ok(None) };
+        match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => bail!("{name} {text}: not a number"),
+        }
     }
 
     /// The path behind `--name`.

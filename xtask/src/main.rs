@@ -5,6 +5,8 @@
 
 mod arguments;
 mod ci;
+mod cluster;
+mod failover;
 mod interop;
 mod peers;
 mod programs;
@@ -32,6 +34,17 @@ cargo xtask interop        nats-py programs against our server and against nats-
     --reference PATH       nats-server (else the one of the virtual environment)
     --witness W            ours, reference or both (both)
     --only NAME            one scenario; may be repeated
+cargo xtask cluster [options] [-- COMMAND..]
+                           three real nats-servers as a cluster with JetStream on free ports of the
+                           loopback address; runs COMMAND, with the URLs in NATS_URL and in place of
+                           {urls}, or waits for Ctrl-C; the exit code is the command's
+    --kill-after SECONDS   ends the node with most connections so long after the first one
+    --kill-on TEXT         ends it when the command prints this text
+    --nats-server PATH     (else the one of the virtual environment)
+cargo xtask failover       publishes into such a cluster, kills the connected node in the middle, and
+                           counts: no acknowledged message may be lost
+    --messages N           (5000)
+    --nats-server PATH
 cargo xtask peers          make the virtual environment of the real peers, print its directory
                            (NATTERJACK_VENV; else $HOME/.cache/natterjack)
 ";
@@ -41,6 +54,8 @@ fn main() -> ExitCode {
     let verb = arguments.word().unwrap_or_default();
     let outcome = match verb.as_str() {
         "ci" => ci::run(&mut arguments),
+        "cluster" => cluster::run(&mut arguments),
+        "failover" => failover::run(&mut arguments),
         "interop" => interop::run(&mut arguments),
         "peers" => peers::print(&mut arguments),
         "" | "help" | "-h" | "--help" => {

@@ -67,9 +67,16 @@ pub(crate) fn built() -> Result<PathBuf> {
         .context("natterjack is not built: `cargo build --release` first, or name it by --ours")
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Ports that were free a moment ago, all different.
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// A running server; dropping it kills it.
@@ -86,7 +93,7 @@ impl Server {
     /// Starts a server with these arguments, its log appended to `log`, and waits until it accepts
     /// clients.
     pub(crate) fn start(make: &Make, arguments: &[&str], log: &Path) -> Result<Self> {
-        let port = free_port()?;
+        let [port] = free_ports()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (make, log) = (make.clone(), log.to_owned());
         let mut server = Self { make, arguments, port, log, child: None };
@@ -145,12 +152,24 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Whether it was started and not ended.
+    pub(crate) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// What it has logged.
     pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Asks it to stop, as SIGTERM does, and waits until it is gone.
+    /// Asks it to stop, as SIGTERM does, without waiting.
+    pub(crate) fn terminate(&mut self) {
+        if let Some(child) = &mut self.child {
+            terminate(child);
+        }
+    }
+
+    /// Asks it to stop and waits until it is gone.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         terminate(&mut child);
