@@ -23,6 +23,12 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Replaces `before` bytes of one user by `after`.
+    pub fn exchange(&self, before: usize, after: usize) {
+        self.take(after);
+        self.give_back(before);
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

@@ -99,6 +99,8 @@ pub(crate) struct Connection {
     partial: Vec<u8>,
     /// How many bytes `partial` needs before parsing can make progress; 0 when it may at once.
     wanted: usize,
+    /// Bytes of `partial` that are counted against the budget of the server.
+    counted: usize,
     alive: KeepAlive,
     login: Login,
 }
@@ -130,6 +132,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
         login: Login::begin(&hub, now),
         partial: Vec::new(),
         wanted: 0,
+        counted: 0,
         read,
         wire,
         info,
@@ -395,6 +398,13 @@ impl Connection {
         })
     }
 
+    /// Counts a large incomplete operation against the budget, or no longer.
+    fn count_partial(&mut self) {
+        let large = if self.partial.capacity() > READ_BYTES { self.partial.capacity() } else { 0 };
+        self.hub.budget().exchange(self.counted, large);
+        self.counted = large;
+    }
+
     /// Reads the rest of a large payload straight to where it is kept.
     fn poll_large(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
         let have = self.partial.len();
@@ -405,11 +415,16 @@ impl Connection {
         let outcome = Pin::new(&mut self.read).poll_read(context, &mut target);
         let filled = target.filled().len();
         self.partial.truncate(have + filled);
+        self.count_partial();
         match outcome {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(_)) => Poll::Ready(Next::Close(ClosedReason::ReadError)),
             Poll::Ready(Ok(())) if filled == 0 => {
                 Poll::Ready(Next::Close(ClosedReason::ClientClosed))
+            }
+            // The bytes of many such peers together must not take all memory.
+            Poll::Ready(Ok(())) if self.hub.budget().is_exceeded() => {
+                Poll::Ready(Next::Close(ClosedReason::SlowConsumerPendingBytes))
             }
             Poll::Ready(Ok(())) => {
                 self.alive.input(self.hub.clock().mono_ns());
@@ -496,6 +511,9 @@ impl Connection {
         if self.partial.is_empty() && self.partial.capacity() > 0 {
             self.partial = Vec::new();
         }
+        if self.counted > 0 {
+            self.count_partial();
+        }
         let (msgs, bytes) = self.session.end_batch();
         self.hub.stats().count_in(msgs, bytes);
         self.log_violations();
@@ -550,6 +568,8 @@ impl Connection {
 
     /// Flushes what is owed, then closes.
     async fn end(mut self, reason: ClosedReason) {
+        self.partial = Vec::new();
+        self.count_partial();
         self.session.leave();
         let client = self.client().clone();
         client.close(reason);

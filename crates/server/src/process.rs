@@ -22,19 +22,36 @@ pub(crate) fn cpu_percent(uptime_ns: i64) -> f64 {
     (ticks.unwrap_or(0.0) / seconds * 10.0).round() / 10.0
 }
 
-/// What the server may hold for its clients: half of the memory of the machine or of its control group,
-/// or 1 GiB where neither is known.
-pub(crate) fn memory_allowance() -> usize {
+/// The memory of the machine, or of the control group that the process runs in; 2 GiB where neither is
+/// known.
+pub(crate) fn memory_bytes() -> u64 {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
     });
-    let groups = [
+    let known = [
         number("/sys/fs/cgroup/memory.max"),
         number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
         machine.map(|kib| kib * 1024),
     ];
-    let smallest = groups.into_iter().flatten().min().unwrap_or(2 << 30);
-    usize::try_from(smallest / 2).unwrap_or(usize::MAX)
+    known.into_iter().flatten().min().unwrap_or(2 << 30)
+}
+
+/// What the server may hold for its clients: half of the memory.
+pub(crate) fn memory_allowance() -> usize {
+    usize::try_from(memory_bytes() / 2).unwrap_or(usize::MAX)
+}
+
+/// What the file system of a directory has free; `None` where the system does not tell.
+#[cfg(unix)]
+pub(crate) fn free_disk_bytes(directory: &std::path::Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(directory).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What the file system of a directory has free; `None` where the system does not tell.
+#[cfg(not(unix))]
+pub(crate) fn free_disk_bytes(_directory: &std::path::Path) -> Option<u64> {
+    None
 }

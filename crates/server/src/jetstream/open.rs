@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use natterjack_config::Options as ServerOptions;
 use natterjack_config::options::SyncPolicy as ConfiguredSync;
+use natterjack_config::reload::friendly_bytes;
 use natterjack_jetstream::{JetStream, Options};
 use natterjack_store::{Recovery, SyncPolicy};
 
@@ -18,7 +19,7 @@ use crate::disk_memory::MemoryDisk;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
 use crate::log::Log;
 use crate::start::StartError;
-use crate::{files, log_error, log_info, log_warn};
+use crate::{files, log_error, log_info, log_warn, process};
 
 /// The directory that is ours in the store directory; nats-server's own stands beside it.
 const OURS: &str = "natterjack";
@@ -74,13 +75,22 @@ pub(crate) fn open(
     };
     let configured = &options.jetstream;
     let limits = &configured.limits;
+    // As nats-server: three quarters of the memory, and of what the disk has free.
+    let max_memory = configured.max_memory.unwrap_or(process::memory_bytes() / 4 * 3);
+    let max_file = configured
+        .max_store
+        .or_else(|| process::free_disk_bytes(&store.directory).map(|free| free / 4 * 3));
+    log_info!(log, "  Max Memory:      {}", friendly_bytes(max_memory));
+    if let Some(max_file) = max_file {
+        log_info!(log, "  Max Storage:     {}", friendly_bytes(max_file));
+    }
     let number = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
     let engine = JetStream::new(Options {
         domain: configured.domain.as_deref().map(Into::into),
         server_name: server_name.into(),
         server_version: COMPATIBLE_VERSION.into(),
-        max_memory: configured.max_memory,
-        max_file: configured.max_store,
+        max_memory: Some(max_memory),
+        max_file,
         duplicate_window: limits
             .duplicate_window
             .map(|window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
