@@ -11,6 +11,7 @@
 //!
 //! === A bare LF ends a control line   the behaviour; one per case
 //! covers: C-005                       capabilities that need this case to pass
+//! partly: C-007                       shows only a part of these, which are not ticked
 //! spec: core 10.7                     where the rule stands
 //! alone: yes                          a server of its own (also for any case with `server …`)
 //! pings: manual                       PING from the server is shown, not answered
@@ -92,8 +93,10 @@ pub struct Case {
     pub title: String,
     /// The value of `{s}`.
     pub word: String,
-    /// Capability ids.
+    /// Capabilities that need this case.
     pub covers: Vec<String>,
+    /// Capabilities of which it shows a part, with no claim that the rest is shown elsewhere.
+    pub partly: Vec<String>,
     /// Where the rule stands.
     pub spec: Option<String>,
     /// The decision record that explains a difference, as `D-NNNN`.

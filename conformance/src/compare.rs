@@ -8,7 +8,7 @@ use crate::text::{Env, show, substitute};
 use crate::wire::Frame;
 
 /// A failure shows at most so many bytes of a text.
-pub(crate) const SHOWN_BYTES: usize = 700;
+pub(crate) const SHOWN_BYTES: usize = 900;
 
 /// Expected and got, one under the other.
 pub(crate) fn mismatch(expected: &str, got: &[u8]) -> String {

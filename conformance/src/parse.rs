@@ -9,6 +9,7 @@ struct Header {
     setup: Setup,
     connect: String,
     covers: Vec<String>,
+    partly: Vec<String>,
     spec: Option<String>,
     differs: Option<String>,
     alone: bool,
@@ -23,6 +24,7 @@ impl Header {
             setup: Setup::default(),
             connect: r#"{"verbose":false}"#.to_owned(),
             covers: Vec::new(),
+            partly: Vec::new(),
             spec: None,
             differs: None,
             alone: false,
@@ -48,12 +50,8 @@ impl Header {
                 self.setup.config = (!text.trim().is_empty()).then_some(text);
             }
             "connect" => value.clone_into(&mut self.connect),
-            "covers" => {
-                self.covers = value.split_whitespace().map(str::to_owned).collect();
-                if let Some(bad) = self.covers.iter().find(|id| !is_capability(id)) {
-                    return Err(format!("{bad:?} is not a capability id"));
-                }
-            }
+            "covers" => self.covers = capabilities(value)?,
+            "partly" => self.partly = capabilities(value)?,
             "spec" => self.spec = Some(value.to_owned()),
             "differs" => self.differs = Some(value.to_owned()),
             "alone" => self.alone = flag()?,
@@ -68,6 +66,14 @@ impl Header {
             return Err(format!("{key} takes one line"));
         }
         Ok(true)
+    }
+}
+
+fn capabilities(text: &str) -> Result<Vec<String>, String> {
+    let ids: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    match ids.iter().find(|id| !is_capability(id)) {
+        Some(bad) => Err(format!("{bad:?} is not a capability id")),
+        None => Ok(ids),
     }
 }
 
@@ -167,6 +173,7 @@ fn blank(id: String, title: &str, ordinal: usize, defaults: &Header) -> Case {
         title: title.to_owned(),
         word: format!("S{ordinal}"),
         covers: Vec::new(),
+        partly: Vec::new(),
         spec: None,
         differs: None,
         setup: Setup::default(),
@@ -187,6 +194,7 @@ fn header_of(case: &Case) -> Header {
         setup: case.setup.clone(),
         connect: case.connect.clone(),
         covers: case.covers.clone(),
+        partly: case.partly.clone(),
         spec: case.spec.clone(),
         differs: case.differs.clone(),
         alone: case.alone,
@@ -200,6 +208,7 @@ fn apply(case: &mut Case, header: Header) {
     case.setup = header.setup;
     case.connect = header.connect;
     case.covers = header.covers;
+    case.partly = header.partly;
     case.spec = header.spec;
     case.differs = header.differs;
     case.alone = header.alone;

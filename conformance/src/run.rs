@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::case::{Action, Case, Expect, Opening, Step};
-use crate::compare::{SHOWN_BYTES, match_body, match_frame, mismatch};
+use crate::compare::{match_body, match_frame, mismatch};
 use crate::conn::{Conn, Next, Queue};
 use crate::pattern::Captures;
 use crate::server::{Program, Server};
@@ -17,6 +17,8 @@ use crate::wire::Frame;
 
 /// A failure shows at most so many lines of what went before.
 const SHOWN_LINES: usize = 14;
+/// And so many bytes of each.
+const TRACE_BYTES: usize = 240;
 /// No case takes longer.
 const CASE_MAX: Duration = Duration::from_secs(25);
 
@@ -210,7 +212,7 @@ impl<'a> Run<'a> {
 
     fn send(&mut self, name: &str, bytes: &[u8], bytewise: bool) -> Result<(), String> {
         self.conn(name)?;
-        self.transcript.push(format!("{name}> {}", show(bytes, SHOWN_BYTES)));
+        self.transcript.push(format!("{name}> {}", show(bytes, TRACE_BYTES)));
         let conn = self.conn(name)?;
         if bytewise {
             for byte in bytes {
@@ -275,7 +277,7 @@ impl<'a> Run<'a> {
             Next::Frame(frame) if frame.bytes.starts_with(b"INFO ") => {
                 format!("{name}< {}", show(&frame.bytes, 60))
             }
-            Next::Frame(frame) => format!("{name}< {}", show(&frame.bytes, SHOWN_BYTES)),
+            Next::Frame(frame) => format!("{name}< {}", show(&frame.bytes, TRACE_BYTES)),
             Next::Closed => format!("{name}< (closed)"),
             Next::Timeout => return Ok(next),
         };

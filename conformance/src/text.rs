@@ -7,9 +7,11 @@
 //! | `\"` `\u` | kept as they are: they belong to JSON |
 //! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, captured before, or of `login` |
 //! | `{fill:N}` | N times `x` |
+//! | `{after:N}` | the time in N milliseconds, as RFC 3339 in UTC |
 //! | `<kind>` `<name=kind>` | in patterns: a placeholder, see [`crate::pattern`] |
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::login;
 
@@ -56,7 +58,7 @@ pub fn pieces(raw: &str, places: bool) -> Result<Vec<Piece>, String> {
             b'{' => {
                 let name = rest[1..].split('}').next().unwrap_or_default();
                 let known = match name.split_once(':') {
-                    Some(("fill", count)) => count.parse::<usize>().is_ok(),
+                    Some(("fill" | "after", count)) => count.parse::<usize>().is_ok(),
                     Some(_) => false,
                     None => is_name(name),
                 };
@@ -121,6 +123,11 @@ pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
     if let Some(count) = name.strip_prefix("fill:") {
         return Ok(vec![b'x'; count.parse().map_err(|_| format!("bad count in {{{name}}}"))?]);
     }
+    if let Some(ms) = name.strip_prefix("after:") {
+        let ms = ms.parse().map_err(|_| format!("bad time in {{{name}}}"))?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return Ok(rfc3339(since + Duration::from_millis(ms)).into_bytes());
+    }
     if let Some(value) = env.get(name) {
         return Ok(value.as_bytes().to_vec());
     }
@@ -128,6 +135,23 @@ pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
         Some(value) => value.map(String::into_bytes),
         None => Err(format!("{{{name}}} is not set")),
     }
+}
+
+/// A time since 1970 with milliseconds. Days to dates after Howard Hinnant's `civil_from_days`.
+fn rfc3339(since: Duration) -> String {
+    let seconds = since.as_secs();
+    let days = seconds / 86_400 + 719_468;
+    let era = days / 146_097;
+    let day = days % 146_097;
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * day + 2) / 153;
+    let date = day - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let ms = since.subsec_millis();
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// The bytes a text stands for.
@@ -157,7 +181,9 @@ pub fn substitute(raw: &str, env: &Env) -> Result<String, String> {
         out.push_str(&rest[..start]);
         rest = &rest[start..];
         let name = rest[1..].split('}').next().unwrap_or_default();
-        if (is_name(name) || name.starts_with("fill:")) && rest.len() > name.len() + 1 {
+        if (is_name(name) || name.starts_with("fill:") || name.starts_with("after:"))
+            && rest.len() > name.len() + 1
+        {
             out.push_str(&String::from_utf8_lossy(&variable(name, env)?));
             rest = &rest[name.len() + 2..];
         } else {
@@ -221,6 +247,14 @@ mod tests {
             r#"{"n":"S1","d":"\"x"}"#
         );
         assert_eq!(expand("{}", &env()).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn times_are_dates() {
+        let text = |seconds| rfc3339(Duration::from_secs(seconds));
+        assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(text(951_782_400), "2000-02-29T00:00:00.000Z");
+        assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59.000Z");
     }
 
     #[test]
