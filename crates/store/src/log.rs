@@ -403,6 +403,11 @@ impl Log {
         self.file.as_ref().map_or(0, |file| file.backlog_bytes())
     }
 
+    /// Whether all that was appended is written, and all is synced that [`Log::sync_now`] asked for.
+    pub fn is_idle(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| file.is_idle())
+    }
+
     /// Bytes that caches of records hold; 0 for a memory log.
     pub fn cache_bytes(&self) -> usize {
         self.file.as_ref().map_or(0, |file| file.cache_bytes())

@@ -1,7 +1,7 @@
 //! The file log: what was durable is there after any crash.
 
 use natterjack_sim::{Rng, Survival};
-use natterjack_store::{Limits, SyncPolicy};
+use natterjack_store::{Disk, DiskResult, Limits, SyncPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -115,5 +115,21 @@ fn a_relaxed_log_survives_a_kill_and_is_whole_after_a_power_cut() {
         assert_eq!(world.log.durable(), world.log.end());
         // A power cut takes what was not synced; the rest is what was stored.
         world.power_cut();
+    });
+}
+
+#[test]
+fn a_destroyed_log_leaves_nothing() {
+    each(seeds(9000, 10), |seed| {
+        let mut world = run(world(seed), 200);
+        world.act();
+        let mut requests = Vec::new();
+        world.log.take_requests(&mut requests);
+        requests.extend(world.log.destroy());
+        for request in requests {
+            assert!(matches!(request.run(&world.disk), DiskResult::Done | DiskResult::Read(_)));
+        }
+        assert_eq!(world.disk.paths(), Vec::<String>::new());
+        assert!(world.disk.list("streams/7").is_err());
     });
 }

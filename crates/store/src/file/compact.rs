@@ -102,6 +102,14 @@ impl Compaction {
         self.erase.retain(|erase| erase.pos <= durable);
     }
 
+    /// The file that is being written to take the place of others.
+    pub(super) fn writing(&self) -> Option<&Arc<str>> {
+        match &self.work {
+            Work::Writing(_, rewrite) => Some(&rewrite.segment.path),
+            _ => None,
+        }
+    }
+
     fn busy_with(&self, id: u64) -> bool {
         match &self.work {
             Work::Reading(_, rewrite) | Work::Copied(rewrite) | Work::Writing(_, rewrite) => {

@@ -11,8 +11,8 @@ impl Log {
     /// were taken before; `None` if nothing was ever written. The log is not to be used
     /// afterwards.
     ///
-    /// What recovery or compaction left beside the segments makes the last step fail: then the
-    /// directory stays, to be removed when it is next listed.
+    /// Files that the log does not know make the last step fail: then the directory stays, to be
+    /// removed when it is next listed.
     pub fn destroy(&mut self) -> Option<DiskRequest> {
         self.file_mut()?.destroy()
     }
@@ -24,8 +24,11 @@ impl FileLog {
             return None;
         }
         let files = self.segments.iter().map(|segment| &segment.path).chain(&self.health.orphans);
+        let files = files.chain(&self.leftovers).chain(self.compaction.writing());
         let mut ops: Vec<DiskOp> = files.map(|path| DiskOp::Remove(Arc::clone(path))).collect();
-        ops.push(DiskOp::Remove(format!("{}/compact.tmp", self.dir).into()));
+        for name in ["compact.tmp", "probe"] {
+            ops.push(DiskOp::Remove(format!("{}/{name}", self.dir).into()));
+        }
         ops.push(DiskOp::Remove(Arc::clone(&self.dir)));
         let parent = self.dir.rsplit_once('/').map_or("", |(parent, _)| parent);
         ops.push(DiskOp::SyncDir(parent.into()));

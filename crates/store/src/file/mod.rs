@@ -111,6 +111,8 @@ pub(crate) struct FileLog {
     cache: Cache,
     compaction: Compaction,
     next_request: u64,
+    /// Files of the directory that hold what recovery put aside.
+    leftovers: Vec<Arc<str>>,
 }
 
 /// What recovery knows of an existing log.
@@ -126,6 +128,8 @@ pub(crate) struct Recovered {
     pub(crate) erase: Vec<(u64, Box<[u8]>)>,
     /// Bytes of notes behind the last checkpoint.
     pub(crate) notes: u64,
+    /// Files of the directory that hold what recovery put aside.
+    pub(crate) leftovers: Vec<Arc<str>>,
 }
 
 impl FileLog {
@@ -140,11 +144,14 @@ impl FileLog {
             closed: false,
             erase: vec![],
             notes: 0,
+            leftovers: Vec::new(),
         };
         FileLog::recovered(options, fresh)
     }
 
-    pub(crate) fn recovered(options: FileOptions, found: Recovered) -> FileLog {
+    pub(crate) fn recovered(mut options: FileOptions, found: Recovered) -> FileLog {
+        // Offsets have 30 bits.
+        options.segment_bytes = options.segment_bytes.min(1 << 29);
         let end = found.segments.back().map_or(0, |last| last.base + u64::from(last.len));
         let mut log = FileLog {
             dir: options.dir.as_str().into(),
@@ -167,6 +174,7 @@ impl FileLog {
             cache: Cache::new(options.tail_bytes, options.block_bytes),
             compaction: Compaction::default(),
             next_request: 1,
+            leftovers: found.leftovers,
             options,
         };
         log.compaction.rolled();

@@ -113,6 +113,11 @@ impl FileLog {
         self.round.bytes + self.flight.as_ref().map_or(0, |flight| flight.bytes)
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        let syncing = self.syncing.is_some() || (self.sync_due && !self.dirty.is_empty());
+        self.round.is_empty() && self.flight.is_none() && !syncing
+    }
+
     /// Sends the round off if none is in flight.
     pub(super) fn send_round(&mut self, index: &Index, out: &mut Vec<DiskRequest>) {
         let probe = self.health.probing();

@@ -11,13 +11,16 @@
 
 mod damage;
 mod replay;
+mod report;
 
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use damage::Damage;
 use damage::Damages;
 use replay::{Replayer, Torn as TornErasure};
+pub use report::{RecoverError, Recovery, Replay, ReplayedMessage, Torn};
 
 use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::file::{
@@ -27,84 +30,6 @@ use crate::index::Index;
 use crate::op::{Checkpoint, Op};
 use crate::record::{self, HEAD, Seal, kind};
 use crate::{Limits, Log};
-
-/// What the owner of a log learns while it is replayed, in the order of the log.
-///
-/// Messages may be told of that a later record removes: ask [`Log::contains`] at the end.
-pub trait Replay {
-    /// A message that is stored, or was when its record was written.
-    fn message(&mut self, message: &ReplayedMessage<'_>) {
-        let _ = message;
-    }
-
-    /// A note of the owner.
-    fn note(&mut self, kind: u8, body: &[u8]) {
-        let _ = (kind, body);
-    }
-}
-
-/// Nothing to learn.
-impl Replay for () {}
-
-/// A message as it is replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplayedMessage<'a> {
-    /// The stream sequence.
-    pub seq: u64,
-    /// Unix nanoseconds.
-    pub time: i64,
-    /// The owner's bits.
-    pub flags: u8,
-    /// The subject.
-    pub subject: &'a [u8],
-    /// The complete header block, or empty.
-    pub headers: &'a [u8],
-}
-
-/// What recovery found, for the operator.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recovery {
-    /// Segments that are kept.
-    pub segments: usize,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Damage inside the log. What was acknowledged in it is in [`State::lost`](crate::State::lost).
-    pub damage: Vec<Damage>,
-    /// The tail that was cut off. Its bytes lie in `copy` unless they were all 0.
-    pub torn: Option<Torn>,
-    /// Files that hold nothing that can be read; renamed and left for an operator.
-    pub set_aside: Vec<String>,
-}
-
-/// A torn tail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Torn {
-    /// The segment file.
-    pub path: String,
-    /// Where it was cut.
-    pub offset: u64,
-    /// How much was cut off.
-    pub len: u64,
-    /// Where the bytes are now.
-    pub copy: Option<String>,
-}
-
-/// Why a log cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecoverError {
-    /// The disk failed.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A newer program wrote it.
-    #[error("{path} has format version {version}; this program knows {}", crate::file::VERSION)]
-    Newer {
-        /// The file.
-        path: String,
-        /// Its version.
-        version: u32,
-    },
-}
 
 /// A segment file with its content.
 struct File {
@@ -134,7 +59,8 @@ impl Log {
             Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        let mut opener = Opener { disk, options: &options, report: Recovery::default() };
+        let mut opener =
+            Opener { disk, options: &options, report: Recovery::default(), leftovers: Vec::new() };
         let (files, next_segment) = opener.find(names)?;
         if files.is_empty() {
             let mut log = Log::file(first_seq, limits, options.clone());
@@ -144,7 +70,7 @@ impl Log {
             return Ok((log, opener.report));
         }
         let mut index = Index::new(1, limits, false);
-        let found = opener.load(files, next_segment, &mut index, replay)?;
+        let found = opener.load(files, next_segment, first_seq, &mut index, replay)?;
         let report = opener.report;
         Ok((Log::from_parts(index, FileLog::recovered(options, found)), report))
     }
@@ -154,6 +80,8 @@ struct Opener<'a> {
     disk: &'a dyn Disk,
     options: &'a FileOptions,
     report: Recovery,
+    /// Files with what was put aside, now or earlier.
+    leftovers: Vec<Arc<str>>,
 }
 
 impl Opener<'_> {
@@ -169,8 +97,12 @@ impl Opener<'_> {
             if name == "compact.tmp" || name == "probe" {
                 self.disk.remove(&self.path(&name))?;
             }
-            let Some((id, _)) = parse_name(&name) else { continue };
             let path = self.path(&name);
+            if name.ends_with(".torn") || name.ends_with(".bad") {
+                self.leftovers.push(path.into());
+                continue;
+            }
+            let Some((id, _)) = parse_name(&name) else { continue };
             let len = self.disk.len(&path)?;
             let header = match Header::find(&self.disk.read_at(&path, 0, HEADER_LEN as usize)?) {
                 Found::Newer(version) => return Err(RecoverError::Newer { path, version }),
@@ -209,6 +141,7 @@ impl Opener<'_> {
         self.disk.rename(&self.path(name), &self.path(&aside))?;
         self.disk.sync_dir(&self.options.dir)?;
         let path = self.path(&aside);
+        self.leftovers.push(path.as_str().into());
         self.report.set_aside.push(path);
         Ok(())
     }
@@ -246,12 +179,16 @@ impl Opener<'_> {
         &mut self,
         files: Vec<File>,
         next_segment: u64,
+        first_seq: u64,
         index: &mut Index,
         replay: &mut dyn Replay,
     ) -> Result<Recovered, RecoverError> {
         let salt = files.iter().find_map(|file| file.header).map(|header| header.salt);
         let salt = salt.unwrap_or(self.options.salt);
         let files = self.sift(files, salt)?;
+        if files.is_empty() {
+            index.skip(first_seq.max(1) - 1, None);
+        }
         let (start, checkpoint) = self.last_checkpoint(&files, salt)?;
         let count = files.len();
         let mut segments: VecDeque<Segment> = VecDeque::new();
@@ -316,7 +253,8 @@ impl Opener<'_> {
         self.sync_newest(&segments)?;
         self.report.segments = segments.len();
         let last_seq = index.state.last_seq;
-        Ok(Recovered { salt, segments, next_segment, last_seq, closed, erase, notes })
+        let leftovers = std::mem::take(&mut self.leftovers);
+        Ok(Recovered { salt, segments, next_segment, last_seq, closed, erase, notes, leftovers })
     }
 
     /// The removals of messages that were or are to be overwritten.
@@ -387,9 +325,9 @@ impl Opener<'_> {
 
     /// Puts a record that means nothing over what a crash tore, so that it is not taken for
     /// damage of something durable the next time.
-    fn pad(&self, salt: u64, torn: &[(u64, usize)]) -> Result<(), DiskError> {
+    fn pad(&mut self, salt: u64, torn: &[(u64, usize)]) -> Result<(), DiskError> {
         for &(segment, at) in torn {
-            let damage = &self.report.damage[at];
+            let damage = self.report.damage[at].clone();
             let (Ok(offset), len) = (u32::try_from(damage.offset), damage.len as usize) else {
                 continue;
             };
@@ -419,7 +357,12 @@ impl Opener<'_> {
     }
 
     /// Copies bytes that are about to go, unless they are all 0; tells where to.
-    fn copy_aside(&self, path: &str, at: u64, bytes: &[u8]) -> Result<Option<String>, DiskError> {
+    fn copy_aside(
+        &mut self,
+        path: &str,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<Option<String>, DiskError> {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }
@@ -427,6 +370,7 @@ impl Opener<'_> {
         self.disk.truncate(&name, 0)?;
         self.disk.write_at(&name, 0, bytes)?;
         self.disk.sync(&name)?;
+        self.leftovers.push(name.as_str().into());
         Ok(Some(name))
     }
 }

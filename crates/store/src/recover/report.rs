@@ -1,0 +1,82 @@
+//! What recovery tells: the owner of the log, and the operator.
+
+use super::Damage;
+use crate::disk::DiskError;
+
+/// What the owner of a log learns while it is replayed, in the order of the log.
+///
+/// Messages may be told of that a later record removes: ask [`Log::contains`] at the end.
+pub trait Replay {
+    /// A message that is stored, or was when its record was written.
+    fn message(&mut self, message: &ReplayedMessage<'_>) {
+        let _ = message;
+    }
+
+    /// A note of the owner.
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        let _ = (kind, body);
+    }
+}
+
+/// Nothing to learn.
+impl Replay for () {}
+
+/// A message as it is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayedMessage<'a> {
+    /// The stream sequence.
+    pub seq: u64,
+    /// Unix nanoseconds.
+    pub time: i64,
+    /// The owner's bits.
+    pub flags: u8,
+    /// The subject.
+    pub subject: &'a [u8],
+    /// The complete header block, or empty.
+    pub headers: &'a [u8],
+}
+
+/// What recovery found, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Segments that are kept.
+    pub segments: usize,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Damage inside the log. What was acknowledged in it is in [`State::lost`](crate::State::lost).
+    pub damage: Vec<Damage>,
+    /// The tail that was cut off. Its bytes lie in `copy` unless they were all 0.
+    pub torn: Option<Torn>,
+    /// Files that hold nothing that can be read; renamed and left for an operator.
+    pub set_aside: Vec<String>,
+}
+
+/// A torn tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment file.
+    pub path: String,
+    /// Where it was cut.
+    pub offset: u64,
+    /// How much was cut off.
+    pub len: u64,
+    /// Where the bytes are now.
+    pub copy: Option<String>,
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A newer program wrote it.
+    #[error("{path} has format version {version}; this program knows {}", crate::file::VERSION)]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        version: u32,
+    },
+}
