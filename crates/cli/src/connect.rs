@@ -10,6 +10,7 @@ use crate::args::Global;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::units;
 
 /// What every verb is given.
 pub(crate) struct Context {
@@ -61,8 +62,7 @@ impl Context {
 
     /// The servers that are asked for, with their logins.
     pub(crate) fn servers(&self) -> Result<Vec<String>, Failure> {
-        let from_env = || std::env::var("NATS_URL").ok().filter(|text| !text.is_empty());
-        let servers = match self.global.server.clone().or_else(from_env) {
+        let servers = match self.global.server.clone().or_else(|| env("NATS_URL")) {
             Some(servers) => servers,
             None => context_url(&self.global).unwrap_or_else(|| "nats://localhost:4222".to_owned()),
         };
@@ -71,25 +71,22 @@ impl Context {
 
     fn builder(&self) -> Result<ConnectorBuilder, Failure> {
         let global = &self.global;
-        let mut builder = Connector::builder().reconnect(Reconnect::Forever).from_env();
+        let mut builder = Connector::builder().reconnect(Reconnect::Forever);
         if !global.no_context {
-            if let Some(name) = &global.context {
-                builder = builder.from_context(Some(name));
-            } else if std::env::var_os("NATS_CONTEXT").is_none() && selected_context().is_some() {
-                builder = builder.from_context(None);
+            match global.context.clone().or_else(|| env("NATS_CONTEXT")) {
+                Some(name) => builder = builder.from_context(Some(&name)),
+                None if selected_context().is_some() => builder = builder.from_context(None),
+                None => {}
             }
         }
-        if let Some(server) = &global.server {
+        if let Some(server) = global.server.clone().or_else(|| env("NATS_URL")) {
             builder = builder.server(server);
         }
-        if let Some(auth) = self.auth()? {
+        if let Some(auth) = Login::of(global).auth()? {
             builder = builder.auth(auth);
         }
-        if let Some(tls) = self.tls() {
+        if let Some(tls) = self.tls()? {
             builder = builder.tls(tls);
-        }
-        if let Some(limit) = self.timeout() {
-            builder = builder.connect_timeout(limit).request_timeout(limit);
         }
         if let Some(prefix) = &global.inbox_prefix {
             builder = builder.inbox_prefix(prefix);
@@ -97,71 +94,126 @@ impl Context {
         if let Some(domain) = &global.js_domain {
             builder = builder.jetstream_domain(domain);
         }
+        let limit = self.timeout()?;
         let name = global.connection_name.clone();
-        Ok(builder.name(name.unwrap_or_else(|| "NATS CLI Version natterjack".to_owned())))
+        Ok(builder
+            .connect_timeout(limit)
+            .request_timeout(limit)
+            .name(name.unwrap_or_else(|| "NATS CLI Version natterjack".to_owned())))
     }
 
-    /// The limit to set; `None` leaves it to the environment.
-    fn timeout(&self) -> Option<Duration> {
-        let from_env = std::env::var("NATS_TIMEOUT").is_ok_and(|text| !text.is_empty());
-        self.global.timeout.or((!from_env).then_some(TIMEOUT))
+    fn timeout(&self) -> Result<Duration, Failure> {
+        match (self.global.timeout, env("NATS_TIMEOUT")) {
+            (Some(limit), _) => Ok(limit),
+            (None, Some(text)) => units::parse_duration(&text)
+                .map_err(|why| Failure::usage(format!("NATS_TIMEOUT: {why}"))),
+            (None, None) => Ok(TIMEOUT),
+        }
     }
 
-    /// The login that options name; `None` leaves it to the environment and the context.
-    fn auth(&self) -> Result<Option<Auth>, Failure> {
+    fn tls(&self) -> Result<Option<Tls>, Failure> {
         let global = &self.global;
-        if let Some(path) = &global.creds {
-            return Ok(Some(Auth::creds_file(path)));
-        }
-        if let Some(path) = &global.nkey {
-            return Ok(Some(Auth::nkey_file(path)));
-        }
-        let jwt = global.jwt.as_deref().map(text_or_file).transpose()?;
-        let seed = global.seed.as_deref().map(text_or_file).transpose()?;
-        match (jwt, seed) {
-            (Some(jwt), Some(seed)) => return Ok(Some(Auth::JwtAndSeed(jwt.into(), seed.into()))),
-            (None, Some(seed)) => return Ok(Some(Auth::nkey_seed(seed))),
-            (Some(_), None) => return Err(Failure::usage("--jwt needs --seed")),
-            (None, None) => {}
-        }
-        if let Some(token) = &global.token {
-            return Ok(Some(Auth::token(token)));
-        }
-        let password = || std::env::var("NATS_PASSWORD").ok().filter(|text| !text.is_empty());
-        match (&global.user, global.password.clone()) {
-            (Some(user), given) => Ok(Some(match given.or_else(password) {
-                Some(password) => Auth::user_password(user, password),
-                None => Auth::token(user),
-            })),
-            (None, Some(password)) => match std::env::var("NATS_USER") {
-                Ok(user) if !user.is_empty() => Ok(Some(Auth::user_password(user, password))),
-                _ => Err(Failure::usage("--password needs --user")),
-            },
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn tls(&self) -> Option<Tls> {
-        let global = &self.global;
-        let identity = global.tlscert.as_ref().zip(global.tlskey.as_ref());
-        if global.tlsca.is_none() && identity.is_none() && !global.tlsfirst {
-            return None;
+        let file =
+            |given: &Option<PathBuf>, name| given.clone().or_else(|| env(name).map(Into::into));
+        let ca = file(&global.tlsca, "NATS_CA");
+        let identity = match (file(&global.tlscert, "NATS_CERT"), file(&global.tlskey, "NATS_KEY"))
+        {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err(Failure::usage("a certificate and its key must be given together")),
+        };
+        if ca.is_none() && identity.is_none() && !global.tlsfirst {
+            return Ok(None);
         }
         let mut tls = Tls::native().first(global.tlsfirst);
-        if let Some(ca) = &global.tlsca {
+        if let Some(ca) = ca {
             tls = tls.ca(ca);
         }
         if let Some((cert, key)) = identity {
             tls = tls.identity(cert, key);
         }
-        Some(tls)
+        Ok(Some(tls))
+    }
+}
+
+/// A variable that is set and not empty.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What a login is made of.
+#[derive(Default)]
+struct Login {
+    creds: Option<PathBuf>,
+    nkey: Option<PathBuf>,
+    jwt: Option<String>,
+    seed: Option<String>,
+    token: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl Login {
+    /// From options, if they name any; a password, user, seed or JWT that they lack comes from the
+    /// environment, as with the `nats` tool. Else from the environment alone.
+    fn of(global: &Global) -> Self {
+        let Global { creds, nkey, jwt, seed, token, user, password, .. } = global.clone();
+        if let (None, None, None) = (&creds, &nkey, &token) {
+            if user.is_some() || password.is_some() {
+                let (user, password) =
+                    (user.or_else(|| env("NATS_USER")), password.or_else(|| env("NATS_PASSWORD")));
+                return Self { user, password, ..Self::default() };
+            }
+            if jwt.is_some() || seed.is_some() {
+                let (jwt, seed) =
+                    (jwt.or_else(|| env("NATS_JWT")), seed.or_else(|| env("NATS_SEED")));
+                return Self { jwt, seed, ..Self::default() };
+            }
+            return Self {
+                creds: env("NATS_CREDS").map(Into::into),
+                nkey: env("NATS_NKEY").map(Into::into),
+                jwt: env("NATS_JWT"),
+                seed: env("NATS_SEED"),
+                token: env("NATS_TOKEN"),
+                user: env("NATS_USER"),
+                password: env("NATS_PASSWORD"),
+            };
+        }
+        Self { creds, nkey, token, ..Self::default() }
+    }
+
+    /// The strongest of them: credentials file, nkey, JWT and seed, token, user.
+    fn auth(self) -> Result<Option<Auth>, Failure> {
+        if let Some(path) = self.creds {
+            return Ok(Some(Auth::creds_file(path)));
+        }
+        if let Some(path) = self.nkey {
+            return Ok(Some(Auth::nkey_file(path)));
+        }
+        let jwt = self.jwt.as_deref().map(text_or_file).transpose()?;
+        let seed = self.seed.as_deref().map(text_or_file).transpose()?;
+        match (jwt, seed) {
+            (Some(jwt), Some(seed)) => return Ok(Some(Auth::JwtAndSeed(jwt.into(), seed.into()))),
+            (None, Some(seed)) => return Ok(Some(Auth::nkey_seed(seed))),
+            (Some(_), None) => return Err(Failure::usage("a JWT needs its seed")),
+            (None, None) => {}
+        }
+        if let Some(token) = self.token {
+            return Ok(Some(Auth::token(token)));
+        }
+        match (self.user, self.password) {
+            (Some(user), Some(password)) => Ok(Some(Auth::user_password(user, password))),
+            (Some(user), None) => Ok(Some(Auth::token(user))),
+            (None, Some(_)) => Err(Failure::usage("a password needs a user")),
+            (None, None) => Ok(None),
+        }
     }
 }
 
 /// Where the `nats` tool keeps its contexts (ADR-21).
 fn contexts() -> Option<PathBuf> {
-    let filled = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = filled("XDG_CONFIG_HOME").or_else(|| Some(filled("HOME")?.join(".config")))?;
+    let config = env("XDG_CONFIG_HOME").map(PathBuf::from);
+    let base = config.or_else(|| Some(PathBuf::from(env("HOME")?).join(".config")))?;
     Some(base.join("nats"))
 }
 
@@ -176,7 +228,7 @@ fn context_url(global: &Global) -> Option<String> {
     if global.no_context {
         return None;
     }
-    let from_env = || std::env::var("NATS_CONTEXT").ok().filter(|name| !name.is_empty());
+    let from_env = || env("NATS_CONTEXT");
     let name = global.context.clone().or_else(from_env).or_else(selected_context)?;
     let path = match name.ends_with(".json") {
         true => PathBuf::from(name),

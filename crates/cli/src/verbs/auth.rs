@@ -5,6 +5,8 @@ mod quick;
 
 use clap::Subcommand;
 
+pub(crate) use quick::Quick;
+
 use crate::connect::Context;
 use crate::exit::Outcome;
 
@@ -12,7 +14,7 @@ use crate::exit::Outcome;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Auth {
     /// Make all that a server with credentials needs: operator, accounts, users, server.conf
-    Quick(quick::Quick),
+    Quick(Quick),
 }
 
 impl Auth {

@@ -1,10 +1,12 @@
 //! `natterjack pub`: sends messages, with or without a stream's acknowledgement.
 
+mod pipeline;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use natterjack::codec::Binary;
 use natterjack::{Connector, Event, EventStream, Operation};
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use crate::message::{Blueprint, Bodies, Filled, Templates, read_stdin, stdin_lin
 use crate::output::Output;
 use crate::template::Facts;
 use crate::units;
+use pipeline::{Pipeline, Stored, no_stream, read_ack};
 
 /// Publish messages.
 ///
@@ -64,9 +67,6 @@ enum SendOn {
 /// Above this many messages there is a progress line instead of a line for each.
 const LINES_MAX: u64 = 20;
 
-/// Acknowledgements of a stream that are waited for at once.
-const IN_FLIGHT: usize = 64;
-
 impl Publish {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let out = context.out;
@@ -109,7 +109,7 @@ impl Publish {
     }
 
     async fn send_all(&self, run: &mut Run, blueprint: &Blueprint, bodies: &Bodies) -> Outcome {
-        if self.jetstream && self.sleep.is_none() {
+        if self.jetstream && self.sleep.is_none() && self.count > 1 {
             return run.send_all_to_stream(self.count, blueprint, bodies).await;
         }
         for nth in 0..self.count {
@@ -147,22 +147,17 @@ impl Run {
         blueprint: &Blueprint,
         bodies: &Bodies,
     ) -> Outcome {
-        let first = self.sent + 1;
-        let connector = self.connector.clone();
-        let mut acks = futures_util::stream::iter(first..first + count)
-            .map(|nth| {
-                let facts = Facts { count: nth, ..Facts::default() };
-                let (message, body) = (blueprint.fill(&facts), bodies.fill(&facts));
-                let connector = connector.clone();
-                async move {
-                    let (subject, size) = (message.subject.clone(), body.len());
-                    let ack = send_to_stream(&connector, message, body).await?;
-                    Ok::<_, Failure>((subject, size, ack))
-                }
-            })
-            .buffered(IN_FLIGHT);
-        while let Some(sent) = acks.next().await {
-            let (subject, size, ack) = sent?;
+        let mut pipeline = Pipeline::start(&self.connector).await?;
+        let last = self.sent + count;
+        let mut next = self.sent + 1;
+        while self.sent < last {
+            if next <= last && pipeline.has_room() {
+                let facts = Facts { count: next, ..Facts::default() };
+                pipeline.send(blueprint.fill(&facts), bodies.fill(&facts)).await?;
+                next += 1;
+                continue;
+            }
+            let Stored { subject, size, ack } = pipeline.next(&mut self.events).await?;
             self.sent += 1;
             self.bytes += size as u64;
             self.show(&subject, size, Some(ack));
@@ -286,22 +281,9 @@ async fn send_to_stream(
     let answer = ask.send_msg::<[u8], Bytes>(&body).await.map_err(|error| {
         let failure = Failure::from(error);
         match failure.code {
-            "request.no_responders" => {
-                Failure { message: format!("no stream takes {subject}"), ..failure }.hint(
-                    "make one: natterjack stream add NAME --subjects SUBJECT, on a server with -js",
-                )
-            }
+            "request.no_responders" => no_stream(&subject),
             _ => failure,
         }
     })?;
-    let ack: Value = serde_json::from_slice(&answer.payload).map_err(|_| {
-        Failure::new(status::FAILED, "js.bad_reply", format!("{subject} was answered by no stream"))
-            .hint("leave out -J, or use `natterjack request`")
-    })?;
-    if let Some(error) = ack.get("error") {
-        let number = |name| error.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let words = error.get("description").and_then(Value::as_str).unwrap_or_default();
-        return Err(Failure::api(number("code"), number("err_code"), words, &subject));
-    }
-    Ok(ack)
+    read_ack(&subject, &answer.payload)
 }

@@ -57,6 +57,17 @@ const KEYS: [&str; 3] = ["operator", "SYS", "APP"];
 
 impl Quick {
     pub(crate) fn run(self, out: Output) -> Outcome {
+        let (dir, made) = self.write()?;
+        self.tell(out, &dir, &made);
+        Ok(())
+    }
+
+    /// Makes the files without a word; their directory.
+    pub(crate) fn make(dir: PathBuf, port: u16) -> Result<PathBuf, Failure> {
+        Ok(Self { dir, port, force: true }.write()?.0)
+    }
+
+    fn write(&self) -> Result<(PathBuf, Made), Failure> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
         let made = Made::new(now)?;
@@ -73,8 +84,7 @@ impl Quick {
             write_private(&dir.join(format!("{name}.creds")), text)?;
         }
         write_private(&dir.join("server.conf"), &made.server_conf(&dir, self.port))?;
-        self.tell(out, &dir, &made);
-        Ok(())
+        Ok((dir, made))
     }
 
     /// Refuses to lose keys, or removes them.
