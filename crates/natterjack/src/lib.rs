@@ -18,7 +18,12 @@ pub mod kv;
 pub mod logging;
 mod secret;
 mod signal;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod units;
+
+#[cfg(feature = "server")]
+pub use natterjack_server as server;
 
 pub use auth::{Auth, Credentials, SecretFn, SignFn, UserClaims};
 pub use connect::{

@@ -408,6 +408,12 @@ impl Link {
         life.failures = 0;
         let reason = match life.reason.take() {
             Some((reason, at)) if now.duration_since(at) < REASON_FRESH => reason,
+            // async-nats has pings of its own, which may strike first.
+            _ if self.outstanding_pings.load(Ordering::Relaxed)
+                >= u64::from(self.options.max_outstanding_pings) =>
+            {
+                DisconnectReason::StalePing
+            }
             _ => DisconnectReason::PeerClosed,
         };
         let draining = life.phase == Phase::Draining;

@@ -3,8 +3,9 @@
 //! Each write carries an id, so that one whose acknowledgement was lost with the connection is sent
 //! again without becoming a second change.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::StatusCode;
 use bytes::Bytes;
@@ -24,6 +25,9 @@ use crate::jetstream::{
 /// Attempts of [`Kv::modify`] before it reports the conflict.
 const MODIFY_TRIES: u32 = 10;
 
+/// Keys share this many turns.
+const TURNS: usize = 16;
+
 /// A bucket of values of one type. Cheap to clone.
 pub struct Kv<T> {
     pub(crate) shared: Arc<Shared>,
@@ -40,6 +44,8 @@ pub(crate) struct Shared {
     put_prefix: String,
     direct: bool,
     done: Ensured,
+    /// Whose turn it is to modify, by key: tasks of one program need not collide on the server.
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl<T> Clone for Kv<T> {
@@ -78,10 +84,9 @@ impl<T> Kv<T> {
         };
         let direct = info.config.get("allow_direct").and_then(Value::as_bool).unwrap_or(false);
         let stream = info.name.clone();
-        Self {
-            shared: Arc::new(Shared { js, bucket, stream, prefix, put_prefix, direct, done }),
-            coder,
-        }
+        let turns = Default::default();
+        let shared = Shared { js, bucket, stream, prefix, put_prefix, direct, done, turns };
+        Self { shared: Arc::new(shared), coder }
     }
 
     /// The bucket's name.
@@ -180,8 +185,13 @@ impl<T> Kv<T> {
         mut change: impl FnMut(Option<T>) -> Option<T>,
     ) -> Result<u64, KvError> {
         check_key(key)?;
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let turn = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        let _turn = self.shared.turns[turn].lock().await;
         let mut tries = 0;
         loop {
+            let started = Instant::now();
             // Not a direct get: a replica may lag behind the conflict that was just seen.
             let last = self.shared.last(key, false).await?;
             let revision = last.as_ref().map_or(0, |stored| stored.meta.revision);
@@ -200,8 +210,9 @@ impl<T> Kv<T> {
             match written {
                 Err(Error::Conflict(_)) if tries + 1 < MODIFY_TRIES => {
                     tries += 1;
-                    // Spread the competitors over a span that doubles with each collision.
-                    let span = Duration::from_millis(2_u64 << tries.min(8));
+                    // Spread the competitors over a span that doubles with each collision, beginning
+                    // with the time that an attempt takes.
+                    let span = started.elapsed().saturating_mul(1 << tries.min(8));
                     tokio::time::sleep(span.mul_f64(rand::random())).await;
                 }
                 other => return Ok(other?),
@@ -402,7 +413,7 @@ impl Shared {
     async fn direct_get(&self, key: &str) -> Result<Option<Stored>, Error> {
         let call = format!("DIRECT.GET.{}.{}{key}", self.stream, self.prefix);
         let subject = self.js.api.subject(&call);
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let answer = loop {
             let left = self.js.api.limit.saturating_sub(started.elapsed());
             match request_or_loss(self.js.link(), &subject, None, Bytes::new(), left).await {

@@ -198,6 +198,14 @@ pub fn init(config: LogConfig) -> LogGuard {
     guard
 }
 
+/// As [`init`], but not for the whole program: for what runs under the subscriber that is returned, for
+/// example a future by `tracing::instrument::WithSubscriber`. So two parts can log to different files.
+pub fn local(config: LogConfig) -> (tracing::Dispatch, LogGuard) {
+    let var = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let (layers, guard) = build(config, &var);
+    (tracing::Dispatch::new(Registry::default().with(layers)), guard)
+}
+
 /// Builds the layers; apart from [`init`] so that it can be tested without a global subscriber.
 fn build(config: LogConfig, var: &dyn Fn(&str) -> Option<String>) -> (Vec<Boxed>, LogGuard) {
     let mut guard =

@@ -1,0 +1,77 @@
+//! A peer that speaks just enough of the protocol, and can fall silent.
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+pub(crate) struct Peer {
+    pub(crate) url: String,
+    frozen: watch::Sender<bool>,
+    /// Connections that were accepted.
+    pub(crate) accepted: watch::Receiver<u32>,
+}
+
+/// What a peer says to a login.
+#[derive(Clone, Copy)]
+pub(crate) enum Says {
+    Welcome,
+    Refused,
+    Nothing,
+}
+
+impl Peer {
+    pub(crate) async fn start(says: Says) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = listener.local_addr().unwrap().to_string();
+        let (frozen, freeze) = watch::channel(false);
+        let (count, accepted) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.send_modify(|count| *count += 1);
+                tokio::spawn(talk(stream, says, freeze.clone()));
+            }
+        });
+        Self { url, frozen, accepted }
+    }
+
+    /// From now on it reads and does not answer.
+    pub(crate) fn freeze(&self) {
+        self.frozen.send_replace(true);
+    }
+}
+
+async fn talk(mut stream: TcpStream, says: Says, frozen: watch::Receiver<bool>) {
+    if matches!(says, Says::Nothing) {
+        std::future::pending::<()>().await;
+    }
+    let info = r#"{"server_id":"S","server_name":"peer","version":"2.15.1","headers":true,"max_payload":1024}"#;
+    let _ = stream.write_all(format!("INFO {info}\r\n").as_bytes()).await;
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let mut reply_sid = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if *frozen.borrow() {
+            continue;
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match (words[0], says) {
+            ("CONNECT", Says::Refused) => "-ERR 'Authorization Violation'\r\n".to_owned(),
+            ("PING", Says::Refused) => return,
+            ("PING", _) => "PONG\r\n".to_owned(),
+            ("SUB", _) => {
+                reply_sid = words.last().unwrap().to_string();
+                continue;
+            }
+            // A request to nobody: no responders.
+            ("PUB", _) if words.len() == 4 => {
+                let header = "NATS/1.0 503\r\n\r\n";
+                let (reply, len) = (words[2], header.len());
+                format!("HMSG {reply} {reply_sid} {len} {len}\r\n{header}\r\n")
+            }
+            _ => continue,
+        };
+        if write.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
