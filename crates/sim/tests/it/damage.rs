@@ -2,7 +2,9 @@
 //! sequence is handed out again.
 
 use natterjack_sim::{Message, Rng, SimDisk, Survival};
-use natterjack_store::{Disk, Get, Limits, Log, NewMessage, SyncPolicy};
+use natterjack_store::{
+    Disk, DiskError, DiskErrorKind, DiskResult, Get, Limits, Log, NewMessage, SyncPolicy,
+};
 use std::collections::BTreeMap;
 
 use crate::workload::message;
@@ -132,4 +134,32 @@ fn a_bad_record_is_told_when_it_is_read() {
     assert_eq!(world.log.state().lost.len(), 1);
     world.check_get(2);
     world.disk.crash(Survival::Everything);
+}
+
+#[test]
+fn a_read_that_fails_for_a_moment_loses_nothing() {
+    let mut rng = Rng::new(1);
+    let mut world = World::new(7, 1, Limits::default(), SyncPolicy::Always);
+    world.publish(message(&mut rng, 1, 1));
+    world.idle();
+    world.log.set_cache(0, 0);
+    world.publish(message(&mut rng, 2, 1));
+    world.idle();
+    let fail = |world: &mut World| {
+        assert_eq!(world.log.get(1), Get::Pending);
+        let mut requests = Vec::new();
+        world.log.take_requests(&mut requests);
+        let error = DiskError {
+            kind: DiskErrorKind::Other,
+            op: "read",
+            path: String::new(),
+            message: "too many open files".into(),
+        };
+        let failed = DiskResult::Failed { step: 0, error };
+        requests.into_iter().for_each(|r| world.log.completed(r.id, failed.clone()));
+    };
+    fail(&mut world);
+    fail(&mut world);
+    world.check_get(1);
+    assert!(world.log.state().lost.is_empty());
 }

@@ -21,6 +21,8 @@ const READS: usize = 8;
 const PIECE: usize = 96;
 /// Places remembered as unreadable.
 const FAILED: usize = 1024;
+/// A read that the disk refuses is tried so often: it may be short of file handles only.
+const TRIES: u8 = 3;
 
 /// What became of a record that was asked for.
 #[derive(Debug)]
@@ -57,8 +59,9 @@ pub(super) struct Cache {
     block_max: usize,
     reading: Vec<Reading>,
     requests: Vec<DiskRequest>,
-    /// Segment, generation and offset of records that cannot be read.
-    failed: Vec<(u64, u32, u32)>,
+    /// Segment, generation and offset of records that could not be read, and how often that was
+    /// tried.
+    failed: Vec<((u64, u32, u32), u8)>,
 }
 
 impl Cache {
@@ -119,7 +122,7 @@ impl Cache {
         self.tail_bytes = self.tail.iter().map(|piece| piece.data.len() + PIECE).sum();
         self.blocks.retain(|block| block.segment != segment);
         self.block_bytes = self.blocks.iter().map(|block| block.data.len()).sum();
-        self.failed.retain(|failed| failed.0 != segment);
+        self.failed.retain(|failed| failed.0.0 != segment);
     }
 
     fn in_tail(&self, segment: u64, offset: u32, len: u32) -> Option<Bytes> {
@@ -175,21 +178,25 @@ impl Cache {
         match result {
             DiskResult::Read(data) => {
                 if (data.len() as u32) < len {
-                    self.note_failed((segment, generation, start));
+                    self.note_failed((segment, generation, start), TRIES);
                 }
                 self.block_bytes += data.len();
                 self.blocks.push_back(Block { segment, generation, start, data: data.clone() });
             }
-            _ => self.note_failed((segment, generation, start)),
+            _ => self.note_failed((segment, generation, start), 1),
         }
         true
     }
 
-    fn note_failed(&mut self, place: (u64, u32, u32)) {
+    fn note_failed(&mut self, place: (u64, u32, u32), tries: u8) {
+        if let Some(known) = self.failed.iter_mut().find(|failed| failed.0 == place) {
+            known.1 = known.1.saturating_add(tries);
+            return;
+        }
         if self.failed.len() >= FAILED {
             self.failed.clear();
         }
-        self.failed.push(place);
+        self.failed.push((place, tries));
     }
 }
 
@@ -211,7 +218,8 @@ impl FileLog {
             };
         }
         let place = (segment.id, segment.generation, offset);
-        if self.cache.failed.contains(&place) {
+        let given_up = |failed: &((u64, u32, u32), u8)| failed.0 == place && failed.1 >= TRIES;
+        if self.cache.failed.iter().any(given_up) {
             return Fetch::Damaged;
         }
         let covered = |reading: &Reading| {

@@ -20,6 +20,8 @@ use crate::record::{self, Seal};
 const SMALL: u32 = 8;
 /// The step of a rewrite from which on the new file may be there.
 const RENAME: usize = 3;
+/// Messages that one checkpoint plans to move at most.
+const MOVED: u64 = 1 << 20;
 /// Records overwritten by one request.
 const ERASE: usize = 64;
 
@@ -167,6 +169,7 @@ impl FileLog {
     pub(super) fn plan_compaction(&mut self, index: &Index) {
         let (mut drops, mut groups) = (Vec::new(), VecDeque::new());
         let mut open: Option<(Group, u64, bool)> = None;
+        let mut moved = 0;
         for (segment, chunk) in self.segments.iter().zip(&index.chunks) {
             let len = u64::from(segment.len - HEADER_LEN.min(segment.len));
             let live = chunk.live_len();
@@ -182,7 +185,10 @@ impl FileLog {
                 continue;
             }
             let keep = || (segment.id, chunk.iter_live(0).map(|at| chunk.seq(at)).collect());
-            let candidate = (sparse || small) && !segment.frozen;
+            let candidate = (sparse || small) && !segment.frozen && moved < MOVED;
+            if candidate {
+                moved += u64::from(chunk.live());
+            }
             match &mut open {
                 Some((group, size, gains))
                     if candidate && *size + live <= u64::from(self.options.segment_bytes) =>
