@@ -179,9 +179,10 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     }
     // A case counts once; one that waits for our server, or was not reached because of
     // --fail-fast, counts as neither.
-    let waits = |case: &Case| case.waits && !options.waiting;
+    let ours = options.witnesses.contains(&Witness::Ours);
+    let waits = |case: &Case| case.waits && ours && !options.waiting;
     let waiting = selected.iter().filter(|case| waits(case)).count();
-    if waiting > 0 && options.witnesses.contains(&Witness::Ours) {
+    if waiting > 0 {
         say(&format!("{waiting} more wait for our server\n"))?;
     }
     let passed = |index: usize| {
