@@ -80,3 +80,8 @@ pub mod simple_subscriber;
 #[path = "../07_connector/nats_connect.rs"]
 mod nats_connect;
 pub use nats_connect::NatsConnect;
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
