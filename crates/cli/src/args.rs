@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::complete;
 use crate::output::{ColorChoice, Format};
 use crate::units;
 use crate::verbs;
@@ -83,7 +84,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) connection_name: Option<String>,
     /// Context of the `nats` tool: its name or file [env: NATS_CONTEXT]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = complete::contexts())]
     pub(crate) context: Option<String>,
     /// Use no context, not even the selected one
     #[arg(long, global = true, conflicts_with = "context")]
@@ -152,6 +153,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::account::Account,
     },
+    // `tour` goes here: a variant with `crate::tour`'s arguments, and a line in `dispatch`.
     /// Credentials
     Auth {
         #[command(subcommand)]

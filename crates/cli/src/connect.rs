@@ -217,6 +217,18 @@ fn contexts() -> Option<PathBuf> {
     Some(base.join("nats"))
 }
 
+/// The names of the contexts there.
+pub(crate) fn context_names() -> Vec<String> {
+    let files = contexts().and_then(|dir| std::fs::read_dir(dir.join("context")).ok());
+    let names = files.into_iter().flatten().flatten().filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        Some(name.strip_suffix(".json")?.to_owned())
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
 /// The name of the context that is selected there.
 fn selected_context() -> Option<String> {
     let name = std::fs::read_to_string(contexts()?.join("context.txt")).ok()?;

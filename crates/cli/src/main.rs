@@ -5,6 +5,7 @@
 
 mod api;
 mod args;
+mod complete;
 mod connect;
 mod exit;
 mod interrupt;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     {
         return serve("natterjack", flags);
     }
+    complete::answer_shell();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),

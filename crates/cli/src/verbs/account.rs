@@ -68,8 +68,13 @@ async fn info(context: &Context) -> Outcome {
     let mut sheet = Sheet::new("Connection Information:");
     if let Some(user) = &user {
         let text = |name| user.get(name).and_then(Value::as_str);
-        sheet.row_if("User", text("user").filter(|user| !user.is_empty()));
-        sheet.row_if("Account", text("account"));
+        let named = |key: &'static str, name: &'static str| match (text(key)?, text(name)) {
+            ("", _) => None,
+            (key, Some(name)) if !name.is_empty() && name != key => Some(format!("{key} ({name})")),
+            (key, _) => Some(key.to_owned()),
+        };
+        sheet.row_if("User", named("user", "user_name"));
+        sheet.row_if("Account", named("account", "account_name"));
         let expires = user.get("expires").and_then(Value::as_u64).unwrap_or(0);
         let expires = match expires {
             0 => "never".to_owned(),

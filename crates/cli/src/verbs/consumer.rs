@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::stream::{check_name, stream_info};
 use crate::api::Api;
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
 use crate::json::{flag, int, number, text, texts};
@@ -18,6 +19,7 @@ pub(crate) enum Consumer {
     #[command(visible_alias = "list")]
     Ls {
         /// Name of the stream
+        #[arg(add = complete::streams())]
         stream: String,
         /// Names only
         #[arg(short, long)]
@@ -27,8 +29,10 @@ pub(crate) enum Consumer {
     #[command(visible_aliases = ["nfo", "state"])]
     Info {
         /// Name of the stream
+        #[arg(add = complete::streams())]
         stream: String,
         /// Name of the consumer
+        #[arg(add = complete::consumers())]
         consumer: String,
     },
 }

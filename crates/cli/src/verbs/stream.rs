@@ -12,6 +12,7 @@ pub(crate) use add::metadata;
 pub(crate) use messages::first_since;
 
 use crate::api::Api;
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
 
@@ -42,6 +43,7 @@ pub(crate) enum Stream {
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// Name of the stream
+    #[arg(add = complete::streams())]
     stream: String,
 }
 

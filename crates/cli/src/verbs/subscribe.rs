@@ -13,6 +13,7 @@ use futures_util::stream::select_all;
 use natterjack::codec::Binary;
 use natterjack::{Connector, Msg};
 
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
 use crate::message::{Received, Show};
@@ -71,10 +72,10 @@ pub(crate) struct Subscribe {
     #[arg(long, conflicts_with = "report_subjects")]
     report_subscriptions: bool,
     /// Read a stream instead of what is published from now on; subjects are filters
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["queue", "inbox", "match_replies"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["queue", "inbox", "match_replies"], add = complete::streams())]
     stream: Option<String>,
     /// Read through this consumer, which is made if need be and remembers what was acknowledged
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::consumers())]
     durable: Option<String>,
     /// Do not acknowledge what a durable consumer delivers
     #[arg(long, requires = "durable")]

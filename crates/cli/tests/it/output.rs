@@ -129,12 +129,47 @@ fn help_is_data_and_no_failure() {
 }
 
 #[test]
-fn completions_name_the_verbs() {
+fn completion_scripts_call_the_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = end(bare(&["completions", shell])).ok();
-        for verb in ["account", "stream", "watch", "send-on", "completions"] {
-            assert!(script.text().contains(verb), "{shell} lacks {verb}");
-        }
+        assert!(script.text().contains("NATTERJACK_COMPLETE"), "{shell}: {script:?}");
+        assert!(script.text().contains("natterjack"), "{shell}: {script:?}");
     }
     end(bare(&["completions", "cmd"])).exits(2);
+}
+
+/// What fish would be offered after these words.
+fn offered(mut command: std::process::Command) -> Vec<String> {
+    command.env("NATTERJACK_COMPLETE", "fish");
+    let text = end(command).ok();
+    assert_eq!(text.err, "");
+    let word = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+    text.text().lines().map(word).collect()
+}
+
+#[test]
+fn verbs_and_existing_names_are_completed() {
+    let server = server();
+    run(&server, &["stream", "add", "ORDERS", "--subjects", "o"]).ok();
+    run(&server, &["sub", "--stream", "ORDERS", "--durable", "billing", "-T", "-q"]).ok();
+    run(&server, &["kv", "add", "CONFIG"]).ok();
+    run(&server, &["kv", "put", "CONFIG", "colour", "red"]).ok();
+    let offer = |words: &[&str]| {
+        let mut all = vec!["--", "natterjack"];
+        all.extend(words);
+        offered(command(&server, &all))
+    };
+    assert_eq!(offer(&["strea"]), ["stream"]);
+    assert_eq!(offer(&["stream", "info", "OR"]), ["ORDERS"]);
+    assert_eq!(offer(&["sub", "--stream", "O"]), ["ORDERS"]);
+    assert_eq!(offer(&["consumer", "info", "ORDERS", "b"]), ["billing"]);
+    assert_eq!(offer(&["kv", "get", "C"]), ["CONFIG"]);
+    assert_eq!(offer(&["kv", "get", "CONFIG", "co"]), ["colour"]);
+    // The server that is typed is the one that is asked.
+    let words = ["--", "natterjack", "-s", &server.client_url(), "kv", "get", "C"];
+    assert_eq!(offered(bare(&words)), ["CONFIG"]);
+    // Nothing, and no complaint, without a server.
+    let dead = format!("127.0.0.1:{}", super::free_port());
+    let words = ["--", "natterjack", "-s", &dead, "kv", "get", "C"];
+    assert_eq!(offered(bare(&words)), Vec::<String>::new());
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::history::shortened;
 use super::{Bucket, Change, printable};
 use crate::api::Api;
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::json::{flag, int, number, text};
@@ -67,6 +68,7 @@ enum Storage {
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
     /// Name of a bucket, to list its keys
+    #[arg(add = complete::buckets())]
     bucket: Option<String>,
     /// Only these keys; * and > are wildcards
     #[arg(default_value = ">")]
@@ -86,6 +88,7 @@ pub(crate) struct Ls {
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
 }
 
@@ -93,6 +96,7 @@ pub(crate) struct Info {
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// Changes that are kept of each key, 1 to 64
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -124,6 +128,7 @@ pub(crate) struct Edit {
 #[derive(Debug, Args)]
 pub(crate) struct Compact {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// Keep the marks of keys that were deleted more recently than this
     #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = units::parse_duration)]

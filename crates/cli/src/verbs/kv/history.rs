@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Bucket, Change, printable};
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::table::Table;
@@ -12,8 +13,10 @@ use crate::units;
 #[derive(Debug, Args)]
 pub(crate) struct History {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
 }
 

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Bucket, Change};
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::message::read_stdin;
@@ -14,8 +15,10 @@ use crate::prompt;
 #[derive(Debug, Args)]
 pub(crate) struct Put {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
     /// The value; without one it is read from standard input
     value: Option<String>,
@@ -25,8 +28,10 @@ pub(crate) struct Put {
 #[derive(Debug, Args)]
 pub(crate) struct Update {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
     /// The value; `-` reads it from standard input
     value: String,
@@ -38,8 +43,10 @@ pub(crate) struct Update {
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
     /// An earlier revision
     #[arg(long, value_name = "N")]
@@ -53,8 +60,10 @@ pub(crate) struct Get {
 #[derive(Debug, Args)]
 pub(crate) struct Del {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key; without one the bucket is deleted
+    #[arg(add = complete::keys())]
     key: Option<String>,
     /// Do not ask
     #[arg(short, long)]
@@ -68,8 +77,10 @@ pub(crate) struct Del {
 #[derive(Debug, Args)]
 pub(crate) struct Purge {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
     /// Do not ask
     #[arg(short, long)]
@@ -83,8 +94,10 @@ pub(crate) struct Purge {
 #[derive(Debug, Args)]
 pub(crate) struct Revert {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key
+    #[arg(add = complete::keys())]
     key: String,
     /// The revision to go back to
     revision: u64,

@@ -6,6 +6,7 @@ use natterjack::kv::{Found, WatchEvent, WatchFrom};
 use serde_json::json;
 
 use super::{Bucket, Change, printable};
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::output::{Output, Paint};
@@ -14,9 +15,10 @@ use crate::output::{Output, Paint};
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// Name of the bucket
+    #[arg(add = complete::buckets())]
     bucket: String,
     /// The key; * and > are wildcards
-    #[arg(default_value = ">")]
+    #[arg(default_value = ">", add = complete::keys())]
     key: String,
     /// Begin with all changes that the bucket has
     #[arg(long, conflicts_with_all = ["updates", "revision"])]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{check_name, stream_info};
 use crate::api::Api;
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::json::{number, text};
@@ -20,6 +21,7 @@ use crate::units;
 #[derive(Debug, Args)]
 pub(crate) struct View {
     /// Name of the stream
+    #[arg(add = complete::streams())]
     stream: String,
     /// Most messages to print
     #[arg(default_value_t = 10)]
@@ -45,6 +47,7 @@ pub(crate) struct View {
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// Name of the stream
+    #[arg(add = complete::streams())]
     stream: String,
     /// Sequence of the message
     #[arg(required_unless_present = "last_for")]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{dry_run, stream_info};
 use crate::api::Api;
+use crate::complete;
 use crate::connect::Context;
 use crate::exit::Outcome;
 use crate::json::number;
@@ -15,6 +16,7 @@ use crate::units;
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Name of the stream
+    #[arg(add = complete::streams())]
     stream: String,
     /// Do not ask
     #[arg(short, long)]
@@ -50,6 +52,7 @@ impl Rm {
 #[derive(Debug, Args)]
 pub(crate) struct Purge {
     /// Name of the stream
+    #[arg(add = complete::streams())]
     stream: String,
     /// Only messages of this subject; wildcards are allowed
     #[arg(long, value_name = "SUBJECT")]

@@ -1,8 +1,9 @@
 //! What of each message is shown, and how.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use async_nats::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::Subscribe;
@@ -15,6 +16,9 @@ use crate::units;
 
 /// Requests whose answers are still waited for with `--match-replies`.
 const REQUESTS_MAX: usize = 10_000;
+
+/// Answers that are kept in case their request is still on its way through another subscription.
+const EARLY_MAX: usize = 256;
 
 /// Where a message came from.
 pub(super) enum Source<'a> {
@@ -36,6 +40,13 @@ pub(super) struct Place {
     pub(super) time: Option<jiff::Timestamp>,
 }
 
+/// An answer whose request has not been seen yet.
+struct Early {
+    subject: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
 /// Decides what of each message is shown, and shows it.
 pub(super) struct Printer<'a> {
     options: &'a Subscribe,
@@ -44,6 +55,7 @@ pub(super) struct Printer<'a> {
     report: Option<Report>,
     /// Requests by the subject that their answer will have.
     requests: HashMap<String, u64>,
+    early: VecDeque<Early>,
     inboxes: String,
     last: Option<Instant>,
     seen: u64,
@@ -59,6 +71,7 @@ impl<'a> Printer<'a> {
             show: options.show(),
             report: reports.then(|| Report::new(options.report_top)),
             requests: HashMap::new(),
+            early: VecDeque::new(),
             inboxes: format!("{inbox_prefix}."),
             last: None,
             seen: 0,
@@ -75,6 +88,7 @@ impl<'a> Printer<'a> {
         if matches!(source, Source::Inboxes) {
             answers = self.requests.remove(message.subject);
             if answers.is_none() {
+                self.keep_early(message);
                 return Ok(false);
             }
         }
@@ -98,6 +112,16 @@ impl<'a> Printer<'a> {
         } else {
             self.print(source, message, answers).await?;
         }
+        if let Some(early) = self.take_early(message) {
+            let answers = self.requests.remove(&early.subject);
+            let received = Received {
+                subject: &early.subject,
+                reply: None,
+                headers: &early.headers,
+                body: &early.body,
+            };
+            self.print(&Source::Inboxes, &received, answers).await?;
+        }
         Ok(self.is_done() && self.requests.is_empty())
     }
 
@@ -109,6 +133,24 @@ impl<'a> Printer<'a> {
         {
             self.requests.insert(reply.to_owned(), self.seen);
         }
+    }
+
+    fn keep_early(&mut self, message: &Received<'_>) {
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(Early {
+            subject: message.subject.to_owned(),
+            headers: message.headers.clone(),
+            body: message.body.to_vec(),
+        });
+    }
+
+    /// The answer to this request, if it came before it.
+    fn take_early(&mut self, request: &Received<'_>) -> Option<Early> {
+        let reply = request.reply.filter(|reply| self.requests.contains_key(*reply))?;
+        let at = self.early.iter().position(|early| early.subject == reply)?;
+        self.early.remove(at)
     }
 
     /// Whether all that was asked for has come, but for answers.
