@@ -97,13 +97,16 @@ pub(crate) struct Global {
     pub(crate) json: bool,
     /// How tables are written [env: NATS_TABLE_FORMAT]
     #[arg(long, global = true, value_name = "FORMAT", env = "NATS_TABLE_FORMAT", hide_env = true)]
-    pub(crate) table: Option<Format>,
+    pub(crate) output: Option<Format>,
     /// When to colour; NO_COLOR is obeyed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
     /// Write data only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// Show more, and log what the connection does [filter: NATTERJACK_LOG]
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 /// What to do.

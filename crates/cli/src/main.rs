@@ -23,8 +23,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use natterjack::logging::{self, LogConfig, LogGuard};
 
-use args::{Cli, Verb};
+use args::{Cli, Global, Verb};
 use connect::Context;
 use exit::{Failure, Outcome, status};
 use interrupt::Interrupt;
@@ -75,8 +76,9 @@ fn refuse(error: &clap::Error, arguments: &[String]) -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     let global = cli.global;
-    let format = global.table.unwrap_or_default();
+    let format = global.output.unwrap_or_default();
     let out = Output::new(global.json, global.quiet, format, global.color);
+    let _logging = logging(&global);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
@@ -99,6 +101,20 @@ fn run(cli: Cli) -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// Logs to standard error if that is asked for; lines that matter to everybody are said anyway.
+fn logging(global: &Global) -> Option<LogGuard> {
+    let filtered = ["NATTERJACK_LOG", "RUST_LOG"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|filter| !filter.is_empty()));
+    let color = match global.color {
+        ColorChoice::Auto => logging::Color::Auto,
+        ColorChoice::Always => logging::Color::Always,
+        ColorChoice::Never => logging::Color::Never,
+    };
+    let config = LogConfig::new().color(color).filter("debug,async_nats=warn");
+    (global.verbose || filtered).then(|| logging::init(config))
 }
 
 async fn dispatch(context: &Context, verb: Verb) -> Outcome {

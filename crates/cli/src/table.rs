@@ -14,7 +14,7 @@ const STYLE: TableStyle = TableStyle::new()
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('╰', '─', '┴', '╯'));
 
-/// Rows under a title, written as `--table` asks.
+/// Rows under a title, written as `--output` asks.
 pub(crate) struct Table {
     title: String,
     head: Vec<&'static str>,

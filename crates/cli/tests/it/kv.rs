@@ -64,7 +64,7 @@ fn history_shows_each_change() {
     let history = run(&server, &["kv", "history", "B", "k", "--json"]).ok().json();
     let ops: Vec<_> = history.as_array().unwrap().iter().map(|one| one["op"].as_str()).collect();
     assert_eq!(ops, [Some("PUT"), Some("PUT"), Some("DEL")]);
-    let table = run(&server, &["kv", "history", "B", "k", "--table", "csv"]).ok();
+    let table = run(&server, &["kv", "history", "B", "k", "--output", "csv"]).ok();
     let mut lines = table.text().lines();
     assert_eq!(lines.next(), Some("Key,Revision,Op,Created,Length,Value"));
     let second = lines.nth(1).unwrap();
@@ -157,7 +157,7 @@ fn buckets_are_made_changed_listed_and_removed() {
         assert_eq!(config[name], value, "{name}");
     }
     assert_eq!(run(&server, &["kv", "ls", "-n"]).ok().text(), "B\n");
-    let md = run(&server, &["kv", "ls", "--table", "md"]).ok();
+    let md = run(&server, &["kv", "ls", "--output", "md"]).ok();
     assert!(md.text().starts_with("| Bucket | Description | Created | Size | Values |"), "{md:?}");
     assert!(run(&server, &["kv", "info", "B"]).ok().text().contains("History Kept: 3"));
     let plan = run(&server, &["kv", "edit", "B", "--history", "4", "--dry-run"]).ok().json();
@@ -189,8 +189,8 @@ fn keys_are_listed_with_what_is_asked_for() {
     );
     let rows = run(&server, &["kv", "ls", "B", "--display-value", "--json"]).ok().json();
     assert_eq!((rows[0]["key"].as_str(), rows[0]["value"].as_str()), (Some("x.a"), Some("1")));
-    let csv = run(&server, &["kv", "ls", "B", "--display-value", "--table", "csv"]).ok();
+    let csv = run(&server, &["kv", "ls", "B", "--display-value", "--output", "csv"]).ok();
     assert_eq!(csv.text(), "Key,Value\nx.a,1\nx.b,2\ny,3\n");
-    let verbose = run(&server, &["kv", "ls", "B", "-v", "--table", "csv"]).ok();
+    let verbose = run(&server, &["kv", "ls", "B", "-v", "--output", "csv"]).ok();
     assert!(verbose.text().starts_with("Key,Created,Revision\nx.a,"), "{verbose:?}");
 }

@@ -161,7 +161,7 @@ fn a_report_counts_by_subject() {
     let server = server();
     let sub = subscriber(
         &server,
-        &["r.>", "--report-subjects", "--count", "3", "--table", "csv", "--report-top", "1"],
+        &["r.>", "--report-subjects", "--count", "3", "--output", "csv", "--report-top", "1"],
     );
     run(&server, &["pub", "r.a", "1", "--count", "2"]).ok();
     run(&server, &["pub", "r.b", "12345"]).ok();

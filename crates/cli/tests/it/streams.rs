@@ -214,7 +214,7 @@ fn a_durable_consumer_remembers() {
     let sheet = run(&server, &["consumer", "info", "ORDERS", "D"]).ok();
     assert!(sheet.text().contains("Durable Name: D"), "{sheet:?}");
     assert_eq!(run(&server, &["consumer", "ls", "ORDERS", "-n"]).ok().text(), "D\n");
-    let table = run(&server, &["consumer", "ls", "ORDERS", "--table", "tsv"]).ok();
+    let table = run(&server, &["consumer", "ls", "ORDERS", "--output", "tsv"]).ok();
     assert!(table.text().starts_with("Name\tDescription\tCreated\tAck Pending\t"), "{table:?}");
 }
 

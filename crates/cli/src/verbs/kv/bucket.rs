@@ -64,7 +64,7 @@ enum Storage {
     Memory,
 }
 
-/// List buckets, or the keys of one.
+/// List buckets, or the keys of one; with -v their revision and time.
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
     /// Name of a bucket, to list its keys
@@ -76,9 +76,6 @@ pub(crate) struct Ls {
     /// Names of buckets only
     #[arg(short, long)]
     names: bool,
-    /// Show revision and time of each key
-    #[arg(short, long)]
-    verbose: bool,
     /// Show the value of each key
     #[arg(long)]
     display_value: bool,
@@ -395,11 +392,12 @@ impl Ls {
 
     async fn keys(&self, context: &Context, name: &str) -> Outcome {
         let out = context.out;
+        let verbose = context.global.verbose;
         let bucket = Bucket::open(context, name).await?;
         let rows = self.read(&bucket).await?;
         bucket.close().await?;
         if out.json {
-            let detailed = self.verbose || self.display_value;
+            let detailed = verbose || self.display_value;
             match detailed {
                 true => out.document(&rows.iter().map(|row| row.json(name)).collect::<Vec<_>>()),
                 false => out.document(&rows.iter().map(|row| &row.key).collect::<Vec<_>>()),
@@ -410,22 +408,22 @@ impl Ls {
             out.say("No keys found in bucket");
             return Ok(());
         }
-        if !self.verbose && !self.display_value {
+        if !verbose && !self.display_value {
             rows.iter().for_each(|row| out.line(&row.key));
             return Ok(());
         }
         let mut head = vec!["Key"];
-        if self.verbose {
+        if verbose {
             head.extend(["Created", "Revision"]);
         }
         if self.display_value {
             head.push("Value");
         }
-        let right: &[usize] = if self.verbose { &[2] } else { &[] };
+        let right: &[usize] = if verbose { &[2] } else { &[] };
         let mut table = Table::new(format!("Contents of bucket {name}"), &head).right(right);
         for row in rows {
             let mut cells = vec![row.key.clone()];
-            if self.verbose {
+            if verbose {
                 cells.extend([row.local_time(), units::count(row.revision)]);
             }
             if self.display_value {
