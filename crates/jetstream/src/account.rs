@@ -77,8 +77,8 @@ pub(crate) struct Account {
     limits: RwLock<AccountLimits>,
     pub(crate) usage: Usage,
     consumers: AtomicI64,
-    pub(crate) api_total: AtomicU64,
-    pub(crate) api_errors: AtomicU64,
+    api_total: AtomicU64,
+    api_errors: AtomicU64,
     /// By name. Changed only under the API's lock.
     pub(crate) streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
     /// Streams that are recorded and cannot be served, with the reason.
@@ -114,6 +114,12 @@ impl Account {
 
     pub(crate) fn add_consumers(&self, delta: i64) {
         self.consumers.fetch_add(delta, Ordering::Relaxed);
+    }
+
+    /// Counts an API request.
+    pub(crate) fn count_api(&self, failed: bool) {
+        self.api_total.fetch_add(1, Ordering::Relaxed);
+        self.api_errors.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
     pub(crate) fn consumer_count(&self) -> u64 {

@@ -7,8 +7,6 @@ mod endpoint;
 mod respond;
 mod streams;
 
-use std::sync::atomic::Ordering;
-
 use serde::Serialize;
 
 use crate::engine::JetStream;
@@ -77,8 +75,8 @@ impl ApiRequest<'_> {
     /// True when `Nats-Required-Api-Level` asks for more than this server is.
     fn level_too_high(&self) -> bool {
         headers::get(self.headers, b"Nats-Required-Api-Level").is_some_and(|value| {
-            let level = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-            level.is_none_or(|level| level > meta::API_LEVEL)
+            let level = std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
+            level.is_none_or(|level| level > meta::API_LEVEL as i64)
         })
     }
 }
@@ -120,10 +118,7 @@ impl JetStream {
             && (counted || failed)
             && !matches!(outcome, Outcome::Silent)
         {
-            account.api_total.fetch_add(1, Ordering::Relaxed);
-            if failed {
-                account.api_errors.fetch_add(1, Ordering::Relaxed);
-            }
+            account.count_api(failed);
         }
         if let Outcome::Answer(payload) | Outcome::Failed(payload) = outcome {
             let audited = counted || failed;

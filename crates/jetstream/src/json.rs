@@ -46,7 +46,8 @@ impl From<JsonError> for ApiError {
 }
 
 /// Decodes `body` into `T`. Zero bytes give `T::default()`. `strict` refuses unknown fields;
-/// without it they are skipped.
+/// without it they are skipped, and syntax errors come without their offset: the reference uses
+/// another reader then.
 ///
 /// # Errors
 /// What the reference answers after `invalid JSON: `.
@@ -54,7 +55,8 @@ pub fn decode<T: DeserializeOwned + Default>(body: &[u8], strict: bool) -> Resul
     let mut value = T::default();
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
     while let Some(raw) = values.next() {
-        let raw = raw.map_err(|error| go::syntax_error(body, values.byte_offset(), &error))?;
+        let raw =
+            raw.map_err(|error| go::syntax_error(body, values.byte_offset(), &error, strict))?;
         value = T::deserialize(go::Node::root(raw, strict))?;
     }
     Ok(value)

@@ -204,16 +204,16 @@ impl JetStream {
         let change = stream.consumer_change(&name);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             let mut stream = cell.lock();
-            stream.consumer_ready(&name, id);
-            if created {
-                stream.consumer_advisory(host, now, &name, ("CREATED", "create"));
-            }
             // It also waits for the note that says where the consumer starts.
             stream.write_notes();
+            stream.consumer_ready(&name, id);
             if let Some(reply) = to.reply() {
                 stream.answer(reply, &payload);
             }
             stream.settle(host, now);
+            if created {
+                stream.consumer_advisory(host, now, &name, ("CREATED", "create"));
+            }
             drop(stream);
             engine.audit(host, now, &to, &payload);
         });
@@ -300,7 +300,7 @@ impl JetStream {
             Ok(cell) if cell.lock().consumers.get(of).is_some() => cell,
             _ => return Ok(Outcome::Silent),
         };
-        let asked: ResetRequest = optional(request.payload, false)?;
+        let asked: ResetRequest = json::decode(request.payload, false)?;
         let mut stream = cell.lock();
         let seq = stream.reset_consumer(host, now, of, asked.seq);
         let reset_seq = seq.ok_or(ApiError::ConsumerNotFound)??;
@@ -320,8 +320,11 @@ impl JetStream {
             return Err(ApiError::invalid_json("unexpected end of JSON input"));
         }
         let asked: UnpinRequest = json::decode(call.request.payload, false)?;
+        if asked.group.is_empty() {
+            return Err(ApiError::invalid_json("consumer group not specified"));
+        }
         let known = |b: u8| b.is_ascii_alphanumeric() || b"-_/=)+".contains(&b);
-        if asked.group.is_empty() || asked.group.len() > 16 || !asked.group.bytes().all(known) {
+        if asked.group.len() > 16 || !asked.group.bytes().all(known) {
             return Err(ApiError::ConsumerInvalidGroupName);
         }
         let cell = find(call.account, name)?;

@@ -14,7 +14,7 @@ use crate::ctx::Scope;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::stream::config::Storage;
-use crate::stream::{Config, Parts, StreamCell, log_limits, meta, validate};
+use crate::stream::{Config, Parts, StreamCell, log_limits, validate};
 use crate::sync;
 use crate::time::Now;
 
@@ -36,7 +36,7 @@ impl JetStream {
         validate::check_create(&config)?;
         let _changing = sync::lock(&self.api);
         if let Some(known) = account.stream(&config.name) {
-            if !meta::same(&known.lock().config, &config) {
+            if known.lock().config != config {
                 return Err(ApiError::StreamNameExist);
             }
             done(self, host, now, &known);
@@ -63,8 +63,8 @@ impl JetStream {
         let owner = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             engine.listen(host, &owner, &stream);
-            engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
             done(engine, host, now, &stream);
+            engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
         });
         let recorded = self.shared.record(host, change, then);
         self.finish(host, now, recorded);
@@ -170,8 +170,8 @@ impl JetStream {
         let change = stream_change(&stream);
         let account = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
-            engine.stream_advisory(host, now, &account.name, &stream.scope().stream, UPDATED);
             done(engine, host, now, &stream);
+            engine.stream_advisory(host, now, &account.name, &stream.scope().stream, UPDATED);
         });
         let recorded = self.shared.record(host, change, then);
         self.finish(host, now, recorded);

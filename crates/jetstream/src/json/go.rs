@@ -364,9 +364,16 @@ impl<'de> MapAccess<'de> for Members<'de, '_> {
 
 /// Go's text for a body that is not JSON. The library says that and where; which rule was broken
 /// is found by a scan with Go's states. `start` is where the value that failed begins.
-pub(super) fn syntax_error(body: &[u8], start: usize, error: &serde_json::Error) -> JsonError {
+pub(super) fn syntax_error(
+    body: &[u8],
+    start: usize,
+    error: &serde_json::Error,
+    strict: bool,
+) -> JsonError {
     match Scanner::new(body, start).value() {
+        Err(Stop::End) if !strict => JsonError("unexpected end of JSON input".to_owned()),
         Err(Stop::End) => JsonError("unexpected EOF".to_owned()),
+        Err(Stop::At(_, text)) if !strict => JsonError(text),
         Err(Stop::At(offset, text)) => JsonError(format!("{text} at offset {}", offset + 1)),
         // The library refuses a little more than Go, such as lone surrogates and deep nesting.
         Ok(()) => JsonError(error.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use natterjack_store::{Log, SeqRange};
+use natterjack_store::{Log, LogPos, SeqRange};
 
 use super::Stream;
 use crate::ack_subject::AckToken;
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) consumer: Consumer,
     /// False until its creation is durable: before that it delivers nothing.
     ready: bool,
+    /// The catalog has it, and the log will up to here.
+    starts_at: Option<LogPos>,
     /// Something happened since it was last driven.
     dirty: bool,
     /// Empty answers that wait for its next note.
@@ -38,6 +40,8 @@ pub(crate) struct Consumers {
     by_name: BTreeMap<Box<str>, Entry>,
     /// The last visible sequence when all of them were driven.
     driven_to: u64,
+    /// Some wait for their start to become durable.
+    starting: bool,
 }
 
 impl Consumers {
@@ -182,7 +186,7 @@ impl Stream {
             replies: &mut replies,
         };
         let consumer = Consumer::new(&mut ctx, name, config);
-        let entry = Entry { id, consumer, ready: false, dirty: true, replies };
+        let entry = Entry { id, consumer, ready: false, starts_at: None, dirty: true, replies };
         self.consumers.by_name.insert(name.into(), entry);
         self.watch(host, name, true);
         if !direct {
@@ -219,7 +223,7 @@ impl Stream {
             replies: &mut replies,
         };
         consumer.recovered(&mut ctx);
-        let entry = Entry { id, consumer, ready: true, dirty: true, replies };
+        let entry = Entry { id, consumer, ready: true, starts_at: None, dirty: true, replies };
         self.consumers.by_name.insert(name.into(), entry);
         self.watch(host, name, true);
         if !direct {
@@ -239,13 +243,32 @@ impl Stream {
         Some(Change::PutConsumer(entry.id, Box::new(record)))
     }
 
-    /// Lets a consumer deliver: its creation is durable.
+    /// The catalog holds the consumer for good; it delivers once the log has its start, too.
     pub(crate) fn consumer_ready(&mut self, name: &str, id: u64) {
         if let Some(entry) = self.consumers.by_name.get_mut(name)
             && entry.id == id
         {
-            entry.ready = true;
-            entry.dirty = true;
+            entry.starts_at = Some(self.log.end());
+            self.consumers.starting = true;
+        }
+    }
+
+    /// Lets consumers deliver whose creation became durable. Their answers left before.
+    pub(super) fn start_consumers(&mut self) {
+        if !self.consumers.starting {
+            return;
+        }
+        let durable = self.log.durable();
+        self.consumers.starting = false;
+        for entry in self.consumers.by_name.values_mut() {
+            match entry.starts_at {
+                Some(pos) if pos <= durable => {
+                    entry.starts_at = None;
+                    entry.ready = true;
+                    entry.dirty = true;
+                }
+                other => self.consumers.starting |= other.is_some(),
+            }
         }
     }
 

@@ -94,15 +94,7 @@ impl Stream {
                 from = seq + 1;
                 continue;
             }
-            if seq == self.log.state().first_seq {
-                return Some((seq, self.log.state().first_time));
-            }
-            return match self.log.get(seq) {
-                Get::Found(message) => Some((seq, message.time)),
-                // What cannot be read cannot be dated either; it goes with its neighbours.
-                Get::Damaged => Some((seq, i64::MIN)),
-                Get::Missing | Get::Pending => None,
-            };
+            return Some((seq, self.log.time_of(seq)?));
         }
     }
 

@@ -153,7 +153,7 @@ impl Stream {
     fn state(&mut self, details: &Details<'_>) -> (StreamState, SubjectsPage) {
         let state = self.log.state();
         // A stream that never stored anything shows zeros, unless it starts higher.
-        let untouched = state.messages == 0 && state.last_seq == 0;
+        let untouched = state.last_seq == 0 && self.config.first_seq == 0;
         let mut shown = StreamState {
             messages: state.messages,
             bytes: state.bytes,
@@ -177,12 +177,11 @@ impl Stream {
             self.log.subjects_matching(filter, |subject, on| {
                 counts.insert(subject.to_vec(), on.count);
             });
-            page.limit = SUBJECTS_PAGE;
-            page.total = counts.len();
-            page.offset = details.offset.min(page.total);
-            if page.total > 0 {
-                let rows = counts.into_iter().skip(page.offset).take(SUBJECTS_PAGE);
-                shown.subjects = Some(ListState(rows.collect()));
+            if !counts.is_empty() {
+                let (total, offset) = (counts.len(), details.offset);
+                page = SubjectsPage { total, offset, limit: SUBJECTS_PAGE };
+                let rows = counts.into_iter().skip(offset).take(SUBJECTS_PAGE);
+                shown.subjects = Some(ListState(rows.collect())).filter(|rows| !rows.0.is_empty());
             }
         }
         (shown, page)

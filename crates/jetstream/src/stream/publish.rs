@@ -1,6 +1,6 @@
 //! Ingest: whether a message is stored, and what its publisher hears (jetstream.md 2.4).
 
-use natterjack_store::{Blocked, Filter, Get, LogPos, NewMessage, Next, Purge};
+use natterjack_store::{Blocked, Filter, LogPos, NewMessage, Next, Purge};
 
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
@@ -261,7 +261,7 @@ impl Stream {
     }
 
     /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).
-    fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
+    fn check_discard_new(&self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
             return Ok(());
         }
@@ -283,22 +283,13 @@ impl Stream {
         if let Some(max) = limit(self.config.max_bytes)
             && used + bytes > max
         {
-            let freed = replaced.map_or(0, |seq| self.bytes_of(seq));
-            if used + bytes - freed.min(used) > max {
+            // A replacement may not be larger than what it replaces.
+            let freed = replaced.and_then(|seq| self.log.stored_bytes(seq));
+            if freed.is_none_or(|freed| freed < bytes) {
                 return refused("maximum bytes exceeded");
             }
         }
         Ok(())
-    }
-
-    /// What removing a message would free; 0 when its record is not at hand.
-    fn bytes_of(&mut self, seq: u64) -> u64 {
-        match self.log.get(seq) {
-            Get::Found(m) => {
-                self.log.message_bytes(m.subject.len(), m.headers.len(), m.payload.len())
-            }
-            Get::Missing | Get::Pending | Get::Damaged => 0,
-        }
     }
 
     /// Appends the message and does what its headers imply. The position covers all of it.

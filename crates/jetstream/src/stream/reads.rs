@@ -106,6 +106,7 @@ pub(crate) struct Batch {
     bytes: usize,
     last: u64,
     pending: u64,
+    no_hdr: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +227,7 @@ impl GetRequest {
                 bytes,
                 last: 0,
                 pending: 0,
+                no_hdr: self.no_hdr,
             }));
         }
         let selector = SelectorBox(self.selector());
@@ -360,10 +362,15 @@ impl Stream {
                 Lookup::Wait => return false,
                 Lookup::Missing => {}
                 Lookup::Found(message) => {
-                    batch.pending = batch.pending.saturating_sub(1);
                     batch.bytes = batch.bytes.saturating_sub(size_of_message(&message));
-                    let place = Some((batch.pending, batch.last));
-                    self.send_stored(host, reply, &message, place);
+                    if batch.no_hdr {
+                        // Without headers the reference does not count down, either.
+                        self.send(host, reply, &[], &message.payload);
+                    } else {
+                        batch.pending = batch.pending.saturating_sub(1);
+                        let place = Some((batch.pending, batch.last));
+                        self.send_stored(host, reply, &message, place);
+                    }
                     batch.last = seq;
                     batch.left -= 1;
                 }
@@ -490,7 +497,11 @@ impl Stream {
     fn send_get(&self, host: &mut dyn Host, reply: &[u8], found: Result<ShownMessage, ApiError>) {
         let (message, error) = match found {
             Ok(message) => (Some(message), None),
-            Err(error) => (None, Some(error)),
+            Err(error) => {
+                // Only failed ones count (nats-server 2.15.1).
+                self.account.count_api(true);
+                (None, Some(error))
+            }
         };
         let answer = GetAnswer { kind: GET_TYPE, error, message };
         // Strings and numbers always serialize.

@@ -24,6 +24,7 @@ impl Stream {
         if std::mem::take(&mut self.purged) {
             self.tell_purged(host, now);
         }
+        self.start_consumers();
         let more = self.pump(host, now);
         self.write_notes();
         if self.log.wants_checkpoint() {

@@ -65,9 +65,7 @@ pub fn complete(mut config: Config, window_limit: Option<i64>) -> Result<Config,
     }
     check_subjects(&config)?;
     refuse_unbuilt(&config)?;
-    config.metadata.retain(|key, _| !key.starts_with("_nats."));
-    let level = config.required_level().to_string();
-    config.metadata.insert(super::meta::REQUIRED.to_owned(), level);
+    super::meta::stamp(&mut config);
     Ok(config)
 }
 
@@ -122,9 +120,6 @@ fn fill_limits(config: &mut Config, pedantic: bool) -> Result<(), ApiError> {
         }
     }
     config.max_msg_size = i32::try_from(size).unwrap_or(i32::MAX);
-    if config.first_seq == 1 {
-        config.first_seq = 0;
-    }
     Ok(())
 }
 
@@ -138,16 +133,15 @@ fn fill_window(config: &mut Config, pedantic: bool, limit: Option<i64>) -> Resul
     if config.duplicate_window == 0 && !sourced {
         let longest = limit.map_or(DUPLICATE_WINDOW, |limit| limit.min(DUPLICATE_WINDOW));
         let aged = config.max_age != 0 && config.max_age < longest;
+        if aged && pedantic {
+            return Err(ApiError::pedantic("duplicate window cannot be bigger than max age"));
+        }
         config.duplicate_window = if aged { config.max_age } else { longest };
     }
     let window = config.duplicate_window;
     require(window >= 0, "duplicates window can not be negative")?;
     if config.max_age != 0 && window > config.max_age {
-        return Err(if pedantic {
-            ApiError::pedantic("duplicate window cannot be bigger than max age")
-        } else {
-            bad("duplicates window can not be larger then max age")
-        });
+        return Err(bad("duplicates window can not be larger then max age"));
     }
     if let Some(limit) = limit.filter(|limit| window > *limit) {
         let limit = go_duration(limit);
@@ -374,7 +368,7 @@ mod tests {
                 "10052 duplicates window can not be larger then max age",
             ),
             (
-                r#"{"name":"S","max_age":1000000000,"duplicate_window":2000000000,"pedantic":true}"#,
+                r#"{"name":"S","max_age":1000000000,"pedantic":true}"#,
                 "10157 pedantic mode: duplicate window cannot be bigger than max age",
             ),
             (
@@ -450,7 +444,7 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.duplicate_window, SECOND);
         assert_eq!(config.placement, None);
-        assert_eq!(config.metadata.keys().collect::<Vec<_>>(), ["_nats.req.level", "a"]);
+        assert_eq!(config.metadata.keys().collect::<Vec<_>>(), ["_nats.req.level", "_nats.x", "a"]);
         let config =
             parse(r#"{"name":"S","subject_delete_marker_ttl":2000000000,"deny_purge":true}"#)
                 .unwrap();

@@ -242,6 +242,8 @@ fn pause_reset_and_unpin_answer() {
     assert_eq!(world.api("CONSUMER.RESET.S.nope", ""), "");
     for (body, expected) in [
         ("", "10025 invalid JSON: unexpected end of JSON input"),
+        ("{}", "10025 invalid JSON: consumer group not specified"),
+        ("x", "10025 invalid JSON: invalid character 'x' looking for beginning of value"),
         (r#"{"group":"g"}"#, "10160 Provided priority group does not exist for this consumer"),
         (
             r#"{"group":"g!"}"#,
