@@ -55,7 +55,7 @@ pub(crate) fn check(options: &Options) -> Result<(), StartError> {
 }
 
 fn equip(hub: &Arc<Hub>, account: &Arc<Account>) {
-    if account.subscription_count() == 0 && !hub.accounts().is_system(account.name()) {
+    if account.subscription_count() == 0 {
         account.subscribe_service(b"$SYS.REQ.USER.INFO", Arc::new(UserInfo::new(hub.weak())));
     }
 }
