@@ -5,7 +5,7 @@ use crate::disk::DiskError;
 
 /// What the owner of a log learns while it is replayed, in the order of the log.
 ///
-/// Messages may be told of that a later record removes: ask [`Log::contains`] at the end.
+/// Messages may be told of that a later record removes: ask [`Log::contains`](crate::Log::contains) at the end.
 pub trait Replay {
     /// A message that is stored, or was when its record was written.
     fn message(&mut self, message: &ReplayedMessage<'_>) {
