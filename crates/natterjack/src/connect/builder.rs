@@ -318,6 +318,7 @@ impl ConnectorBuilder {
         let on_event = self.on_event.clone();
         let options = self.resolve()?;
         check_tls(&options)?;
+        options.auth.check().await?;
         let link = Link::new(options, choose_server);
         for call in on_event {
             spawn_callback(link.events(), call);

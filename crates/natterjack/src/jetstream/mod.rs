@@ -32,7 +32,7 @@ pub use run::{RunEnd, RunReport};
 pub use settle::Progress;
 pub use stream::{Ensured, Stream, StreamBuilder, StreamInfo, StreamMessage};
 
-pub(crate) use api::{Api, Target, request_or_loss};
+pub(crate) use api::{Api, REPEAT_AFTER, Target, request_or_loss};
 pub(crate) use config::{Fields, nanos};
 pub(crate) use publish::{PublishOptions, publish_once};
 pub(crate) use stream::{ensure as ensure_stream, info as stream_info, parse_stored};

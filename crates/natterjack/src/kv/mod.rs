@@ -3,11 +3,13 @@
 mod bucket;
 mod entry;
 mod key;
+mod mirror;
 mod ordered;
 mod store;
 mod watch;
 
 pub use bucket::{BucketStatus, KvBuilder};
 pub use entry::{Entry, Found, KeyMeta};
+pub use mirror::LiveMap;
 pub use store::Kv;
 pub use watch::{Watch, WatchBuilder, WatchEvent, WatchFrom};

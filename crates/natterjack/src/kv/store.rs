@@ -18,8 +18,8 @@ use super::watch::{WatchBuilder, WatchEvent, WatchFrom};
 use crate::core::new_inbox;
 use crate::error::{BadReply, Conflict, Error, KvError};
 use crate::jetstream::{
-    Ensured, JetStream, PublishOptions, StreamInfo, Target, parse_stored, publish_once,
-    request_or_loss, stream_info,
+    Ensured, JetStream, PublishOptions, REPEAT_AFTER, StreamInfo, Target, parse_stored,
+    publish_once, request_or_loss, stream_info,
 };
 
 /// Attempts of [`Kv::modify`] before it reports the conflict.
@@ -416,8 +416,10 @@ impl Shared {
         let started = Instant::now();
         let answer = loop {
             let left = self.js.api.limit.saturating_sub(started.elapsed());
-            match request_or_loss(self.js.link(), &subject, None, Bytes::new(), left).await {
+            let patience = left.min(REPEAT_AFTER);
+            match request_or_loss(self.js.link(), &subject, None, Bytes::new(), patience).await {
                 Err(Error::Offline(_)) if started.elapsed() < self.js.api.limit => {}
+                Err(Error::Timeout(_)) if left > REPEAT_AFTER => {}
                 other => break other?,
             }
         };

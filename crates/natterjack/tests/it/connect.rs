@@ -479,3 +479,108 @@ async fn servers_of_the_pool_are_left_for_one_that_works() {
     assert_eq!(name.await, second.url().replace("nats://", ""));
     connector.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_announced_shutdown_moves_to_another_server() {
+    let (dying, other) = (server().await, server().await);
+    let connector = builder(format!("{},{}", dying.url(), other.url()))
+        .server_order(ServerOrder::AsGiven)
+        .build()
+        .await
+        .unwrap();
+    let mut events = connector.events();
+    let mut numbers = connector.subscribe::<u32>("n").await.unwrap();
+    dying.server().unwrap().lame_duck();
+    let own = dying.url().replace("nats://", "");
+    let told = event(&mut events, |e| match e {
+        Event::LameDuck { server } => Some(server),
+        other => panic!("{other}"),
+    });
+    assert_eq!(told.await, own);
+    let moved = event(&mut events, |e| match e {
+        Event::Disconnected { reason, .. } => panic_unless(reason == DisconnectReason::LameDuck),
+        Event::Reconnected { server, .. } => Some(server),
+        _ => None,
+    });
+    assert_eq!(moved.await, other.url().replace("nats://", ""));
+    connector.publish("n", &1).await.unwrap();
+    assert_eq!(numbers.next().await.unwrap().unwrap().into_value(), 1);
+    connector.close().await.unwrap();
+}
+
+fn panic_unless<R>(right: bool) -> Option<R> {
+    assert!(right);
+    None
+}
+
+#[tokio::test]
+async fn an_nkey_logs_in_by_seed_and_by_file() {
+    let pair = nkeys::KeyPair::new_user();
+    let users = format!("authorization {{ users = [ {{ nkey: {} }} ] }}", pair.public_key());
+    let server = server_with(|server| server.config(&users).unwrap()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("user.nk");
+    std::fs::write(&path, pair.seed().unwrap() + "\n").unwrap();
+    for auth in [Auth::nkey_seed(pair.seed().unwrap()), Auth::nkey_file(&path)] {
+        let connector = builder(server.url()).auth(auth).build().await.unwrap();
+        assert_eq!(connector.effective_options().login, "nkey");
+        connector.close().await.unwrap();
+    }
+    let stranger = nkeys::KeyPair::new_user().seed().unwrap();
+    let error = builder(server.url()).auth(Auth::nkey_seed(stranger)).build().await.unwrap_err();
+    assert_eq!(error.code(), "auth.denied");
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_used_are_told_before_anything_is_dialed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("user.creds");
+    let build = || builder(nobody()).auth(Auth::creds_file(&path)).build();
+    // A server that nobody is: it is the file that has to be told.
+    let peer = Peer::start(Says::Welcome).await;
+    let error = builder(peer.url.clone()).auth(Auth::creds_file(&path)).build().await.unwrap_err();
+    assert!(matches!(&error, ConnectError::CredsMissing(e) if e.path == path), "{error}");
+    std::fs::write(&path, "nonsense").unwrap();
+    let error = builder(peer.url.clone()).auth(Auth::creds_file(&path)).build().await.unwrap_err();
+    assert!(matches!(error, ConnectError::CredsMalformed(_)), "{error}");
+    assert_eq!(build().await.unwrap_err().code(), "auth.creds_malformed");
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_at_any_level() {
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut server = server_with(|server| server.user("derek", "s3cr3t")).await.unwrap();
+    let wrong = Auth::user_password("derek", "wr0ng");
+    let error = builder(server.url()).auth(wrong).build().await.unwrap_err();
+    let url = server.url().replace("nats://", "nats://derek:s3cr3t@");
+    let connector = builder(url).build().await.unwrap();
+    let mut events = connector.events();
+    server.restart().await.unwrap();
+    let mut shown = format!("{error:?} {error} {:?}", connector.effective_options());
+    event(&mut events, |e| {
+        shown += &format!("{e:?} {e}");
+        matches!(e, Event::Reconnected { .. }).then_some(())
+    })
+    .await;
+    connector.close().await.unwrap();
+    shown += &String::from_utf8_lossy(&buffer.0.lock().unwrap());
+    assert!(shown.contains("reconnected"), "the log was captured");
+    assert!(!shown.contains("s3cr3t") && !shown.contains("wr0ng"));
+}

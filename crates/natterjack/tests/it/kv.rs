@@ -231,3 +231,35 @@ async fn an_expired_key_is_told_as_expired() {
     assert!(matches!(kv.entry("a").await.unwrap(), Some(Found::Expired(_))));
     connector.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_live_map_equals_the_bucket_also_after_a_restart() {
+    let (mut server, connector, kv) = with_bucket().await;
+    kv.put("a", &1).await.unwrap();
+    let map = kv.mirror(">").await.unwrap();
+    assert!(map.ready().await);
+    assert_eq!((map.get("a"), map.len()), (Some(1), 1));
+    let mut model = std::collections::BTreeMap::from([("a".to_owned(), 1)]);
+    let mut last = 0;
+    // A fixed walk over puts, deletes and purges.
+    for n in 0..300_u32 {
+        let key = format!("k{}", n * 7 % 23);
+        last = match n % 5 {
+            0 => kv.delete(&key).await.unwrap(),
+            1 => kv.purge(&key).await.unwrap(),
+            _ => kv.put(&key, &n).await.unwrap(),
+        };
+        match n % 5 {
+            0 | 1 => drop(model.remove(&key)),
+            _ => drop(model.insert(key, n)),
+        }
+        if n == 150 {
+            server.restart().await.unwrap();
+        }
+    }
+    assert!(map.reached(last).await);
+    let shown = map.snapshot().into_iter().map(|entry| (entry.key, entry.value)).collect();
+    assert_eq!(model, shown);
+    connector.close().await.unwrap();
+    assert!(!map.reached(last + 1).await);
+}
