@@ -59,7 +59,7 @@ fn bucket(subject: &[u8]) -> usize {
 pub(crate) fn end(subscription: &Arc<Subscription>) {
     if let (Target::Client(client), Some(account)) = (subscription.target(), subscription.account())
     {
-        client.remove_subscription(subscription.sid());
+        client.remove_subscription(subscription);
         account.remove(subscription);
     }
 }

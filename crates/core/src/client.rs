@@ -157,16 +157,17 @@ impl Client {
     /// Ends the connection. The first reason given is the one that counts. A slow consumer's queue is
     /// dropped; for the other reasons what waits is flushed by the connection's task.
     pub fn close(&self, reason: ClosedReason) {
-        if self.closed.set(reason).is_err() {
-            return;
-        }
+        let is_first = self.closed.set(reason).is_ok();
         match reason {
+            // Also for a connection that is ending: nobody takes what waits, so nobody waits for it.
             ClosedReason::SlowConsumerPendingBytes
             | ClosedReason::SlowConsumerWriteDeadline
             | ClosedReason::WriteError => self.outbox.clear(),
             _ => self.outbox.close(),
         }
-        self.wire.shut();
+        if is_first {
+            self.wire.shut();
+        }
     }
 
     /// Why the connection ends; `None` while it lives.
@@ -198,14 +199,17 @@ impl Client {
         guard(&self.subscriptions).get(sid).cloned()
     }
 
-    pub(crate) fn remove_subscription(&self, sid: &[u8]) -> Option<Arc<Subscription>> {
+    /// Forgets this subscription, and not another that has its sid by now.
+    pub(crate) fn remove_subscription(&self, subscription: &Arc<Subscription>) {
         let mut subscriptions = guard(&self.subscriptions);
-        let removed = subscriptions.remove(sid);
+        let sid = subscription.sid();
+        if subscriptions.get(sid).is_some_and(|known| Arc::ptr_eq(known, subscription)) {
+            subscriptions.remove(sid);
+        }
         if subscriptions.is_empty() {
             // An idle connection keeps no table.
             *subscriptions = HashMap::new();
         }
-        removed
     }
 
     pub(crate) fn take_subscriptions(&self) -> HashMap<Box<[u8]>, Arc<Subscription>> {

@@ -50,6 +50,10 @@ pub struct Outbox {
 /// Called once when the outbox has room again, without a lock held.
 pub type Waiter = Box<dyn FnOnce() + Send>;
 
+/// Names a waiter, to forget it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
 #[derive(Default)]
 struct Queue {
     chunks: VecDeque<Vec<u8>>,
@@ -58,7 +62,8 @@ struct Queue {
     pending: usize,
     writing: bool,
     closed: bool,
-    waiters: Vec<Waiter>,
+    waiters: Vec<(Ticket, Waiter)>,
+    next_ticket: u64,
     when_empty: Option<Waiter>,
 }
 
@@ -100,15 +105,24 @@ impl Outbox {
     }
 
     /// Calls `waiter` once less than a quarter of the limit waits, or when the outbox closes; at once
-    /// if that is so now.
-    pub fn when_low(&self, waiter: Waiter) {
+    /// if that is so now. The ticket is for [`Outbox::forget`]; a waiter that was called has none.
+    pub fn when_low(&self, waiter: Waiter) -> Option<Ticket> {
         let mut queue = self.lock();
         if queue.closed || queue.pending <= self.max_pending / 4 {
             drop(queue);
             waiter();
-        } else {
-            queue.waiters.push(waiter);
+            return None;
         }
+        let ticket = Ticket(queue.next_ticket);
+        queue.next_ticket += 1;
+        queue.waiters.push((ticket, waiter));
+        Some(ticket)
+    }
+
+    /// Takes a waiter back that waits no longer: a target that stays half full for hours must not
+    /// collect those of every producer that gave up.
+    pub fn forget(&self, ticket: Ticket) {
+        self.lock().waiters.retain(|(known, _)| *known != ticket);
     }
 
     /// Calls `waiter` once nothing waits; at once if that is so now. Only the last one given counts.
@@ -128,7 +142,7 @@ impl Outbox {
         queue.closed = true;
         let waiters = std::mem::take(&mut queue.waiters);
         drop(queue);
-        waiters.into_iter().for_each(|waiter| waiter());
+        waiters.into_iter().for_each(|(_, waiter)| waiter());
     }
 
     /// Forgets what waits and takes nothing any more.
@@ -139,8 +153,9 @@ impl Outbox {
         self.budget.give_back(std::mem::take(&mut queue.pending));
         queue.head = 0;
         let waiters = std::mem::take(&mut queue.waiters);
+        let empty = queue.when_empty.take();
         drop(queue);
-        waiters.into_iter().for_each(|waiter| waiter());
+        waiters.into_iter().map(|(_, waiter)| waiter).chain(empty).for_each(|waiter| waiter());
     }
 
     /// Ends a round of writing: wakes those who wait for room.
@@ -150,10 +165,9 @@ impl Outbox {
         if empty.is_none() && (queue.waiters.is_empty() || !low) {
             return queue;
         }
-        let mut waiters = if low { std::mem::take(&mut queue.waiters) } else { Vec::new() };
-        waiters.extend(empty);
+        let waiters = if low { std::mem::take(&mut queue.waiters) } else { Vec::new() };
         drop(queue);
-        waiters.into_iter().for_each(|waiter| waiter());
+        waiters.into_iter().map(|(_, waiter)| waiter).chain(empty).for_each(|waiter| waiter());
         self.lock()
     }
 
@@ -165,6 +179,7 @@ impl Outbox {
     }
 
     /// Appends and writes as much as the socket takes, unless somebody else is writing, who then will.
+    /// `buffer` is left empty, also after an error.
     ///
     /// # Errors
     /// What the socket reported.
@@ -184,7 +199,13 @@ impl Outbox {
         let outcome = wire.try_write(&[IoSlice::new(buffer)]);
         let mut queue = self.lock();
         queue.writing = false;
-        let written = taken(outcome)?;
+        let written = match taken(outcome) {
+            Ok(written) => written,
+            Err(error) => {
+                buffer.clear();
+                return Err(error);
+            }
+        };
         if written < buffer.len() {
             queue.pending += buffer.len() - written;
             self.budget.take(buffer.len() - written);
@@ -439,5 +460,24 @@ mod tests {
         outbox.clear();
         assert_eq!(outbox.budget().used(), 0);
         assert_eq!(outbox.append(&mut vec![0; 99]), Pressure::Fine);
+    }
+
+    #[test]
+    fn a_waiter_is_called_once_unless_it_is_forgotten() {
+        let outbox = Outbox::new(8, Arc::new(Budget::new(99)));
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let waiter = |name: &'static str| -> Waiter {
+            let calls = calls.clone();
+            Box::new(move || calls.lock().unwrap().push(name))
+        };
+        assert_eq!(outbox.when_low(waiter("at once")), None);
+        outbox.append(&mut vec![b'x'; 8]);
+        let given_up = outbox.when_low(waiter("given up")).unwrap();
+        outbox.when_low(waiter("patient")).unwrap();
+        outbox.when_empty(waiter("empty"));
+        outbox.forget(given_up);
+        assert_eq!(*calls.lock().unwrap(), ["at once"]);
+        outbox.clear();
+        assert_eq!(*calls.lock().unwrap(), ["at once", "patient", "empty"]);
     }
 }

@@ -470,7 +470,7 @@ impl Session {
                 Some(max) => subscription.set_limit(max),
             };
             if ends {
-                self.client.remove_subscription(sid);
+                self.client.remove_subscription(&subscription);
                 account.remove(&subscription);
             }
         }
@@ -488,7 +488,7 @@ impl Session {
             if rights.can_subscribe(subscription.subject(), subscription.queue()) {
                 continue;
             }
-            self.client.remove_subscription(subscription.sid());
+            self.client.remove_subscription(&subscription);
             account.remove(&subscription);
             self.error(
                 batch,

@@ -138,14 +138,16 @@ impl Subscription {
 
     /// Sets the delivery count at which it ends; true when that is reached already.
     pub(crate) fn set_limit(&self, limit: u64) -> bool {
-        self.limit.store(limit, Ordering::Relaxed);
-        self.delivered() >= limit
+        self.limit.store(limit, Ordering::SeqCst);
+        self.delivered.load(Ordering::SeqCst) >= limit
     }
 
-    /// Counts one delivery. Exact under concurrent publishers: each gets its own number.
+    /// Counts one delivery. Exact under concurrent publishers: each gets its own number. Of a delivery
+    /// and a limit that is set meanwhile, one sees the other (hence `SeqCst`): else neither would end
+    /// the subscription.
     pub(crate) fn count(&self) -> Count {
-        let number = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
-        match self.limit.load(Ordering::Relaxed) {
+        let number = self.delivered.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.limit.load(Ordering::SeqCst) {
             0 => Count::Deliver,
             limit if number < limit => Count::Deliver,
             limit if number == limit => Count::DeliverLast,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use natterjack_core::account::{Account, InterestWatcher};
@@ -13,7 +14,8 @@ use natterjack_core::outbox::Wire;
 use natterjack_core::permissions::{Permissions, PermissionsSpec, SubjectRules};
 use natterjack_core::service::{Message, Origin, Service};
 use natterjack_core::session::{Flow, Session, SessionLimits};
-use natterjack_proto::parser::{Limits, Parser, Step};
+use natterjack_proto::error::ClosedReason;
+use natterjack_proto::parser::{Limits, Op, Parser, Publish, Step};
 
 struct Deaf;
 
@@ -22,10 +24,13 @@ impl InterestWatcher for Deaf {
 }
 
 #[derive(Clone, Default)]
-struct Socket(Arc<Mutex<Vec<u8>>>);
+struct Socket(Arc<Mutex<Vec<u8>>>, Arc<AtomicBool>);
 
 impl Wire for Socket {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
         self.0.lock().unwrap().extend_from_slice(&bytes);
         Ok(bytes.len())
@@ -269,6 +274,45 @@ fn a_cached_match_ends_with_the_interest_it_found() {
     world.tell(&mut publisher, "PUB foo.a 1\r\nx\r\n");
     assert_eq!(subscriber.heard(), "");
     assert_eq!(world.account.subscription_count(), 0);
+}
+
+#[test]
+fn a_sid_that_is_used_again_is_not_ended_with_its_predecessor() {
+    let mut world = World::new();
+    let (mut publisher, mut subscriber) = (world.peer(QUIET), world.peer(QUIET));
+    world.tell(&mut subscriber, "SUB foo 1\r\nUNSUB 1 1\r\n");
+    // The last delivery is counted by one worker, and ends the subscription with that one's flush.
+    let mut elsewhere = std::mem::replace(&mut world.batch, Batch::new(7));
+    let publish = Op::Pub(Publish {
+        subject: b"foo",
+        reply: None,
+        headers: &[],
+        payload: b"x",
+        is_hpub: false,
+    });
+    publisher.session.handle(&publish, &mut elsewhere);
+    world.tell(&mut subscriber, "UNSUB 1\r\nSUB foo 1\r\n");
+    elsewhere.flush();
+    assert_eq!(subscriber.heard(), "MSG foo 1 1\r\nx\r\n");
+    assert_eq!(subscriber.session.client().subscription_count(), 1);
+    subscriber.session.leave();
+    assert_eq!(world.account.subscription_count(), 0);
+}
+
+#[test]
+fn what_a_broken_socket_did_not_take_reaches_nobody_else() {
+    let mut world = World::new();
+    let mut publisher = world.peer(QUIET);
+    let (mut broken, mut whole) = (world.peer(QUIET), world.peer(QUIET));
+    world.tell(&mut broken, "SUB secret 1\r\n");
+    world.tell(&mut whole, "SUB public 1\r\n");
+    broken.socket.1.store(true, Ordering::Relaxed);
+    assert_eq!(world.tell(&mut publisher, "PUB secret 6\r\nhidden\r\n"), "");
+    assert_eq!(broken.session.client().closed(), Some(ClosedReason::WriteError));
+    for _ in 0..3 {
+        world.tell(&mut publisher, "PUB public 1\r\nx\r\n");
+        assert_eq!(whole.heard(), "MSG public 1 1\r\nx\r\n");
+    }
 }
 
 /// Publishes into the next service while it is being called itself.
