@@ -6,6 +6,7 @@
 mod arguments;
 mod ci;
 mod cluster;
+mod crash;
 mod failover;
 mod interop;
 mod peers;
@@ -41,6 +42,11 @@ cargo xtask cluster [options] [-- COMMAND..]
     --kill-after SECONDS   ends the node with most connections so long after the first one
     --kill-on TEXT         ends it when the command prints this text
     --nats-server PATH     (else the one of the virtual environment)
+cargo xtask crash          kills our server again and again under load and counts: no acknowledged
+                           message or ack may be lost, no sequence given twice
+    --kills N              (20)
+    --ours PATH
+    --reference PATH       a nats-server instead, which loses acks
 cargo xtask failover       publishes into such a cluster, kills the connected node in the middle, and
                            counts: no acknowledged message may be lost
     --messages N           (5000)
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = match verb.as_str() {
         "ci" => ci::run(&mut arguments),
         "cluster" => cluster::run(&mut arguments),
+        "crash" => crash::run(&mut arguments),
         "failover" => failover::run(&mut arguments),
         "interop" => interop::run(&mut arguments),
         "peers" => peers::print(&mut arguments),
