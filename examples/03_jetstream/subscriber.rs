@@ -19,7 +19,9 @@ use std::process::ExitCode;
 
 use natterjack::codec::Text;
 use natterjack::jetstream::{Ensured, StreamBuilder};
-use natterjack::{Backoff, Connector, Event, JetStream, Reconnect, ServerOrder, pretty, secs};
+use natterjack::{
+    Backoff, Connector, Event, JetStream, Reconnect, ServerOrder, Verdict, pretty, secs,
+};
 use natterjack_examples::{ConsumerOptions, Failure, Out, Outcome, Stop, start};
 
 /// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
@@ -76,7 +78,7 @@ pub async fn run(options: ConsumerOptions, out: Out, stop: Stop) -> Outcome {
         if options.crash_at == Some(seen.len() as u64) {
             return Err(Failure::new("crash", 1, "crashed before the acknowledgement, as asked"));
         }
-        message.ack().await?;
+        message.settle(Verdict::AckSync).await?; // returns when the server has noted it
     }
 
     messages.stop().await?; // what was fetched and not read goes back

@@ -100,8 +100,9 @@ async fn operations(bucket: &Kv<String>, out: &Out) -> Outcome {
     }
     out.good(format!("delete demo: revision {}", bucket.delete("demo").await?));
     out.good(format!("purge demo: revision {}", bucket.purge("demo").await?));
-    bucket.create_for("short", &"for a second".into(), secs(1)).await?;
-    out.good("create short for 1 s: then it expires");
+    let short = format!("short-{first}"); // another key in each run
+    bucket.create_for(&short, &"for a second".into(), secs(1)).await?;
+    out.good(format!("create {short} for 1 s: then it expires"));
     Ok(())
 }
 

@@ -156,7 +156,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::account::Account,
     },
-    // `tour` goes here: a variant with `crate::tour`'s arguments, and a line in `dispatch`.
+    /// Run the eight pairs of examples, break things, and check what they say
+    Tour(crate::tour::Tour),
     /// Credentials
     Auth {
         #[command(subcommand)]

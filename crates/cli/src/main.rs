@@ -15,6 +15,7 @@ mod output;
 mod prompt;
 mod table;
 mod template;
+mod tour;
 mod units;
 mod verbs;
 
@@ -132,6 +133,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context),
         Verb::Completions(verb) => verb.run(context.out),
+        Verb::Tour(verb) => verb.run(context).await,
         Verb::Account { verb } => verb.run(context).await,
     }
 }
