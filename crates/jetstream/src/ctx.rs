@@ -62,6 +62,8 @@ pub struct Ctx<'a> {
     pub scope: &'a Scope,
     /// Where answers to acks go: they leave once the consumer's next note is durable.
     pub replies: &'a mut AckReplies,
+    /// Bytes of the largest message that the stream takes: what a rate limit lets through at once.
+    pub burst: usize,
 }
 
 impl Ctx<'_> {

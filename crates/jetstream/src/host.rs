@@ -49,6 +49,13 @@ pub trait Host {
     /// group; without, a plain subscriber.
     fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool;
 
+    /// True when a receiver of `route` is still filling up; the host then calls `resume` once more
+    /// when it has room. Asked of each paused consumer at a resume, since that may concern another.
+    fn is_congested(&mut self, account: &str, route: &[u8]) -> bool {
+        let _ = (account, route);
+        false
+    }
+
     /// Performs a disk request and later calls `JetStream::completed` with `owner`. Owner 0 is the
     /// catalog, any other is a stream's id.
     fn disk(&mut self, owner: u64, request: DiskRequest);

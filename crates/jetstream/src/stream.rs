@@ -228,7 +228,7 @@ impl StreamCell {
     /// True when nothing waits for the disk.
     pub(crate) fn is_idle(&self) -> bool {
         let stream = self.lock();
-        stream.answers.is_empty() && stream.log.backlog_bytes() == 0
+        stream.answers.is_empty() && stream.log.is_idle()
     }
 
     /// Subscriptions on a deliver subject that was given to [`Host::watch_interest`] came or went.
@@ -241,7 +241,7 @@ impl StreamCell {
     /// A target that answered [`Delivered::Congested`](crate::Delivered) takes messages again.
     pub fn resume(&self, host: &mut dyn Host, now: Now) {
         let mut stream = self.lock();
-        stream.resume();
+        stream.resume(host, now);
         stream.settle(host, now);
     }
 

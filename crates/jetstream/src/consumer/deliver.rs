@@ -239,6 +239,11 @@ impl Consumer {
         self.pace.sent(picked, size, ctx.now.mono_ns);
         self.last_sent = ctx.now.mono_ns;
         self.parked = delivered == Delivered::Congested;
+        if self.parked {
+            self.parked_by.clear();
+            self.parked_by
+                .extend_from_slice(route.unwrap_or(self.config.deliver_subject.as_bytes()));
+        }
         delivered
     }
 }

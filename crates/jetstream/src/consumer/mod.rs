@@ -73,6 +73,8 @@ pub struct Consumer {
     scratch: Scratch,
     /// The target is full; nothing leaves before [`resume`](Consumer::resume).
     parked: bool,
+    /// The subject to which it delivered then.
+    parked_by: Vec<u8>,
     /// The log reads what it needs next.
     reading: bool,
     /// It is or was paused, and the end of that is still to be announced.
@@ -93,6 +95,9 @@ impl Consumer {
         consumer.unstarted = true;
         consumer.start(ctx);
         consumer.interest_changed(ctx);
+        if let Some(until) = consumer.config.pause_until.filter(|until| *until > ctx.now.unix_ns) {
+            consumer.advise_pause(ctx, true, until);
+        }
         consumer
     }
 
@@ -130,6 +135,7 @@ impl Consumer {
             requests: Requests::default(),
             scratch,
             parked: false,
+            parked_by: Vec::new(),
             reading: false,
             pausing: config.pause_until.is_some_and(|until| until > now.unix_ns),
             last_interest: now.mono_ns,
@@ -272,9 +278,13 @@ impl Consumer {
         (!group.is_empty()).then_some(group.as_bytes())
     }
 
-    /// The target that was congested takes messages again.
-    pub fn resume(&mut self) {
-        self.parked = false;
+    /// A target that was congested takes messages again; true if this consumer may go on.
+    pub fn resume(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        if self.parked && !ctx.host.is_congested(&ctx.scope.account, &self.parked_by) {
+            self.parked = false;
+            return true;
+        }
+        false
     }
 
     /// True while the log reads what [`pump`](Consumer::pump) needs: call that again when the log

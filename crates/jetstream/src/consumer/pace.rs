@@ -3,9 +3,7 @@
 
 use super::config::{Config, ReplayPolicy};
 use super::deliver::Picked;
-
-/// What the rate limit lets through at once, as time: a second's worth.
-const BURST_NS: u64 = 1_000_000_000;
+use crate::ctx::Ctx;
 
 /// A limit in bytes per second, kept as the time at which all that was sent is paid for.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +18,11 @@ impl Rate {
         u64::try_from(ns).unwrap_or(u64::MAX)
     }
 
-    /// When a message of `size` may leave; a message larger than the burst leaves alone.
-    fn ready_at(&self, size: usize) -> u64 {
-        let earliest = self.paid_at.saturating_add(self.cost(size)).saturating_sub(BURST_NS);
+    /// When a message of `size` may leave while `burst` bytes may leave at once; a message larger
+    /// than that leaves alone.
+    fn ready_at(&self, size: usize, burst: usize) -> u64 {
+        let after = self.paid_at.saturating_add(self.cost(size));
+        let earliest = after.saturating_sub(self.cost(burst));
         earliest.min(self.paid_at)
     }
 
@@ -68,8 +68,9 @@ impl Pace {
     }
 
     /// True when this message may leave now; else [`deadline`](Self::deadline) says when.
-    pub(super) fn allows(&mut self, picked: &Picked, size: usize, now: u64) -> bool {
-        let rate = self.rate.map_or(0, |rate| rate.ready_at(size));
+    pub(super) fn allows(&mut self, picked: &Picked, size: usize, ctx: &Ctx<'_>) -> bool {
+        let now = ctx.now.mono_ns;
+        let rate = self.rate.map_or(0, |rate| rate.ready_at(size, ctx.burst));
         let replay = match self.replayed {
             Some((stored, sent)) if self.is_replayed(picked) => {
                 let gap = picked.message.time.saturating_sub(stored).max(0);
@@ -107,16 +108,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_allows_a_burst_of_a_second() {
+    fn the_rate_allows_a_burst() {
         let mut rate = Rate { bytes_per_second: 2_000, paid_at: 0 };
         let mut now = 10_000_000_000;
         for _ in 0..10 {
-            now = now.max(rate.ready_at(1_010));
+            now = now.max(rate.ready_at(1_010, 2_000));
             rate.sent(1_010, now);
         }
         // Ten messages of 1010 bytes, 2000 of them at once, the rest at 2000 per second.
         assert_eq!(now - 10_000_000_000, 4_050_000_000);
         // Larger than the burst: as soon as all before is paid for.
-        assert_eq!(rate.ready_at(1 << 20), rate.paid_at);
+        assert_eq!(rate.ready_at(1 << 20, 2_000), rate.paid_at);
     }
 }

@@ -299,7 +299,7 @@ impl Consumer {
             match self.pick(ctx) {
                 Pick::Message(picked) => {
                     let size = self.prepare(ctx, &picked);
-                    if !self.pace.allows(&picked, size, ctx.now.mono_ns) {
+                    if !self.pace.allows(&picked, size, ctx) {
                         return false;
                     }
                     self.offer(ctx, &picked, size, budget);

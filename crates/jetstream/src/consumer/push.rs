@@ -47,7 +47,7 @@ impl Consumer {
             }
             let Pick::Message(picked) = self.pick(ctx) else { return false };
             let size = self.prepare(ctx, &picked);
-            if !self.pace.allows(&picked, size, ctx.now.mono_ns) {
+            if !self.pace.allows(&picked, size, ctx) {
                 return false;
             }
             if self.emit(ctx, &picked, size, None) == Delivered::No {

@@ -69,6 +69,13 @@ impl Consumers {
     }
 }
 
+/// What a rate limit lets through at once: the largest message, by default that of a server
+/// (nats-server 2.15.1).
+fn burst(config: &super::Config) -> usize {
+    const MAX_PAYLOAD: usize = 1 << 20;
+    usize::try_from(config.max_msg_size).ok().filter(|size| *size > 0).unwrap_or(MAX_PAYLOAD)
+}
+
 /// Runs `$call` with the consumer `$name` and its surroundings; `None` when there is none.
 macro_rules! with_consumer {
     ($stream:expr, $host:expr, $now:expr, $name:expr, |$consumer:ident, $ctx:ident| $call:expr) => {{
@@ -77,6 +84,7 @@ macro_rules! with_consumer {
             None => None,
             Some(entry) => {
                 entry.dirty = true;
+                let burst = burst(&stream.config);
                 let $consumer = &mut entry.consumer;
                 let $ctx = &mut Ctx {
                     host: $host,
@@ -84,6 +92,7 @@ macro_rules! with_consumer {
                     now: $now,
                     scope: &stream.scope,
                     replies: &mut entry.replies,
+                    burst,
                 };
                 Some($call)
             }
@@ -184,6 +193,7 @@ impl Stream {
             now,
             scope: &self.scope,
             replies: &mut replies,
+            burst: burst(&self.config),
         };
         let consumer = Consumer::new(&mut ctx, name, config);
         let entry = Entry { id, consumer, ready: false, starts_at: None, dirty: true, replies };
@@ -208,8 +218,14 @@ impl Stream {
     ) {
         let mut replies = AckReplies::default();
         let direct = config.direct;
-        let ctx =
-            Ctx { host: &mut *host, log: blank, now, scope: &self.scope, replies: &mut replies };
+        let ctx = Ctx {
+            host: &mut *host,
+            log: blank,
+            now,
+            scope: &self.scope,
+            replies: &mut replies,
+            burst: burst(&self.config),
+        };
         let mut consumer = Consumer::restore(&ctx, name, config, created);
         for note in notes {
             // What a damaged note held comes again: it is delivered once more.
@@ -221,6 +237,7 @@ impl Stream {
             now,
             scope: &self.scope,
             replies: &mut replies,
+            burst: burst(&self.config),
         };
         consumer.recovered(&mut ctx);
         let entry = Entry { id, consumer, ready: true, starts_at: None, dirty: true, replies };
@@ -352,11 +369,8 @@ impl Stream {
     }
 
     /// Targets that were congested take messages again.
-    pub(super) fn resume(&mut self) {
-        for entry in self.consumers.by_name.values_mut() {
-            entry.consumer.resume();
-            entry.dirty = true;
-        }
+    pub(super) fn resume(&mut self, host: &mut dyn Host, now: Now) {
+        self.each(host, now, |entry, ctx| *entry.dirty |= entry.consumer.resume(ctx));
     }
 
     fn each(
@@ -365,11 +379,18 @@ impl Stream {
         now: Now,
         mut f: impl FnMut(&mut SplitEntry<'_>, &mut Ctx<'_>),
     ) {
+        let burst = burst(&self.config);
         for entry in self.consumers.by_name.values_mut() {
             let Entry { consumer, dirty, replies, ready, .. } = entry;
             let mut split = SplitEntry { consumer, dirty, ready: *ready };
-            let mut ctx =
-                Ctx { host: &mut *host, log: &mut self.log, now, scope: &self.scope, replies };
+            let mut ctx = Ctx {
+                host: &mut *host,
+                log: &mut self.log,
+                now,
+                scope: &self.scope,
+                replies,
+                burst,
+            };
             f(&mut split, &mut ctx);
         }
     }

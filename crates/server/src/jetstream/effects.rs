@@ -10,6 +10,7 @@ use natterjack_core::subscription::Target;
 use natterjack_jetstream::{Delivered, Host, Outgoing, StreamCell};
 use natterjack_store::DiskRequest;
 
+use super::services::Ingest;
 use super::{JetStreamGlue, guard};
 use crate::hub::Hub;
 
@@ -25,7 +26,8 @@ pub(crate) struct Effects<'a> {
     route: Vec<u8>,
     generation: u64,
     matches: Matches,
-    congested: Option<Arc<Client>>,
+    /// Targets that are filling up; the stream goes on when they have room.
+    congested: Vec<Arc<Client>>,
 }
 
 impl<'a> Effects<'a> {
@@ -37,7 +39,7 @@ impl<'a> Effects<'a> {
             route: Vec::new(),
             generation: 0,
             matches: Matches::default(),
-            congested: None,
+            congested: Vec::new(),
         }
     }
 
@@ -60,21 +62,25 @@ impl<'a> Effects<'a> {
             return false;
         }
         self.batch.seal();
-        let full = self
-            .matches
-            .plain
-            .iter()
-            .chain(self.matches.queues.iter().flat_map(|(_, members)| members));
-        for subscription in full {
-            if let Target::Client(client) = subscription.target()
-                && client.outbox().is_half_full()
-            {
-                self.congested = Some(client.clone());
-                return true;
-            }
-        }
-        false
+        note_full(&self.matches, &mut self.congested)
     }
+}
+
+/// Whether a receiver's outbox is more than half full; the first such one is noted.
+fn note_full(matches: &Matches, congested: &mut Vec<Arc<Client>>) -> bool {
+    let groups = matches.queues.iter().flat_map(|(_, members)| members);
+    for subscription in matches.plain.iter().chain(groups) {
+        if let Target::Client(client) = subscription.target()
+            && client.closed().is_none()
+            && client.outbox().is_half_full()
+        {
+            if congested.iter().all(|known| known.cid != client.cid) {
+                congested.push(client.clone());
+            }
+            return true;
+        }
+    }
+    false
 }
 
 impl Host for Effects<'_> {
@@ -105,6 +111,13 @@ impl Host for Effects<'_> {
         }
     }
 
+    fn is_congested(&mut self, account: &str, route: &[u8]) -> bool {
+        let Some(account) = self.account(account) else { return false };
+        let mut matches = Matches::default();
+        account.find(route, &mut matches);
+        note_full(&matches, &mut self.congested)
+    }
+
     fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
         self.account(account).is_some_and(|account| account.has_interest(subject, queue))
     }
@@ -123,7 +136,7 @@ impl Host for Effects<'_> {
 
     fn subscribe(&mut self, account: &str, subject: &[u8], stream: &Arc<StreamCell>) {
         let (Some(glue), Some(target)) = (self.glue(), self.account(account)) else { return };
-        let service = glue.ingest(&self.hub.weak(), stream);
+        let service = Ingest::new(self.hub.weak(), stream.clone());
         let subscription = target.subscribe_service(subject, service);
         guard(&glue.ingests).insert((account.into(), subject.into(), stream.id()), subscription);
     }
@@ -134,11 +147,6 @@ impl Host for Effects<'_> {
         if let Some(subscription) = guard(&glue.ingests).remove(&key) {
             target.unsubscribe_service(&subscription);
         }
-        let mut ingests = guard(&glue.ingests);
-        if !ingests.keys().any(|(_, _, id)| *id == stream_id) {
-            guard(&glue.streams).remove(&stream_id);
-        }
-        ingests.shrink_to_fit();
     }
 
     fn watch_interest(&mut self, account: &str, subject: &[u8], stream_id: u64, on: bool) {
@@ -165,7 +173,8 @@ impl Host for Effects<'_> {
 
     fn seal(&mut self, stream_id: u64) {
         self.batch.seal();
-        if let (Some(glue), Some(client)) = (self.glue(), self.congested.take()) {
+        let Some(glue) = self.glue() else { return };
+        for client in self.congested.drain(..) {
             glue.resume_when_low(&self.hub.weak(), &client, stream_id);
         }
     }

@@ -142,6 +142,8 @@ fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, Star
 /// explained is left alone.
 pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartError> {
     let disk = glue.store.disk();
+    natterjack_store::directory::open(disk.as_ref())
+        .map_err(|error| StartError::Store(error.to_string()))?;
     let report = with_batch(hub, |batch| {
         batch.as_service(|batch| {
             let now = now(batch);

@@ -10,7 +10,8 @@ use super::effects::Effects;
 use super::now;
 use crate::hub::Hub;
 
-/// Stores what is published on a stream's subjects.
+/// Stores what is published on a stream's subjects. There may be several of a stream; a batch settles
+/// one of them.
 pub(crate) struct Ingest {
     hub: Weak<Hub>,
     cell: Arc<StreamCell>,
@@ -150,7 +151,7 @@ impl Service for Acks {
         let Some(cell) = taken else { return false };
         // Acks of one read buffer are settled together.
         batch.settle_later(cell.id(), || {
-            Some(jetstream.ingest(&hub.weak(), &cell) as Arc<dyn Service>)
+            Some(Ingest::new(hub.weak(), cell.clone()) as Arc<dyn Service>)
         });
         true
     }

@@ -172,6 +172,7 @@ impl Rig {
             now: self.now,
             scope: &self.scope,
             replies: &mut self.replies,
+            burst: 2_000,
         };
         let result = f(&mut consumer, &mut ctx);
         self.consumer = Some(consumer);
@@ -190,6 +191,7 @@ impl Rig {
             now: self.now,
             scope: &self.scope,
             replies: &mut self.replies,
+            burst: 2_000,
         };
         self.consumer = Some(Consumer::new(&mut ctx, "c", config));
         self.pump();

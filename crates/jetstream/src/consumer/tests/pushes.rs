@@ -220,6 +220,10 @@ fn a_paused_consumer_beats_and_does_not_deliver() {
 fn requests_of_a_paused_consumer_wait() {
     let mut rig = Rig::with(&["s.a"]);
     rig.durable(r#""pause_until":"2030-01-01T00:00:00Z""#);
+    rig.sent(&[concat!(
+        "$JS.EVENT.ADVISORY.CONSUMER.PAUSE.S.c ",
+        r#"{"paused":true,"pause_until":"2030-01-01T00:00:00Z"}"#
+    )]);
     rig.pull(r#"{"no_wait":true}"#);
     rig.sent(&["in <- NATS/1.0 404 No Messages||"]);
     rig.pull(r#"{"no_wait":true,"expires":300000000}"#);

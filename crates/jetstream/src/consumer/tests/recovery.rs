@@ -15,6 +15,7 @@ fn restart(rig: &mut Rig, notes: &[Vec<u8>]) {
         now: rig.now,
         scope: &rig.scope,
         replies: &mut rig.replies,
+        burst: 2_000,
     };
     let mut new = Consumer::restore(&ctx, old.name(), old.config().clone(), old.created());
     for note in notes {
