@@ -12,7 +12,7 @@ use crate::time::Now;
 pub struct Paused {
     /// Whether deliveries are held back.
     pub paused: bool,
-    /// Until when, nanoseconds since 1970; 0 when not paused.
+    /// The time asked for, nanoseconds since 1970; 0 for none.
     #[serde(with = "stamp")]
     pub pause_until: i64,
     /// Nanoseconds until then.
@@ -24,6 +24,7 @@ impl Consumer {
     /// Holds deliveries back until `until`; a time that has passed, or none, resumes. The stream
     /// stores the changed configuration, and calls [`pump`](Consumer::pump) afterwards.
     pub fn pause(&mut self, ctx: &mut Ctx<'_>, until: Option<i64>) -> Paused {
+        let asked = until.unwrap_or(0);
         let until = until.filter(|until| *until > ctx.now.unix_ns);
         self.config.pause_until = until;
         self.pausing = until.is_some();
@@ -31,7 +32,8 @@ impl Consumer {
         self.advise_pause(ctx, until.is_some(), until.unwrap_or(0));
         Paused {
             paused: until.is_some(),
-            pause_until: until.unwrap_or(0),
+            // A time that has passed is echoed, too.
+            pause_until: asked,
             pause_remaining: until.map(|until| until - ctx.now.unix_ns),
         }
     }

@@ -16,7 +16,7 @@ use crate::ctx::NOTE_CONSUMER;
 use crate::host::Host;
 use crate::json;
 use crate::stream::ttl::{Expiry, Ttl};
-use crate::stream::{FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits};
+use crate::stream::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits};
 use crate::sync;
 use crate::time::Now;
 
@@ -84,6 +84,9 @@ impl Replay for Memory {
             && let Some(ttl) = headers::get(message.headers, b"Nats-TTL").and_then(Ttl::parse)
         {
             self.expiry.add(message.seq, message.time, ttl);
+            if message.flags & FLAG_MARKER != 0 {
+                self.expiry.exempt_from_age(message.seq);
+            }
         }
     }
 

@@ -354,6 +354,7 @@ impl Stream {
         let appended = self.log.append(NewMessage { subject, headers, payload: &[], time, flags });
         if let Some(ttl) = ttl {
             self.expiry.add(appended.seq, time, ttl);
+            self.expiry.exempt_from_age(appended.seq);
         }
         self.last_msg_id.clear();
     }

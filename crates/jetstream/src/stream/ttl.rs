@@ -39,6 +39,7 @@ impl Ttl {
 #[derive(Debug, Default)]
 pub struct Expiry {
     due: BinaryHeap<Reverse<(i64, u64)>>,
+    /// What escapes `max_age`.
     never: BTreeSet<u64>,
 }
 
@@ -56,6 +57,11 @@ impl Expiry {
         }
     }
 
+    /// The message at `seq` escapes `max_age` and ends by its own TTL alone, as markers do.
+    pub fn exempt_from_age(&mut self, seq: u64) {
+        self.never.insert(seq);
+    }
+
     /// The wall-clock time at which the next entry is due.
     pub fn next(&self) -> Option<i64> {
         self.due.peek().map(|Reverse((deadline, _))| *deadline)
@@ -67,7 +73,9 @@ impl Expiry {
         if *deadline > now {
             return None;
         }
-        self.due.pop().map(|Reverse((_, seq))| seq)
+        let Reverse((_, seq)) = self.due.pop()?;
+        self.never.remove(&seq);
+        Some(seq)
     }
 
     /// Puts a sequence back whose record could not be read yet.
@@ -132,6 +140,11 @@ mod tests {
         assert_eq!(expiry.pop(9 * SECOND), Some(2));
         assert_eq!(expiry.pop(9 * SECOND), Some(1));
         assert!(expiry.never_ends(3));
+        expiry.add(4, 0, Ttl::Seconds(1));
+        expiry.exempt_from_age(4);
+        assert!(expiry.never_ends(4));
+        assert_eq!(expiry.pop(SECOND), Some(4));
+        assert!(!expiry.never_ends(4));
         for seq in 10..5000 {
             expiry.add(seq, 0, Ttl::Seconds(9));
         }

@@ -89,6 +89,11 @@ impl Host for Recorder {
         if self.congested { Delivered::Congested } else { Delivered::Yes }
     }
 
+    fn is_congested(&mut self, _: &str, route: &[u8]) -> bool {
+        assert_eq!(route, b"in");
+        self.congested
+    }
+
     fn has_interest(&mut self, _: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
         subject.starts_with(b"$JS.EVENT.") || self.interest.contains(&key(subject, queue))
     }

@@ -254,10 +254,12 @@ fn a_congested_target_parks_the_consumer_until_it_is_resumed() {
     rig.host.congested = true;
     rig.pull("3");
     rig.sent(&[r#"in <- s.a 1.1.1+2 "1""#]);
+    // The room is another target's: this one stays where it is.
+    assert!(!rig.call(|consumer, ctx| consumer.resume(ctx)));
     rig.host.congested = false;
     rig.pump();
     rig.sent(&[]);
-    rig.call(|consumer, _| consumer.resume());
+    assert!(rig.call(|consumer, ctx| consumer.resume(ctx)));
     rig.pump();
     rig.sent(&[r#"in <- s.a 1.2.2+1 "2""#, r#"in <- s.a 1.3.3+0 "3""#]);
 }
