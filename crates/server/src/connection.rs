@@ -40,7 +40,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Before login a connection may keep this much of an incomplete operation.
 const BEFORE_LOGIN_BYTES: usize = 16 * 1024;
 /// Buffers read in a row before other connections of the worker get their turn.
-const READS_IN_A_ROW: usize = 16;
+const READS_IN_A_ROW: usize = 4;
 /// How long a producer waits for a nearly full target, and how long in all per read buffer.
 const STALL: Duration = Duration::from_millis(2);
 const STALL_MAX: Duration = Duration::from_millis(10);
@@ -118,6 +118,10 @@ pub(crate) async fn serve(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
     wire.belongs_to(&client);
     let now = hub.clock().mono_ns();
     let info = hub.register(&client, peer);
+    if hub.is_stopping() {
+        // Accepted just before the stop: those who end the connections may have missed it.
+        client.close(ClosedReason::ServerShutdown);
+    }
     let mut connection = Connection {
         parser: Parser::new(Limits {
             max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
@@ -152,7 +156,7 @@ impl Connection {
         let mut greeting = Vec::with_capacity(512);
         encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
         self.hub.send(self.client(), greeting);
-        if self.hub.is_full() {
+        if !self.info.is_admitted() {
             return self.refuse(
                 &ServerError::MaximumConnectionsExceeded,
                 ClosedReason::MaximumConnectionsExceeded,
@@ -170,6 +174,11 @@ impl Connection {
         let mut in_a_row = 0;
         loop {
             let next = poll_fn(|context| {
+                // A closed socket still yields what it received before: without this, a peer that
+                // sends fast enough would be served for ever.
+                if let Some(reason) = self.client().closed() {
+                    return Poll::Ready(Next::Close(reason));
+                }
                 if sleep.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Next::Timer);
                 }
@@ -270,7 +279,23 @@ impl Connection {
 
     async fn log_in(&mut self, connect: Option<Box<Connect>>) -> Result<(), ClosedReason> {
         let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
-        let outcome = self.login.check(&self.hub, connect.as_deref(), &self.info).await;
+        let check = self.login.check(&self.hub, connect.as_deref(), &self.info);
+        let outcome = match self.login.timeout_ns() {
+            None => check.await,
+            // Checks of passwords queue, and the time to log in runs meanwhile.
+            Some(timeout_ns) => {
+                let until = Instant::from_std(self.hub.clock().instant(timeout_ns));
+                match tokio::time::timeout_at(until, check).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        return Err(self.refuse(
+                            &ServerError::AuthenticationTimeout,
+                            ClosedReason::AuthenticationTimeout,
+                        ));
+                    }
+                }
+            }
+        };
         let identity = match outcome {
             Ok(identity) => identity,
             Err(failure) => {
@@ -292,6 +317,8 @@ impl Connection {
     }
 
     fn bind(&mut self, identity: Identity) -> Result<(), ClosedReason> {
+        // A second CONNECT must not count against the account's limit twice.
+        self.session.leave();
         let account = match self.hub.enter(&identity) {
             Ok(account) => account,
             Err((error, reason)) => return Err(self.refuse(&error, reason)),
@@ -357,15 +384,23 @@ impl Connection {
                 return;
             }
             let (room, has_room) = tokio::sync::oneshot::channel();
-            target.outbox().when_low(Box::new(move || {
+            let ticket = target.outbox().when_low(Box::new(move || {
                 let _ = room.send(());
             }));
-            let _ = tokio::time::timeout(STALL, has_room).await;
+            if tokio::time::timeout(STALL, has_room).await.is_err()
+                && let Some(ticket) = ticket
+            {
+                target.outbox().forget(ticket);
+            }
         }
     }
 
     /// Performs what was kept, or reads and performs.
     fn poll_input(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
+        if self.hub.is_stopping() {
+            // Answers to what was taken still leave; the end comes with a call of `reload`.
+            return Poll::Pending;
+        }
         if self.wanted == 0 && !self.partial.is_empty() {
             let bytes = std::mem::take(&mut self.partial);
             return Poll::Ready(WORKER.with_borrow_mut(|worker| {
@@ -409,7 +444,7 @@ impl Connection {
     fn poll_large(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
         let have = self.partial.len();
         // Grown as bytes arrive, not by what the peer announced.
-        let room = (self.wanted - have).min(READ_BYTES.max(have));
+        let room = (self.wanted - have).min(READ_BYTES);
         self.partial.resize(have + room, 0);
         let mut target = ReadBuf::new(&mut self.partial[have..]);
         let outcome = Pin::new(&mut self.read).poll_read(context, &mut target);

@@ -20,6 +20,7 @@ pub(crate) struct ConnectionInfo {
     /// The last measured round trip in nanoseconds; 0 while unknown.
     rtt_ns: AtomicU64,
     informed: AtomicBool,
+    admitted: bool,
     details: Mutex<Details>,
     reload: Notify,
 }
@@ -38,13 +39,19 @@ pub(crate) struct Details {
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(client: Arc<Client>, peer: SocketAddr, start_unix_ns: i64) -> Self {
+    pub(crate) fn new(
+        client: Arc<Client>,
+        peer: SocketAddr,
+        start_unix_ns: i64,
+        admitted: bool,
+    ) -> Self {
         ConnectionInfo {
             client,
             peer,
             start_unix_ns,
             rtt_ns: AtomicU64::new(0),
             informed: AtomicBool::new(false),
+            admitted,
             details: Mutex::default(),
             reload: Notify::new(),
         }
@@ -52,6 +59,11 @@ impl ConnectionInfo {
 
     fn lock(&self) -> MutexGuard<'_, Details> {
         self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False for one beyond `max_connections`: it is told so and goes.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted
     }
 
     /// What CONNECT told, as it is now.

@@ -1,7 +1,7 @@
 //! What all connections of a server share.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use hashbrown::HashMap;
@@ -50,6 +50,8 @@ pub(crate) struct Hub {
     stats: Stats,
     ports: RwLock<Ports>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
+    /// How many of them are about to be sent away; changed under their lock.
+    refused: AtomicUsize,
     closed: Mutex<crate::closed::ClosedRing>,
     /// Requests of the monitoring port by path.
     requests: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -58,6 +60,7 @@ pub(crate) struct Hub {
     /// Numbers the messages that the server itself publishes (`server.seq` of its replies).
     next_seq: AtomicU64,
     lame_duck: watch::Sender<bool>,
+    stopping: AtomicBool,
     password_checks: Semaphore,
     /// What may wait for all clients together.
     budget: Arc<Budget>,
@@ -102,10 +105,12 @@ impl Hub {
             stats: Stats::default(),
             ports: RwLock::default(),
             connections: Mutex::default(),
+            refused: AtomicUsize::new(0),
             requests: Mutex::default(),
             next_cid: AtomicU64::new(5),
             next_seq: AtomicU64::new(1),
             lame_duck: watch::Sender::new(false),
+            stopping: AtomicBool::new(false),
             password_checks: Semaphore::new(2),
             budget: Arc::new(Budget::new(crate::process::memory_allowance())),
             me: me.clone(),
@@ -194,6 +199,15 @@ impl Hub {
         *self.lame_duck.borrow()
     }
 
+    /// From now on nothing is read from clients.
+    pub(crate) fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn set_lame_duck(&self) {
         self.lame_duck.send_replace(true);
     }
@@ -207,13 +221,26 @@ impl Hub {
 
     pub(crate) fn register(&self, client: &Arc<Client>, peer: SocketAddr) -> Arc<ConnectionInfo> {
         self.stats.connections.fetch_add(1, Ordering::Relaxed);
-        let info = Arc::new(ConnectionInfo::new(client.clone(), peer, self.clock.unix_ns()));
-        guard(&self.connections).insert(client.cid, info.clone());
+        let max = self.options().max_connections;
+        let start = self.clock.unix_ns();
+        let mut connections = guard(&self.connections);
+        // Those that are refused themselves take no place.
+        let present = connections.len() - self.refused.load(Ordering::Relaxed);
+        let admitted = max.is_none_or(|max| (present as u64) < max);
+        if !admitted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        let info = Arc::new(ConnectionInfo::new(client.clone(), peer, start, admitted));
+        connections.insert(client.cid, info.clone());
         info
     }
 
     pub(crate) fn unregister(&self, info: &Arc<ConnectionInfo>, reason: ClosedReason) {
-        guard(&self.connections).remove(&info.client.cid);
+        let mut connections = guard(&self.connections);
+        if connections.remove(&info.client.cid).is_some() && !info.is_admitted() {
+            self.refused.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(connections);
         let traffic = &info.client.traffic;
         self.stats
             .out_msgs_closed
@@ -271,11 +298,6 @@ impl Hub {
 
     pub(crate) fn request_counts(&self) -> std::collections::BTreeMap<String, u64> {
         guard(&self.requests).clone()
-    }
-
-    /// Whether one more connection than allowed is registered.
-    pub(crate) fn is_full(&self) -> bool {
-        self.options().max_connections.is_some_and(|max| self.connection_count() as u64 > max)
     }
 
     // ---- logins and limits -------------------------------------------------------------------------
@@ -418,7 +440,10 @@ impl Hub {
     #[cold]
     fn close_largest(&self) {
         let connections = self.connections();
-        if let Some(largest) = connections.iter().max_by_key(|info| info.client.outbox().pending())
+        let pending = |info: &&Arc<ConnectionInfo>| info.client.outbox().pending();
+        // Where nothing waits, unfinished publishes hold the memory: those end themselves.
+        if let Some(largest) =
+            connections.iter().filter(|info| pending(info) > 0).max_by_key(pending)
         {
             log_error!(
                 self.log,
@@ -453,7 +478,8 @@ impl Hub {
                 }
             }
             batch.flush();
-            if changes.is_empty() {
+            // The last delivery of a subscription ends it in the flush.
+            if !self.interest.is_noted() {
                 break;
             }
         }

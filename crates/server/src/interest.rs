@@ -28,6 +28,11 @@ impl InterestWatcher for InterestNotes {
 }
 
 impl InterestNotes {
+    /// Whether something was noted since the last [`InterestNotes::take`].
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted.load(Ordering::Acquire)
+    }
+
     /// What was noted since the last call.
     pub(crate) fn take(&self) -> Vec<Change> {
         if !self.noted.swap(false, Ordering::AcqRel) {

@@ -7,11 +7,11 @@ mod services;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::subscription::Subscription;
-use natterjack_jetstream::{AccountLimits, JetStream, Now, StreamCell};
+use natterjack_jetstream::{AccountLimits, JetStream, Now};
 use tokio::sync::watch;
 
 use crate::connection::with_batch;
@@ -21,7 +21,7 @@ use crate::start::StartError;
 use crate::timers::Timers;
 use effects::Effects;
 pub(crate) use open::{Engine, open};
-use services::{Acks, Api, Ingest};
+use services::{Acks, Api};
 
 /// Account, subject and stream id of a subscription.
 type Subscribed = (Box<str>, Box<[u8]>, u64);
@@ -38,8 +38,8 @@ pub(crate) struct JetStreamGlue {
     ingests: Mutex<HashMap<Subscribed, Arc<Subscription>>>,
     /// The streams that watch a subject.
     watches: Mutex<HashMap<Watched, Vec<u64>>>,
-    /// One service per stream, so that a batch settles it once.
-    streams: Mutex<HashMap<u64, Arc<Ingest>>>,
+    /// Stream and client of each waiter for room, so that there is one of a kind.
+    waits: Mutex<HashSet<(u64, u64)>>,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +80,7 @@ impl JetStreamGlue {
             timers: Timers::default(),
             ingests: Mutex::default(),
             watches: Mutex::default(),
-            streams: Mutex::default(),
+            waits: Mutex::default(),
         }
     }
 
@@ -156,14 +156,6 @@ impl JetStreamGlue {
         }
     }
 
-    /// The service that publishes into a stream.
-    pub(super) fn ingest(&self, hub: &Weak<Hub>, cell: &Arc<StreamCell>) -> Arc<Ingest> {
-        guard(&self.streams)
-            .entry(cell.id())
-            .or_insert_with(|| Ingest::new(hub.clone(), cell.clone()))
-            .clone()
-    }
-
     /// Tells the streams that watch `subject` that interest in it may have changed.
     pub(crate) fn interest_changed(
         &self,
@@ -222,11 +214,17 @@ impl JetStreamGlue {
     }
 
     fn resume_when_low(&self, hub: &Weak<Hub>, client: &Client, stream: u64) {
+        let key = (stream, client.cid);
+        if !guard(&self.waits).insert(key) {
+            return;
+        }
         let hub = hub.clone();
-        client.outbox().when_low(Box::new(move || {
+        // Never forgotten: it is called at the latest when the connection ends.
+        let _ = client.outbox().when_low(Box::new(move || {
             if let Some(hub) = hub.upgrade()
                 && let Some(jetstream) = hub.jetstream()
             {
+                guard(&jetstream.waits).remove(&key);
                 jetstream.resume(&hub, stream);
             }
         }));

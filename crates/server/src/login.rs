@@ -50,6 +50,11 @@ impl Login {
         self.is_open
     }
 
+    /// When the time to log in is over; `None` when there is no hurry.
+    pub(crate) fn timeout_ns(&self) -> Option<u64> {
+        self.timeout_ns
+    }
+
     /// The next instant at which [`Login::fire`] has something to say.
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
         self.timeout_ns.or(self.expires.map(|(mono_ns, _)| mono_ns))

@@ -284,14 +284,12 @@ async fn run(
     log_info!(hub.log(), "Initiating Shutdown...");
     // The listener is dropped before clients are closed: none can slip in between.
     let _ = accepting.await;
-    if let Some(jetstream) = hub.jetstream() {
-        with_batch(&hub, |batch| jetstream.shut_down(&hub, batch));
-        if tokio::time::timeout(LAST_ROUND, jetstream.idle()).await.is_err() {
-            log_error!(hub.log(), "The disk did not finish within {LAST_ROUND:?}");
-        }
-    }
+    // Nothing more is taken from clients, so that the store can come to rest; answers still leave.
+    hub.set_stopping();
+    last_round(&hub).await;
     for connection in hub.connections() {
         connection.client.close(ClosedReason::ServerShutdown);
+        connection.reload();
     }
     let all_gone = async {
         while hub.connection_count() > 0 {
@@ -299,6 +297,8 @@ async fn run(
         }
     };
     let _ = tokio::time::timeout(LAST_FLUSH, all_gone).await;
+    // What a connection was performing at the beginning of the stop.
+    last_round(&hub).await;
     if let Some(jetstream) = hub.jetstream() {
         jetstream.release();
     }
@@ -307,6 +307,15 @@ async fn run(
     }
     log_info!(hub.log(), "Server Exiting..");
     let _ = stopped.send(true);
+}
+
+/// Lets the store sync everything and waits for it.
+async fn last_round(hub: &Arc<Hub>) {
+    let Some(jetstream) = hub.jetstream() else { return };
+    with_batch(hub, |batch| jetstream.shut_down(hub, batch));
+    if tokio::time::timeout(LAST_ROUND, jetstream.idle()).await.is_err() {
+        log_error!(hub.log(), "The disk did not finish within {LAST_ROUND:?}");
+    }
 }
 
 /// No new clients; after the grace period the present ones are closed one by one; then the server stops

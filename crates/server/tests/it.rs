@@ -220,3 +220,91 @@ fn monitoring_answers_with_the_field_names_of_the_reference() {
     );
     assert_eq!(get("/nope").0, "HTTP/1.1 404 Not Found");
 }
+
+/// A server with JetStream and the stream `S` of the subjects `s.>`.
+fn with_stream(builder: natterjack_server::Builder, storage: &str) -> (Server, Peer) {
+    let server = builder.start_blocking().unwrap();
+    let mut peer = Peer::open(&server);
+    let config = format!("{{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"{storage}\"}}");
+    peer.request("$JS.API.STREAM.CREATE.S", &config);
+    (server, peer)
+}
+
+impl Peer {
+    /// Publishes with a reply and returns the answer, which must be no error.
+    #[track_caller]
+    fn request(&mut self, subject: &str, body: &str) -> serde_json::Value {
+        self.send(format!(
+            "SUB answer 99\r\nUNSUB 99 1\r\nPUB {subject} answer {}\r\n{body}\r\n",
+            body.len()
+        ));
+        assert!(self.line().starts_with("MSG answer 99 "));
+        let answer: serde_json::Value = serde_json::from_str(&self.line()).unwrap();
+        assert_eq!(answer["error"], serde_json::Value::Null);
+        answer
+    }
+
+    /// Reads `count` messages of one line each.
+    #[track_caller]
+    fn messages(&mut self, count: usize) {
+        for number in 0..count {
+            let line = self.line();
+            assert!(line.starts_with("MSG "), "{line:?} after {number} messages");
+            self.line();
+        }
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_publishers_that_never_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let builder = Server::builder()
+        .jetstream(folder.path().join("store"))
+        .log(natterjack_server::log::LogOptions { file: Some(log.clone()), ..Default::default() });
+    let (server, mut peer) = with_stream(builder, "file");
+    let flood: Vec<_> = (0..3)
+        .map(|_| {
+            let mut publisher = Peer::open(&server);
+            std::thread::spawn(move || {
+                let messages = b"PUB s.a 5\r\nhello\r\n".repeat(500);
+                while publisher.output.write_all(&messages).is_ok() {}
+            })
+        })
+        .collect();
+    // They are under way.
+    while peer.request("$JS.API.STREAM.INFO.S", "")["state"]["messages"] == 0 {}
+    server.shutdown_blocking();
+    flood.into_iter().for_each(|thread| thread.join().unwrap());
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(!text.contains("The disk did not finish"), "{text}");
+}
+
+#[test]
+fn a_puller_that_pauses_is_not_closed_because_another_goes_on() {
+    const COUNT: usize = 20_000;
+    let builder = Server::builder()
+        .jetstream_in_memory()
+        .config("max_payload: 65536, max_pending: 300000")
+        .unwrap();
+    let (server, mut peer) = with_stream(builder, "memory");
+    let message = [b"PUB s.a 1000\r\n".as_slice(), &[b'x'; 1000], b"\r\n"].concat();
+    peer.send(message.repeat(COUNT));
+    peer.send("PING\r\n");
+    peer.expect("PONG");
+    let mut pull = |name: &str| {
+        let config = format!(
+            "{{\"stream_name\":\"S\",\"config\":{{\"durable_name\":\"{name}\",\"ack_policy\":\"none\"}}}}"
+        );
+        peer.request(&format!("$JS.API.CONSUMER.DURABLE.CREATE.S.{name}"), &config);
+        let mut puller = Peer::open(&server);
+        puller.send(format!(
+            "SUB inbox.{name} 1\r\nPUB $JS.API.CONSUMER.MSG.NEXT.S.{name} inbox.{name} 5\r\n{COUNT}\r\n"
+        ));
+        puller
+    };
+    let (mut slow, mut fast) = (pull("slow"), pull("fast"));
+    fast.messages(COUNT);
+    slow.messages(COUNT);
+    assert_eq!(server.slow_consumers(), 0);
+}

@@ -162,14 +162,20 @@ impl Disk for RealDisk {
         let full = self.path(path);
         let outcome =
             if full.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
+        // Again: the thread for reads may have opened what was still there.
+        self.forget(path);
         outcome.map_err(|error| failed("remove", path, &error))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.forget(from);
         self.forget(to);
-        std::fs::rename(self.path(from), self.path(to))
-            .map_err(|error| failed("rename", from, &error))
+        let outcome = std::fs::rename(self.path(from), self.path(to));
+        // Again: the thread for reads may have opened the file that was replaced. Kept open, it would
+        // be read, and written, in place of the new one.
+        self.forget(from);
+        self.forget(to);
+        outcome.map_err(|error| failed("rename", from, &error))
     }
 
     /// Windows has no such call; its file systems order directory changes themselves.
