@@ -62,7 +62,8 @@ pub async fn run(options: StreamOptions, out: Out, stop: Stop) -> Outcome {
         // With an id, a message whose acknowledgement was lost is sent again, and stored once.
         let message =
             js.publish(&options.subject, &text).codec(Text).dedup_id(format!("{run}-{n}"));
-        match message.await {
+        let Some(outcome) = stop.race(message).await else { break };
+        match outcome {
             Ok(ack) => {
                 sent += 1;
                 let details = [("stream", ack.stream.into()), ("seq", ack.seq.into())];

@@ -78,7 +78,9 @@ pub async fn run(options: ConsumerOptions, out: Out, stop: Stop) -> Outcome {
         if options.crash_at == Some(seen.len() as u64) {
             return Err(Failure::new("crash", 1, "crashed before the acknowledgement, as asked"));
         }
-        message.settle(Verdict::AckSync).await?; // returns when the server has noted it
+        let settling = message.settle(Verdict::AckSync); // done when the server has noted it
+        let Some(settled) = stop.race(settling).await else { break };
+        settled?;
     }
 
     messages.stop().await?; // what was fetched and not read goes back

@@ -60,7 +60,8 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
         let text = format!("Hello #{n} from NATS publisher");
         let message =
             js.publish(&options.subject, &text).codec(Text).dedup_id(format!("{run}-{n}"));
-        match message.await {
+        let Some(outcome) = stop.race(message).await else { break };
+        match outcome {
             Ok(ack) => {
                 sent += 1;
                 let details = [("stream", ack.stream.into()), ("seq", ack.seq.into())];

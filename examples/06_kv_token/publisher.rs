@@ -61,7 +61,9 @@ pub async fn run(options: Token<Chaos<BucketOptions>>, out: Out, stop: Stop) -> 
     let (mut sent, mut failed) = (0, 0);
     for n in options.numbers() {
         let text = format!("Hello #{n} from NATS publisher");
-        match bucket.put(&options.subject, &text).await {
+        let put = bucket.put(&options.subject, &text);
+        let Some(outcome) = stop.race(put).await else { break };
+        match outcome {
             Ok(revision) => {
                 sent += 1;
                 out.sent(&options.subject, &text, &[("revision", revision.into())]);

@@ -59,15 +59,15 @@ pub async fn run(options: Token<WatchOptions>, out: Out, stop: Stop) -> Outcome 
     // In a bucket that has just been made, all that is there is news.
     let from = if new { WatchFrom::History } else { WatchFrom::Latest };
     let mut watch = bucket.watch(">").from(from).start().await?;
-    let (mut live, mut keys) = (new, BTreeSet::new());
+    let (mut ready, mut keys) = (false, BTreeSet::new());
     let (mut received, mut reached) = (0, 0);
-    while options.wants_more(reached) {
+    while !ready || options.wants_more(reached) {
         let Some(event) = stop.or(watch.next(), options.silence(received)).await else { break };
         let (operation, meta) = match event {
             WatchEvent::Put(entry) => {
                 out.change("PUT", &entry.key, Some(&entry.value), entry.revision, entry.age());
                 keys.insert(entry.key);
-                if let Some(number) = number(&entry.value).filter(|_| live) {
+                if let Some(number) = number(&entry.value).filter(|_| ready || new) {
                     received += 1;
                     reached = reached.max(number);
                 }
@@ -77,7 +77,7 @@ pub async fn run(options: Token<WatchOptions>, out: Out, stop: Stop) -> Outcome 
             WatchEvent::Purged(meta) => ("PURGE", meta),
             WatchEvent::Expired(meta) => ("EXPIRED", meta),
             WatchEvent::Ready => {
-                live = true;
+                ready = true;
                 out.note(format!("up to date ({} keys)", keys.len()));
                 continue;
             }

@@ -53,7 +53,9 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
     for n in options.numbers() {
         let text = format!("Hello #{n} from NATS publisher");
         let message = nats.jetstream().publish(&options.subject, &text).codec(Text);
-        match message.dedup_id(format!("{run}-{n}")).await {
+        let message = message.dedup_id(format!("{run}-{n}"));
+        let Some(outcome) = stop.race(message).await else { break };
+        match outcome {
             Ok(ack) => {
                 sent += 1;
                 let details = [("stream", ack.stream.into()), ("seq", ack.seq.into())];

@@ -25,7 +25,7 @@ pub use options::{
 pub use out::{Kind, Line, Out};
 pub use start::start;
 pub use stop::{Stop, Stopper};
-pub use time::{SENT_AT, age, now, number};
+pub use time::{SENT_AT, age, now, number, timeless};
 
 // `main` is for the programs alone.
 #[allow(dead_code)]

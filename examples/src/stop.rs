@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,6 +9,8 @@ use tokio::time::Instant;
 
 /// A second Ctrl-C within this time ends the process at once.
 const SECOND: Duration = Duration::from_secs(2);
+/// After this time a person wonders why nothing happens.
+const LONG: Duration = Duration::from_millis(500);
 /// The exit code then, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
@@ -44,12 +47,20 @@ impl Stop {
         tokio::spawn(async move {
             let mut last: Option<Instant> = None;
             loop {
-                signal().await;
-                if last.is_some_and(|last| last.elapsed() < SECOND) {
-                    std::process::exit(INTERRUPTED);
+                tokio::select! {
+                    () = signal() => {
+                        if last.is_some_and(|last| last.elapsed() < SECOND) {
+                            std::process::exit(INTERRUPTED);
+                        }
+                        last = Some(Instant::now());
+                        stopper.stop();
+                    }
+                    // Mostly the program has ended by now; else it should say what it waits for.
+                    () = tokio::time::sleep(LONG), if last.is_some_and(|last| last.elapsed() < LONG) => {
+                        let text = "sending what is left; press Ctrl-C twice to end at once\n";
+                        let _ = std::io::stderr().write_all(text.as_bytes());
+                    }
                 }
-                last = Some(Instant::now());
-                stopper.stop();
             }
         });
         stop
@@ -73,6 +84,15 @@ impl Stop {
         tokio::select! {
             () = tokio::time::sleep(span) => !self.is_raised(),
             () = self.raised() => false,
+        }
+    }
+
+    /// What the future gives; `None` if the stop came first, or was there before.
+    pub async fn race<T>(&self, future: impl IntoFuture<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.raised() => None,
+            value = future.into_future() => Some(value),
         }
     }
 

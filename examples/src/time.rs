@@ -27,9 +27,54 @@ pub fn number(text: &str) -> Option<u64> {
     rest[..digits].parse().ok()
 }
 
+/// A line without its spans of time, to compare what two runs have printed: `0.3 ms` becomes `T`,
+/// `+0.123s` becomes `+T`.
+#[must_use]
+pub fn timeless(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut kept: Vec<String> = Vec::with_capacity(words.len());
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        at += 1;
+        let bare = word.trim_start_matches('(');
+        let offset = bare.strip_prefix('+').and_then(|word| word.strip_suffix('s'));
+        if offset.is_some_and(is_number) {
+            kept.push("+T".into());
+            continue;
+        }
+        let unit = words.get(at).copied().unwrap_or("");
+        let end = unit.trim_start_matches(char::is_alphabetic);
+        let known = ["ms", "s", "min", "h", "d"].contains(&&unit[..unit.len() - end.len()]);
+        if is_number(bare) && known {
+            kept.push(format!("{}T{end}", &word[..word.len() - bare.len()]));
+            at += 1;
+        } else {
+            kept.push((*word).to_owned());
+        }
+    }
+    kept.join(" ")
+}
+
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_left_out_and_nothing_else() {
+        for (line, left) in [
+            ("+0.123s draining, at most 30 s", "+T draining, at most T"),
+            ("<- foo #3 \"x\" (0.4 ms) seq 3", "<- foo #3 \"x\" (T) seq 3"),
+            ("sent 10, failed 0 in 5.1 s", "sent 10, failed 0 in T"),
+            ("x (server N v2.15.1, rtt 12 ms)", "x (server N v2.15.1, rtt T)"),
+            ("stream s holds 3 messages", "stream s holds 3 messages"),
+        ] {
+            assert_eq!(timeless(line), left);
+        }
+    }
 
     #[test]
     fn a_number_is_found_behind_the_hash() {

@@ -200,7 +200,11 @@ impl Tour {
         {
             problem.get_or_insert(error);
         }
-        scene.clean().await;
+        // Not the extra server of a pair, which has gone.
+        scene.url = url.to_owned();
+        if let Err(error) = scene.clean().await {
+            problem.get_or_insert(error);
+        }
         let row = Row::played(pair, scene.checks, scene.tally, took, problem);
         if let Some(reason) = &row.reason {
             show.print(&show.verdict(false, &format!("{:>12}{reason}", "FAIL  ")));

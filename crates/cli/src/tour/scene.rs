@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use natterjack::error::StreamError;
 use natterjack::{Auth, Connector};
 use natterjack_examples::{Out, Outcome, Stop};
 
@@ -255,15 +256,20 @@ impl Scene<'_> {
     }
 
     /// Removes the pair's stream and bucket, so that the next pair finds the server as this one did.
-    pub(super) async fn clean(&self) {
-        let Ok(connector) = self.connect().await else { return };
+    pub(super) async fn clean(&self) -> Result<(), String> {
+        let connector = self.connect().await?;
         let js = connector.jetstream();
-        for stream in [self.names.stream.clone(), format!("KV_{}", self.names.bucket)] {
-            if let Ok(stream) = js.stream(stream).get().await {
-                let _ = stream.delete().await;
+        for name in [self.names.stream.clone(), format!("KV_{}", self.names.bucket)] {
+            let removed = match js.stream(&name).get().await {
+                Ok(stream) => stream.delete().await,
+                Err(error) => Err(error),
+            };
+            match removed {
+                Ok(()) | Err(StreamError::NotFound(_) | StreamError::JetStreamDisabled(_)) => {}
+                Err(error) => return Err(format!("removing {name}: {error}")),
             }
         }
-        let _ = connector.close().await;
+        connector.close().await.map_err(|error| error.to_string())
     }
 
     /// A path below the pair's directory.

@@ -162,9 +162,16 @@ impl Ended {
         self.messages().filter_map(|line| line.fields.get("number")?.as_u64()).collect()
     }
 
-    /// How long the messages were on their way, in milliseconds.
+    /// How long the numbered messages were on their way, in milliseconds.
     pub(super) fn latencies(&self) -> Vec<f64> {
-        self.messages().filter_map(|line| line.fields.get("latency_ms")?.as_f64()).collect()
+        let numbered = self.messages().filter(|line| line.fields.contains_key("number"));
+        numbered.filter_map(|line| line.fields.get("latency_ms")?.as_f64()).collect()
+    }
+
+    /// What a watcher was told after it knew what had been there before.
+    pub(super) fn live(&self) -> Self {
+        let ready = self.lines.iter().position(|line| line.text.starts_with("up to date ("));
+        Self { lines: self.lines[ready.unwrap_or(0)..].to_vec(), outcome: self.outcome.clone() }
     }
 
     /// A number of the last line.

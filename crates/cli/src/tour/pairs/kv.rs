@@ -87,12 +87,8 @@ async fn together(scene: &mut Scene<'_>) -> Result<(), String> {
     subscriber.says("EXPIRED").await?;
     subscriber.stop();
     let subscriber = subscriber.end().await?.fine(Subscriber)?;
-    scene.count(&publisher, &subscriber);
-    let ready = subscriber.lines.iter().position(|line| line.text.starts_with("up to date"));
-    let live = Ended {
-        lines: subscriber.lines[ready.unwrap_or(0)..].to_vec(),
-        outcome: subscriber.outcome.clone(),
-    };
+    let live = subscriber.live();
+    scene.count(&publisher, &live);
     let numbers = live.numbers();
     scene.check(
         "the watch told all values, in order",
@@ -145,15 +141,13 @@ async fn restart(scene: &mut Scene<'_>) -> Result<(), String> {
     let more = ["--count", "20", "--interval", "25ms"];
     let subscriber = scene.subscriber(kv_subscriber::run, &subscriber_flags(scene, &more))?;
     subscriber.says("up to date (").await?;
-    let before = subscriber.lines().len();
     let publisher = scene.publisher(kv_publisher::run, &publisher_flags(scene, &more))?;
     publisher.messages(5).await?;
     scene.stop_server().await;
     subscriber.says("failed (connection refused)").await?;
     scene.start_server().await?;
     publisher.end().await?.fine(Publisher)?;
-    let mut subscriber = subscriber.end().await?.fine(Subscriber)?;
-    subscriber.lines.drain(..before);
+    let subscriber = subscriber.end().await?.fine(Subscriber)?.live();
     let (numbers, revisions) = (subscriber.numbers(), revisions(&subscriber));
     scene.check(
         "over the restart nothing was lost and nothing told twice",

@@ -94,11 +94,7 @@ async fn embedded(
     subscriber.says(&format!("#{last} ")).await?;
     subscriber.stop();
     let subscriber = subscriber.end().await?.fine(Subscriber)?;
-    let ready = subscriber.lines.iter().position(|line| line.text.starts_with("up to date"));
-    let live = Ended {
-        lines: subscriber.lines[ready.unwrap_or(0)..].to_vec(),
-        outcome: subscriber.outcome.clone(),
-    };
+    let live = subscriber.live();
     scene.check(
         "both sides came back with the new token, and nothing was lost",
         "обе стороны вернулись с новым токеном, ничего не потеряно",
@@ -119,15 +115,20 @@ async fn exchange(
     let chaos = scene.chaos_flags(scene.chaos);
     let flags = [&scene.bucket_flags(&[])[..], login, &chaos].concat();
     let key = format!("$KV.{}.{}", scene.names.bucket, scene.names.subject);
+    let making = [&flags[..], &scene.replica_flags()].concat();
+    // A first value, which makes the bucket.
+    let once = scene.bucket_flags(&["--count", "1"]);
+    let one = [&once[..], login, &scene.replica_flags()].concat();
+    scene.publisher(kv_token_publisher::run, &one)?.end().await?.fine(Publisher)?;
     let witness = Witness::open(&scene.url, Auth::token(token), &key).await?;
     let subscriber = scene.subscriber(kv_token_subscriber::run, &flags)?;
-    subscriber.says("waiting for the publisher").await?;
-    let flags = [flags, scene.replica_flags()].concat();
-    let publisher = scene.publisher(kv_token_publisher::run, &flags)?;
+    subscriber.says("up to date (").await?;
+    let publisher = scene.publisher(kv_token_publisher::run, &making)?;
     let publisher = publisher.end().await?.fine(Publisher)?;
     let subscriber = subscriber.end().await?.fine(Subscriber)?;
-    scene.count(&publisher, &subscriber);
-    let numbers = subscriber.numbers();
+    let live = subscriber.live();
+    scene.count(&publisher, &live);
+    let numbers = live.numbers();
     scene.check(
         "the watch told all values, in order",
         "наблюдение сообщило все значения по порядку",
