@@ -49,7 +49,12 @@ pub async fn run(options: Token<WatchOptions>, out: Out, stop: Stop) -> Outcome 
     out.connected(&connector).await?;
     let shown = out.follow(connector.events()); // prints them, as in pair 4
 
-    let Some((bucket, new)) = open(&connector, &options, &out, &stop).await? else { return Ok(()) };
+    let Some((bucket, new)) = open(&connector, &options, &out, &stop).await? else {
+        let report = connector.drain().await?;
+        shown.await.ok();
+        out.total_received(0, 0, 0, report.took);
+        return Ok(());
+    };
     let chaos = options
         .chaos()
         .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));

@@ -85,3 +85,8 @@ pub use nats_connect::NatsConnect;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The programs of the page about the path compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/path.md")]
+struct Path;

@@ -4,6 +4,7 @@
 
 mod expect;
 mod operator;
+mod path;
 mod program;
 
 use expect::Texts;
@@ -298,6 +299,20 @@ mod signals {
                 assert!(end.starts_with(last), "{pair}: {end}");
             }
         }
+    }
+
+    #[test]
+    fn waiting_for_a_bucket_can_be_interrupted() {
+        let stage = Stage::new("05_kv");
+        let subscriber = stage.start("subscriber", &[]);
+        subscriber.wait_for("waiting for the publisher");
+        subscriber.interrupt();
+        let output = subscriber.end();
+        assert_eq!(output.exit, Some(0), "{}", output.all);
+        assert_eq!(
+            output.shown().last().unwrap(),
+            "received 0, dropped 0, redelivered 0; drained in T"
+        );
     }
 
     #[test]
