@@ -129,6 +129,8 @@ async fn lame_duck(scene: &mut Scene<'_>) -> Result<Vec<Line>, String> {
         "Of two servers, the one in use announces its end: the connection moves to the other.",
         "Из двух серверов тот, что в работе, объявляет о своём конце: соединение переходит к другому.",
     );
+    // Each of these servers is alone, also when the tour is on a cluster.
+    scene.replicas = None;
     let mut first = Embedded::start(Setup::jetstream(scene.path("first"))).await?;
     let mut second = Embedded::start(Setup::jetstream(scene.path("second"))).await?;
     let urls = format!("{},{}", first.url(), second.url());

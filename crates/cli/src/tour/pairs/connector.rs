@@ -117,7 +117,15 @@ async fn chaos(scene: &mut Scene<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The lines without spans of time.
+/// The lines without spans of time, and without the server: in a cluster it may be another one.
 fn masked(ended: &Ended) -> Vec<String> {
-    ended.lines.iter().map(|line| natterjack_examples::timeless(&line.text)).collect()
+    let masked = ended.lines.iter().map(|line| natterjack_examples::timeless(&line.text));
+    masked.map(|text| anywhere(&text).unwrap_or(text)).collect()
+}
+
+/// `connected to URL as "NAME" (server ..)` without URL and server.
+fn anywhere(text: &str) -> Option<String> {
+    let (_, name) = text.strip_prefix("connected to ")?.split_once(" as ")?;
+    let (name, _) = name.split_once(" (server ")?;
+    Some(format!("connected as {name}"))
 }
