@@ -149,6 +149,7 @@ fn in_ms(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::Check;
     use super::*;
 
     #[test]
@@ -158,6 +159,29 @@ mod tests {
         assert_eq!(percentile(&values, 0.99), Some(99.0));
         assert_eq!(percentile(&[7.0], 0.99), Some(7.0));
         assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn one_broken_check_fails_the_pair_and_is_named() {
+        let pair = Pair::all().next().expect("there are pairs");
+        let row = |broken: Option<&str>, reason: Option<&str>| {
+            let mut checks = Checks::default();
+            checks.add(Check { claim: "one".into(), broken: None });
+            checks.add(Check { claim: "two".into(), broken: broken.map(Into::into) });
+            let reason = reason.map(str::to_owned);
+            Row::played(pair, checks, Tally::default(), Duration::ZERO, reason)
+        };
+        for (row, passed, failures) in [
+            (row(None, None), true, vec![]),
+            (row(Some("9 of 10"), None), false, vec!["two: 9 of 10"]),
+            (row(None, Some("it hangs")), false, vec!["it hangs"]),
+            (Row::refused(pair, "no JetStream"), false, vec!["no JetStream"]),
+        ] {
+            assert_eq!(
+                (row.passed(), row.failures()),
+                (passed, failures.into_iter().map(str::to_owned).collect())
+            );
+        }
     }
 
     #[test]

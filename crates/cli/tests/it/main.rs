@@ -10,6 +10,7 @@ mod messages;
 mod output;
 mod serve;
 mod streams;
+mod tour;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,6 @@
 //! Pair 5: a bucket, its conflicts, and a watch that goes on.
 
-use natterjack_examples::{kv_publisher, kv_subscriber};
+use natterjack_examples::{Line, kv_publisher, kv_subscriber};
 
 use super::super::scene::{COUNT, Scene};
 use super::super::show::Role::{Publisher, Subscriber};
@@ -28,7 +28,7 @@ fn subscriber_flags(scene: &Scene<'_>, more: &[&str]) -> Vec<String> {
 
 /// The revisions of all changes that a side has shown.
 pub(super) fn revisions(ended: &Ended) -> Vec<u64> {
-    let of = |line: &natterjack_examples::Line| {
+    let of = |line: &Line| {
         ["revision", "PUT revision"].iter().find_map(|name| line.fields.get(*name)?.as_u64())
     };
     ended.messages().filter_map(of).collect()
@@ -84,7 +84,14 @@ async fn together(scene: &mut Scene<'_>) -> Result<(), String> {
     let publisher = scene.publisher(kv_publisher::run, &publisher_flags(scene, &[]))?;
     let publisher = publisher.end().await?.fine(Publisher)?;
     subscriber.says(&format!("#{COUNT} ")).await?;
-    subscriber.says("EXPIRED").await?;
+    // Not one that an earlier publisher made: it may have expired before the watch began.
+    let made =
+        |line: &Line| Some(line.text.strip_prefix("create ")?.split_once(" for ")?.0.to_owned());
+    let short = publisher.lines.iter().find_map(made).ok_or("no key was made for a second")?;
+    let expired = |line: &Line| {
+        line.text.starts_with(&format!("<- {short} ")) && line.text.contains(" EXPIRED ")
+    };
+    subscriber.wait("the expiry", 1, expired).await?;
     subscriber.stop();
     let subscriber = subscriber.end().await?.fine(Subscriber)?;
     let live = subscriber.live();

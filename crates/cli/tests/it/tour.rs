@@ -1,0 +1,74 @@
+//! The tour: all pairs pass, nothing is left behind, and a failure is named.
+
+use super::{bare, end};
+use natterjack_server::Server;
+
+#[test]
+fn all_pairs_pass_and_nothing_is_left_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = bare(&["tour", "--fast", "--json"]);
+    command.env("TMPDIR", temporary.path());
+    let ended = end(command).ok();
+    let rows = ended.lines();
+    let results: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let number = |value: &serde_json::Value| value.as_u64().unwrap();
+            let checks = number(&row["asserts"]["total"]);
+            assert!(checks >= 4 && checks == number(&row["asserts"]["passed"]), "{row}");
+            (number(&row["pair"]), number(&row["sent"]), number(&row["received"]), &row["result"])
+        })
+        .collect();
+    let pass = serde_json::Value::from("PASS");
+    let wanted: Vec<_> = (1..=8).map(|pair| (pair, 10, 10, &pass)).collect();
+    assert_eq!(results, wanted);
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn without_jetstream_pairs_3_to_8_fail_with_the_reason() {
+    let server = Server::builder().start_blocking().unwrap();
+    let url = server.client_url();
+    let ended = end(bare(&["tour", "--fast", "--json", "--only", "1,3,8", "--url", &url])).exits(1);
+    let rows = ended.lines();
+    let results: Vec<_> = rows.iter().map(|row| row["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["PASS", "FAIL", "FAIL"]);
+    for row in &rows[1..] {
+        let reason = "JetStream is not enabled on this server (start the server with -js)";
+        assert_eq!(row["failures"], serde_json::json!([reason]));
+    }
+}
+
+#[test]
+fn a_table_ends_it_in_either_language() {
+    for (language, title) in
+        [("en", "Basic: publish and subscribe"), ("ru", "Основы: отправка и подписка")]
+    {
+        let arguments = ["tour", "--fast", "--only", "1", "--lang", language, "--no-color"];
+        let ended = end(bare(&arguments)).ok();
+        let text = ended.text();
+        assert!(text.contains(title), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+        let table: Vec<&str> = text.lines().rev().take(3).collect();
+        assert!(table[0].starts_with(" 1 passed, 0 failed in "), "{text}");
+        assert!(table[1].starts_with(" 1  simple        10   10     6/6   "), "{text}");
+        assert!(table[1].ends_with(" PASS"), "{text}");
+        assert_eq!(table[2], " #  pair        sent recv  asserts  p50     p99     time   result");
+    }
+}
+
+#[test]
+fn what_is_kept_stays_in_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept").display().to_string();
+    end(bare(&["tour", "--fast", "--json", "--only", "2", "--keep", &keep])).ok();
+    assert!(directory.path().join("kept/02_creds/creds/demo.creds").exists());
+}
+
+#[test]
+fn a_pair_that_does_not_exist_and_a_server_that_is_not_there_are_refused() {
+    end(bare(&["tour", "--only", "9"])).exits(2);
+    end(bare(&["tour", "--replicas", "3"])).exits(2);
+    end(bare(&["tour", "--url", "nats://127.0.0.1:1"])).exits(3);
+}
