@@ -154,7 +154,8 @@ impl Tour {
         if self.url.is_none() {
             return Ok(None);
         }
-        let builder = Connector::builder().servers(url.split(',')).name("natterjack tour");
+        // With NATS_CREDS and NATS_TOKEN, which pairs 2 and 6 use there.
+        let builder = Connector::from_env().servers(url.split(',')).name("natterjack tour");
         let connector = builder.build().await.map_err(|error| Failure::from(Error::from(error)))?;
         let reason = connector.jetstream().account().await.err();
         let reason = reason.map(|error| match Error::from(error) {

@@ -251,7 +251,9 @@ impl Scene<'_> {
 
     /// A connection of the tour's own.
     pub(super) async fn connect(&self) -> Result<Connector, String> {
-        let builder = Connector::builder().servers(self.url.split(',')).name("natterjack tour");
+        let own = self.home.is_some();
+        let builder = if own { Connector::builder() } else { Connector::from_env() };
+        let builder = builder.servers(self.url.split(',')).name("natterjack tour");
         builder.build().await.map_err(|error| error.to_string())
     }
 
