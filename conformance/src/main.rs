@@ -170,7 +170,10 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     let mut out = std::io::stdout();
     let how =
         runner::How { jobs: options.jobs, fail_fast: options.fail_fast, waiting: options.waiting };
-    let outcomes = runner::run(&selected, &programs, how, &mut out);
+    let mut outcomes = runner::run(&selected, &programs, how, &mut out);
+    if !options.fail_fast {
+        try_again(&selected, &programs, how, &mut outcomes)?;
+    }
     if options.times {
         say(&slowest(&selected, &outcomes))?;
     }
@@ -199,6 +202,37 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     let bad = verdicts.len() - good;
     say(&format!("{good} passed, {bad} failed\n"))?;
     Ok(bad == 0 && good > 0)
+}
+
+/// So many failures may be those of a busy machine; more are not tried again.
+const TRIED_AGAIN: usize = 8;
+
+/// Runs what failed once more, one server at a time, and says what passed only then: both servers now and
+/// then answer later than a case waits when the machine has other work.
+fn try_again(
+    cases: &[Case],
+    programs: &[Program],
+    how: runner::How,
+    outcomes: &mut [Outcome],
+) -> Result<(), String> {
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    if failed == 0 || failed > TRIED_AGAIN {
+        return Ok(());
+    }
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.failure.is_some()) {
+        let Some(program) = programs.iter().find(|known| known.witness == outcome.witness) else {
+            continue;
+        };
+        let case = std::slice::from_ref(&cases[outcome.case]);
+        let how = runner::How { jobs: 1, ..how };
+        let again = runner::run(case, std::slice::from_ref(program), how, &mut std::io::sink());
+        if again.iter().all(|again| again.failure.is_none()) && !again.is_empty() {
+            outcome.failure = None;
+            let (id, witness) = (&case[0].id, outcome.witness.name());
+            say(&format!("passed the second time: {id} ({witness})\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The decision records that cases name must be there.
