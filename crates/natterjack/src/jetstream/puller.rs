@@ -27,6 +27,11 @@ const EXPIRES: Duration = Duration::from_secs(30);
 /// How often the server shows that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// The same for a request that may reach nobody: the first one, and those after a loss. A cluster that
+/// elects the consumer's leader drops requests without a word.
+const TRIAL_EXPIRES: Duration = Duration::from_secs(5);
+const TRIAL_HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// Waits between attempts to find the consumer again.
 const SEARCH: Backoff = Backoff::exponential(Duration::from_millis(250), Duration::from_secs(5));
 
@@ -39,6 +44,10 @@ pub(crate) struct Puller {
     /// Open requests: number, and messages still to come.
     open: VecDeque<(u64, usize)>,
     heard: Instant,
+    /// Something was heard since the requests before were lost.
+    proven: bool,
+    /// Of the last request.
+    heartbeat: Duration,
     generation: u64,
     /// Not to be asked before.
     not_before: Option<Instant>,
@@ -101,6 +110,8 @@ impl Puller {
             next: 0,
             open: VecDeque::new(),
             heard: Instant::now(),
+            proven: false,
+            heartbeat: TRIAL_HEARTBEAT,
             not_before: None,
             doubtful: false,
             searches: 0,
@@ -134,7 +145,7 @@ impl Puller {
                 }
                 _ => {}
             }
-            let silence = self.heard + HEARTBEAT * 2;
+            let silence = self.heard + self.heartbeat * 2;
             let wake = match self.not_before {
                 Some(at) if self.open.is_empty() => at,
                 _ => silence,
@@ -174,6 +185,7 @@ impl Puller {
         self.open.clear();
         self.not_before = None;
         self.heard = Instant::now();
+        self.proven = false;
     }
 
     async fn ask(&mut self, free: usize) -> Result<(), Error> {
@@ -186,8 +198,12 @@ impl Puller {
             return Ok(());
         }
         let number = self.next;
+        let (expires, heartbeat) = match self.proven {
+            true => (EXPIRES, HEARTBEAT),
+            false => (TRIAL_EXPIRES, TRIAL_HEARTBEAT),
+        };
         let body = json!({
-            "batch": missing, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT),
+            "batch": missing, "expires": nanos(expires), "idle_heartbeat": nanos(heartbeat),
         });
         let call = format!("CONSUMER.MSG.NEXT.{}.{}", self.spec.stream, self.spec.name);
         let message = OutboundMessage {
@@ -202,6 +218,7 @@ impl Puller {
                 self.open.push_back((number, missing));
                 self.not_before = None;
                 self.heard = Instant::now();
+                self.heartbeat = heartbeat;
                 Ok(())
             }
             // The connection is going; its return is noticed.
@@ -217,6 +234,7 @@ impl Puller {
         self.heard = Instant::now();
         let Some(status) = message.status else {
             self.searches = 0;
+            self.proven = true;
             if let Some((_, left)) = self.open.front_mut() {
                 *left -= 1;
                 if *left == 0 {
@@ -228,6 +246,7 @@ impl Puller {
         let text = message.description.as_deref().unwrap_or("");
         let meaning = meaning(status.as_u16(), text);
         if meaning == Meaning::Heartbeat {
+            self.proven = true;
             return Ok(None);
         }
         tracing::debug!(consumer = %self.spec.name, status = status.as_u16(), text, "pull ended");
