@@ -18,12 +18,27 @@ pub(crate) struct Program {
     child: Child,
     /// Standard output and standard error, line by line.
     lines: Receiver<String>,
-    seen: Arc<Mutex<String>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
-/// What a program has printed, and how it ended.
+/// What came so far. Two pipes have no common order, so the two are kept apart.
+#[derive(Default)]
+struct Seen {
+    stdout: String,
+    stderr: String,
+}
+
+impl Seen {
+    fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// What a program has printed, its standard error last, and how it ended.
 pub(crate) struct Output {
     pub(crate) all: String,
+    /// The last line of each of the two.
+    last: [String; 2],
     pub(crate) exit: Option<i32>,
 }
 
@@ -67,14 +82,18 @@ impl Program {
             .spawn()
             .unwrap();
         let (send, lines) = channel();
-        let seen = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::<Mutex<Seen>>::default();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let readers: [Box<dyn Read + Send>; 2] = [Box::new(stdout), Box::new(stderr)];
-        for reader in readers {
+        type Part = fn(&mut Seen) -> &mut String;
+        let readers: [(Box<dyn Read + Send>, Part); 2] = [
+            (Box::new(stdout), |seen| &mut seen.stdout),
+            (Box::new(stderr), |seen| &mut seen.stderr),
+        ];
+        for (reader, part) in readers {
             let (send, seen) = (send.clone(), seen.clone());
             std::thread::spawn(move || {
                 for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                    seen.lock().unwrap().push_str(&format!("{line}\n"));
+                    part(&mut seen.lock().unwrap()).push_str(&format!("{line}\n"));
                     if send.send(line).is_err() {
                         return;
                     }
@@ -90,7 +109,9 @@ impl Program {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return,
                 Ok(_) => {}
-                Err(_) => panic!("{}: no `{text}` in\n{}", self.name, self.seen.lock().unwrap()),
+                Err(_) => {
+                    panic!("{}: no `{text}` in\n{}", self.name, self.seen.lock().unwrap().all())
+                }
             }
         }
     }
@@ -102,12 +123,15 @@ impl Program {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("{} does not end:\n{}", self.name, self.seen.lock().unwrap())
+                    panic!("{} does not end:\n{}", self.name, self.seen.lock().unwrap().all())
                 }
             }
         }
         let exit = self.child.wait().unwrap().code();
-        Output { all: self.seen.lock().unwrap().clone(), exit }
+        let seen = self.seen.lock().unwrap();
+        let last = [&seen.stdout, &seen.stderr];
+        let last = last.map(|part| part.lines().next_back().map(shown).unwrap_or_default());
+        Output { all: seen.all(), last, exit }
     }
 
     /// Presses Ctrl-C until it has ended.
@@ -145,7 +169,15 @@ impl Program {
 impl Output {
     /// The lines without spans of time; of a logger's lines, what follows time, level and target.
     pub(crate) fn shown(&self) -> Vec<String> {
-        let text = |line: &str| line.split_once(" | ").map_or(line, |(_, text)| text).to_owned();
-        self.all.lines().map(|line| timeless(&text(line))).collect()
+        self.all.lines().map(shown).collect()
     }
+
+    /// Whether the last line, of standard output or of a logger's standard error, begins so.
+    pub(crate) fn closes_with(&self, begin: &str) -> bool {
+        self.last.iter().any(|line| line.starts_with(begin))
+    }
+}
+
+fn shown(line: &str) -> String {
+    timeless(line.split_once(" | ").map_or(line, |(_, text)| text))
 }
