@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
+use natterjack_subject::Sublist;
+
 use crate::stream::StreamCell;
 use crate::sync;
 
@@ -79,8 +81,10 @@ pub(crate) struct Account {
     consumers: AtomicI64,
     api_total: AtomicU64,
     api_errors: AtomicU64,
-    /// By name. Changed only under the API's lock.
-    pub(crate) streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
+    /// By name. Changed only under the API's lock, with `subjects`.
+    streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
+    /// Which stream, by its id, listens where: so that a create need not ask each.
+    subjects: RwLock<Sublist<u64>>,
     /// Streams that are recorded and cannot be served, with the reason.
     offline: RwLock<BTreeMap<String, String>>,
 }
@@ -96,6 +100,7 @@ impl Account {
             api_total: AtomicU64::new(0),
             api_errors: AtomicU64::new(0),
             streams: RwLock::default(),
+            subjects: RwLock::default(),
             offline: RwLock::default(),
         }
     }
@@ -137,6 +142,44 @@ impl Account {
 
     pub(crate) fn stream(&self, name: &str) -> Option<Arc<StreamCell>> {
         sync::read(&self.streams).get(name).cloned()
+    }
+
+    /// Adds a stream that listens to `subjects`.
+    pub(crate) fn add_stream(&self, stream: &Arc<StreamCell>, subjects: &[String]) {
+        let name = Arc::clone(&stream.scope().stream);
+        sync::write(&self.streams).insert(name, Arc::clone(stream));
+        self.move_subjects(stream.id(), &[], subjects);
+    }
+
+    /// Takes a stream out that listens to `subjects`.
+    pub(crate) fn remove_stream(&self, stream: &StreamCell, subjects: &[String]) {
+        sync::write(&self.streams).remove(&*stream.scope().stream);
+        self.move_subjects(stream.id(), subjects, &[]);
+    }
+
+    /// A stream listens to `new` in place of `old`.
+    pub(crate) fn move_subjects(&self, id: u64, old: &[String], new: &[String]) {
+        let mut subjects = sync::write(&self.subjects);
+        for gone in old {
+            subjects.remove(gone.as_bytes(), None, |other| *other == id);
+        }
+        for more in new {
+            subjects.insert(more.as_bytes(), None, id);
+        }
+    }
+
+    /// True when a stream other than `but` listens to a part of `subjects`.
+    pub(crate) fn is_taken(&self, subjects: &[String], but: Option<u64>) -> bool {
+        let known = sync::read(&self.subjects);
+        let mut taken = false;
+        for subject in subjects {
+            known.overlapping(subject.as_bytes(), |_, _, id| taken |= Some(*id) != but);
+        }
+        taken
+    }
+
+    pub(crate) fn stream_count(&self) -> u64 {
+        sync::read(&self.streams).len() as u64
     }
 
     /// The streams in the order of their names.

@@ -201,10 +201,13 @@ impl JetStream {
         let Some(id) = stream.consumers.id(name) else { return };
         let payload = envelope("consumer_create_response", info);
         let (cell, name) = (Arc::clone(cell), name.to_owned());
+        if created {
+            stream.keep_start(&name);
+        }
         let change = stream.consumer_change(&name);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             let mut stream = cell.lock();
-            // It also waits for the note that says where the consumer starts.
+            // It also waits for the messages and notes that decided where the consumer starts.
             stream.write_notes();
             stream.consumer_ready(&name, id);
             if let Some(reply) = to.reply() {

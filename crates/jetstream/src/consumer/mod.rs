@@ -326,6 +326,13 @@ impl Consumer {
         notes::apply(&mut self.state, body)
     }
 
+    /// Recovery: with no note but its first, a start behind the end of a stream whose last sequence
+    /// is `last` was decided by messages that a crash took; it is decided anew.
+    pub fn check_start(&mut self, last: u64) {
+        let asked = self.config.deliver_policy == DeliverPolicy::ByStartSequence;
+        self.unstarted |= !asked && self.state.next > last.saturating_add(1);
+    }
+
     /// Recovery is complete: from here on changes are noted. A consumer without any note starts
     /// where its policy says; one that is ahead of its stream goes back to the stream's end.
     pub fn recovered(&mut self, ctx: &mut Ctx<'_>) {

@@ -53,6 +53,9 @@ pub(crate) struct ConsumerRecord {
     #[serde(with = "stamp")]
     pub(crate) created: i64,
     pub(crate) config: consumer::Config,
+    /// Its first note, which says where it starts; empty where that is in the stream's log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) start: Vec<u8>,
 }
 
 /// A change of the catalog.

@@ -197,7 +197,7 @@ impl JetStream {
         }
         let scope = self.scope(&account, &config, id);
         let messages = log.state().messages;
-        let name = config.name.clone();
+        let (name, subjects) = (config.name.clone(), config.subjects.clone());
         let cell = Arc::new(StreamCell::new(Parts {
             scope,
             shared: Arc::clone(&self.shared),
@@ -212,7 +212,7 @@ impl JetStream {
         let mut blank = Log::memory(1, Limits::default());
         let count = consumers.len();
         for (consumer, record) in consumers {
-            let ConsumerRecord { name, created, config, .. } = record;
+            let ConsumerRecord { name, created, config, start, .. } = record;
             let notes = memory.notes.iter().filter(|(id, _)| *id == consumer);
             let notes = notes.map(|(_, body)| body.as_slice());
             stream.restore_consumer(
@@ -222,11 +222,12 @@ impl JetStream {
                 (consumer, created),
                 &name,
                 config,
+                start,
                 notes,
             );
         }
         drop(stream);
-        sync::write(&account.streams).insert(Arc::clone(&cell.scope().stream), Arc::clone(&cell));
+        account.add_stream(&cell, &subjects);
         sync::write(&self.by_id).insert(id, Arc::clone(&cell));
         self.listen(host, &account, &cell);
         cell.tick(host, now);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use natterjack_store::directory::{RESERVE, stream_dir};
 use natterjack_store::{FileOptions, Log};
-use natterjack_subject as subject;
 
 use super::JetStream;
 use super::catalog::{Change, StreamRecord};
@@ -45,20 +44,21 @@ impl JetStream {
         if let Some(reason) = account.offline_reason(&config.name) {
             return Err(ApiError::StreamOfflineReason { err: reason.into() });
         }
-        check_overlap(account, &config)?;
+        if account.is_taken(&config.subjects, None) {
+            return Err(ApiError::StreamSubjectOverlap);
+        }
         self.check_reservation(account, &config, None)?;
         let limits = account.limits();
-        let streams = sync::read(&account.streams).len() as u64;
-        if limits.max_streams.is_some_and(|max| streams >= max) {
+        if limits.max_streams.is_some_and(|max| account.stream_count() >= max) {
             return Err(ApiError::MaximumStreamsLimit);
         }
         if config.storage == Storage::File {
             self.shared.check_writable()?;
         }
+        let subjects = config.subjects.clone();
         let stream = self.new_stream(host, now, account, config);
         let change = stream_change(&stream);
-        sync::write(&account.streams)
-            .insert(Arc::clone(&stream.scope().stream), Arc::clone(&stream));
+        account.add_stream(&stream, &subjects);
         // Messages are taken once the stream cannot be forgotten any more.
         let owner = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
@@ -152,8 +152,11 @@ impl JetStream {
         let old = stream.lock().config.clone();
         let config = validate::check_update(&old, config)?;
         check_consumers(&stream, &config)?;
-        check_overlap(account, &config)?;
+        if account.is_taken(&config.subjects, Some(stream.id())) {
+            return Err(ApiError::StreamSubjectOverlap);
+        }
         self.check_reservation(account, &config, Some(&old))?;
+        account.move_subjects(stream.id(), &old.subjects, &config.subjects);
         let mut locked = stream.lock();
         if locked.is_listening() {
             for gone in old.subjects.iter().filter(|subject| !config.subjects.contains(subject)) {
@@ -197,10 +200,11 @@ impl JetStream {
             self.shared.check_writable()?;
         }
         let consumers = stream.close(host, now);
-        for subject in &stream.lock().config.subjects {
+        let subjects = stream.lock().config.subjects.clone();
+        for subject in &subjects {
             host.unsubscribe(&account.name, subject.as_bytes(), stream.id());
         }
-        sync::write(&account.streams).remove(name);
+        account.remove_stream(&stream, &subjects);
         let change = (!memory).then_some(Change::DeleteStream(stream.id(), consumers));
         let account = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
@@ -285,23 +289,6 @@ fn stream_change(stream: &StreamCell) -> Option<Change> {
         config: stream.lock().config.clone(),
     };
     Some(Change::PutStream(stream.id(), Box::new(record)))
-}
-
-/// 10065 when another stream of the account listens to a subject of `config`.
-fn check_overlap(account: &Account, config: &Config) -> Result<(), ApiError> {
-    for other in account.all_streams() {
-        if *other.scope().stream == *config.name {
-            continue;
-        }
-        let other = other.lock();
-        for own in &config.subjects {
-            let taken = |theirs: &String| subject::overlaps(own.as_bytes(), theirs.as_bytes());
-            if other.config.subjects.iter().any(taken) {
-                return Err(ApiError::StreamSubjectOverlap);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// 10069 when consumers exceed the limits that `config` would set.

@@ -18,6 +18,9 @@ use crate::time::Now;
 /// a long backlog does not keep publishers from the lock.
 const PUMP_ROUNDS: usize = 8;
 
+/// Bytes of a first note that the catalog takes; a longer one goes into the stream's log.
+const START_MAX: usize = 128;
+
 /// A consumer with what the stream keeps about it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -32,6 +35,8 @@ pub(crate) struct Entry {
     dirty: bool,
     /// Empty answers that wait for its next note.
     replies: AckReplies,
+    /// Its first note, as the catalog has it; empty where it is in the log.
+    start: Box<[u8]>,
 }
 
 /// The consumers by name.
@@ -196,7 +201,9 @@ impl Stream {
             burst: burst(&self.config),
         };
         let consumer = Consumer::new(&mut ctx, name, config);
-        let entry = Entry { id, consumer, ready: false, starts_at: None, dirty: true, replies };
+        let start = Box::default();
+        let entry =
+            Entry { id, consumer, ready: false, starts_at: None, dirty: true, replies, start };
         self.consumers.by_name.insert(name.into(), entry);
         self.watch(host, name, true);
         if !direct {
@@ -214,6 +221,7 @@ impl Stream {
         (id, created): (u64, i64),
         name: &str,
         config: consumer::Config,
+        start: Vec<u8>,
         notes: impl Iterator<Item = &'a [u8]>,
     ) {
         let mut replies = AckReplies::default();
@@ -227,8 +235,16 @@ impl Stream {
             burst: burst(&self.config),
         };
         let mut consumer = Consumer::restore(&ctx, name, config, created);
-        for note in notes {
+        let end = self.log.state().last_seq;
+        let mut notes = notes.peekable();
+        if !start.is_empty() {
             // What a damaged note held comes again: it is delivered once more.
+            let _ = consumer.apply_note(&start);
+            if notes.peek().is_none() {
+                consumer.check_start(end);
+            }
+        }
+        for note in notes {
             let _ = consumer.apply_note(note);
         }
         let mut ctx = Ctx {
@@ -240,11 +256,24 @@ impl Stream {
             burst: burst(&self.config),
         };
         consumer.recovered(&mut ctx);
-        let entry = Entry { id, consumer, ready: true, starts_at: None, dirty: true, replies };
+        let start = start.into();
+        let entry =
+            Entry { id, consumer, ready: true, starts_at: None, dirty: true, replies, start };
         self.consumers.by_name.insert(name.into(), entry);
         self.watch(host, name, true);
         if !direct {
             self.account.add_consumers(1);
+        }
+    }
+
+    /// Lets the catalog keep where a new consumer starts, so that its creation is one record under
+    /// one sync and a stream without messages needs no files for it.
+    pub(crate) fn keep_start(&mut self, name: &str) {
+        let Some(entry) = self.consumers.by_name.get_mut(name) else { return };
+        match entry.consumer.take_notes() {
+            Some(start) if start.len() <= START_MAX => entry.start = start.into(),
+            Some(notes) => drop(self.log.note(NOTE_CONSUMER, &note(entry.id, &notes))),
+            None => {}
         }
     }
 
@@ -256,6 +285,7 @@ impl Stream {
             name: name.to_owned(),
             created: entry.consumer.created(),
             config: entry.consumer.config().clone(),
+            start: entry.start.to_vec(),
         };
         Some(Change::PutConsumer(entry.id, Box::new(record)))
     }

@@ -1,6 +1,6 @@
 //! File streams: what is told is durable, and comes back.
 
-use natterjack_store::DiskErrorKind;
+use natterjack_store::{DiskErrorKind, DiskOp};
 
 use crate::world::{SECOND, World, error_of};
 
@@ -54,6 +54,64 @@ fn consumers_deliver_only_what_is_durable() {
     assert_eq!(world.ack(&reply, "+ACK").as_deref(), Some("silence"));
     world.run_disk();
     assert!(world.take("_I.ack").is_some());
+}
+
+#[test]
+fn a_create_is_one_record_under_one_sync() {
+    let mut world = World::new();
+    world.slow_disk = true;
+    let syncs = |world: &World| {
+        let ops = world.host.disk.iter().flat_map(|(_, request)| &request.ops);
+        ops.filter(|op| matches!(op, DiskOp::Sync(_) | DiskOp::SyncDir(_))).count()
+    };
+    // The first one also makes the catalog.
+    world.api("STREAM.CREATE.T", r#"{"name":"T"}"#);
+    world.run_disk();
+    for (endpoint, body) in
+        [("STREAM.CREATE.S", CREATE), ("CONSUMER.CREATE.S.c", &consumer("c") as &str)]
+    {
+        assert_eq!(world.api(endpoint, body), "");
+        assert_eq!((world.host.disk.len(), syncs(&world)), (1, 1), "{endpoint}");
+        world.run_disk();
+        assert!(world.host.sent.pop_back().unwrap().payload.contains("_create_response"));
+    }
+    assert!(world.disk.files().iter().all(|path| !path.starts_with("streams/")));
+}
+
+#[test]
+fn a_consumer_starts_where_it_was_created_also_after_a_crash() {
+    let mut world = world();
+    let new = consumer("c").replace("}}", r#","deliver_policy":"new"}}"#);
+    world.put("s.a", "", "before");
+    world.must("CONSUMER.CREATE.S.c", &new);
+    world.crash();
+    world.put("s.a", "", "after");
+    // Another change of its record keeps the start.
+    world.must("CONSUMER.CREATE.S.c", &new.replace("}}", r#","description":"d"}}"#));
+    world.crash();
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "5");
+    let bodies: Vec<String> =
+        world.take_all("_I.pull").into_iter().map(|sent| sent.payload).collect();
+    assert_eq!(bodies, ["after"]);
+}
+
+#[test]
+fn a_start_behind_messages_that_a_crash_took_is_decided_anew() {
+    let options = natterjack_jetstream::Options {
+        sync: natterjack_store::SyncPolicy::Never,
+        ..natterjack_jetstream::Options::default()
+    };
+    let mut world = World::with(options, natterjack_jetstream::AccountLimits::default());
+    world.must("STREAM.CREATE.S", CREATE);
+    for _ in 0..3 {
+        world.put("s.a", "", "lost");
+    }
+    let new = consumer("c").replace("}}", r#","deliver_policy":"new"}}"#);
+    world.must("CONSUMER.CREATE.S.c", &new);
+    world.crash();
+    assert_eq!(world.put("s.a", "", "x"), r#"{"stream":"S","seq":1}"#);
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "5");
+    assert_eq!(world.take_all("_I.pull").len(), 1);
 }
 
 #[test]
