@@ -64,6 +64,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("natterjack-sim", &["natterjack-subject", "natterjack-store", "natterjack-jetstream"]),
+    ("natterjack-workload", &[]),
     ("natterjack-conformance", &[]),
     ("xtask", &["natterjack"]),
 ];
