@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use natterjack_core::auth::{ConnInfo, Identity};
@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
-use crate::connection_info::ConnectionInfo;
+use crate::connection_info::{ConnectionInfo, Nudges};
 use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
@@ -73,10 +73,8 @@ pub(crate) fn with_batch<R>(hub: &Hub, work: impl FnOnce(&mut Batch) -> R) -> R 
 
 /// What the connection's task does next.
 enum Next {
-    /// A deadline came.
-    Timer,
-    /// The configuration was reloaded.
-    Reloaded,
+    /// Somebody wants its attention: a deadline came, or the configuration was reloaded.
+    Nudged(Nudges),
     /// Wait for input.
     Read,
     /// Let others run, then go on.
@@ -103,51 +101,67 @@ pub(crate) struct Connection {
     counted: usize,
     alive: KeepAlive,
     login: Login,
+    /// The nearest deadline that the hub knows of this connection.
+    armed_ns: u64,
+    /// What [`ConnectionInfo`] was given to wake the task.
+    waker: Option<Waker>,
 }
 
-/// Serves one accepted socket until it ends.
-pub(crate) async fn serve(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
-    let _ = socket.set_nodelay(true);
-    let (read, write) = socket.into_split();
-    let options = hub.options();
-    let wire = SocketWire::new(write, hub.runtime().clone(), options.write_deadline);
-    let cid = hub.next_cid();
-    let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
-    let client =
-        Client::new(cid, Box::new(SharedWire(wire.clone())), max_pending, hub.budget().clone());
-    wire.belongs_to(&client);
-    let now = hub.clock().mono_ns();
-    let info = hub.register(&client, peer);
-    if hub.is_stopping() {
-        // Accepted just before the stop: those who end the connections may have missed it.
-        client.close(ClosedReason::ServerShutdown);
-    }
-    let mut connection = Connection {
-        parser: Parser::new(Limits {
-            max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
-            max_payload: hub.max_payload(None),
-        }),
-        session: Session::new(client, hub.session_limits(None)),
-        alive: KeepAlive::new(
-            options.ping_interval.as_nanos() as u64,
-            u32::try_from(options.ping_max).unwrap_or(u32::MAX),
-            now,
-        ),
-        login: Login::begin(&hub, now),
-        partial: Vec::new(),
-        wanted: 0,
-        counted: 0,
-        read,
-        wire,
-        info,
-        hub,
-    };
-    drop(options);
-    let reason = Box::pin(connection.run()).await;
-    connection.end(reason).await;
+/// Serves one accepted socket until it ends, in a task of its own.
+///
+/// All state is in one box: what an idle connection costs is that box and a task of a few words.
+pub(crate) fn start(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
+    let connection = Connection::new(hub.clone(), socket, peer);
+    hub.runtime().spawn(serve(Box::new(connection)));
+}
+
+async fn serve(mut connection: Box<Connection>) {
+    let reason = connection.run().await;
+    // Boxed, as all that is waited for seldom: a task is as large as its largest wait.
+    Box::pin(connection.end(reason)).await;
 }
 
 impl Connection {
+    fn new(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) -> Self {
+        let _ = socket.set_nodelay(true);
+        let (read, write) = socket.into_split();
+        let options = hub.options();
+        let wire = SocketWire::new(write, hub.runtime().clone(), options.write_deadline);
+        let cid = hub.next_cid();
+        let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
+        let client =
+            Client::new(cid, Box::new(SharedWire(wire.clone())), max_pending, hub.budget().clone());
+        wire.belongs_to(&client);
+        let now = hub.clock().mono_ns();
+        let info = hub.register(&client, peer);
+        if hub.is_stopping() {
+            // Accepted just before the stop: those who end the connections may have missed it.
+            client.close(ClosedReason::ServerShutdown);
+        }
+        Connection {
+            parser: Parser::new(Limits {
+                max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
+                max_payload: hub.max_payload(None),
+            }),
+            session: Session::new(client, hub.session_limits(None)),
+            alive: KeepAlive::new(
+                options.ping_interval.as_nanos() as u64,
+                u32::try_from(options.ping_max).unwrap_or(u32::MAX),
+                now,
+            ),
+            login: Login::begin(&hub, now),
+            partial: Vec::new(),
+            wanted: 0,
+            counted: 0,
+            armed_ns: u64::MAX,
+            waker: None,
+            read,
+            wire,
+            info,
+            hub,
+        }
+    }
+
     fn client(&self) -> &Arc<Client> {
         self.session.client()
     }
@@ -168,74 +182,80 @@ impl Connection {
         {
             return reason;
         }
-        let mut sleep = Box::pin(tokio::time::sleep_until(self.next_deadline()));
-        let info = self.info.clone();
-        let mut reloaded = Box::pin(info.reloaded());
+        self.arm();
         let mut in_a_row = 0;
         loop {
-            let next = poll_fn(|context| {
-                // A closed socket still yields what it received before: without this, a peer that
-                // sends fast enough would be served for ever.
-                if let Some(reason) = self.client().closed() {
-                    return Poll::Ready(Next::Close(reason));
-                }
-                if sleep.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Next::Timer);
-                }
-                if reloaded.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Next::Reloaded);
-                }
-                self.poll_input(context)
-            })
-            .await;
+            let next = poll_fn(|context| self.poll_next(context)).await;
             in_a_row += 1;
             match next {
-                Next::Timer => {
-                    if let Some(reason) = self.fire() {
+                Next::Nudged(nudges) => {
+                    if nudges.timer
+                        && let Some(reason) = self.fire()
+                    {
                         return reason;
                     }
-                    sleep.as_mut().reset(self.next_deadline());
-                }
-                Next::Reloaded => {
-                    reloaded.set(info.reloaded());
-                    if let Err(reason) = self.judge_again() {
+                    if nudges.reload
+                        && let Err(reason) = self.judge_again()
+                    {
                         return reason;
                     }
-                    sleep.as_mut().reset(self.next_deadline());
+                    self.arm();
                 }
                 Next::Read if in_a_row < READS_IN_A_ROW => {}
                 Next::Read | Next::Yield => {
                     in_a_row = 0;
                     tokio::task::yield_now().await;
                 }
-                Next::Stall(targets) => self.stall(targets).await,
+                Next::Stall(targets) => Box::pin(self.stall(targets)).await,
                 Next::Login(connect) => {
                     if let Err(reason) = Box::pin(self.log_in(Some(connect))).await {
                         return reason;
                     }
-                    sleep.as_mut().reset(self.next_deadline());
+                    self.arm();
                 }
                 Next::LoginFirst => {
                     if let Err(reason) = Box::pin(self.log_in(None)).await {
                         return reason;
                     }
-                    sleep.as_mut().reset(self.next_deadline());
+                    self.arm();
                 }
                 Next::Close(reason) => return self.client().closed().unwrap_or(reason),
             }
         }
     }
 
-    fn next_deadline(&self) -> Instant {
-        let mono = self.login.deadline_ns().unwrap_or(u64::MAX).min(self.alive.next_ns());
-        // A far deadline is as good as none, and stays representable.
-        let clock = self.hub.clock();
-        Instant::from_std(clock.instant(mono.min(clock.mono_ns() + 86_400_000_000_000)))
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        // Before the look at what it wakes for, so that nothing falls between.
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+            self.info.wake_by(context.waker());
+        }
+        // A closed socket still yields what it received before: without this, a peer that
+        // sends fast enough would be served for ever.
+        if let Some(reason) = self.client().closed() {
+            return Poll::Ready(Next::Close(reason));
+        }
+        match self.info.take_nudges() {
+            Some(nudges) => Poll::Ready(Next::Nudged(nudges)),
+            None => self.poll_input(context),
+        }
+    }
+
+    /// Tells the hub when this connection wants to be nudged, unless it is nudged before that anyway.
+    fn arm(&mut self) {
+        let next_ns = self.login.deadline_ns().unwrap_or(u64::MAX).min(self.alive.next_ns());
+        if next_ns < self.armed_ns {
+            self.armed_ns = next_ns;
+            self.hub.deadlines().set(self.client().cid, next_ns);
+        }
     }
 
     /// The timer fired: login timeout, expiry, or ping.
     fn fire(&mut self) -> Option<ClosedReason> {
         let now = self.hub.clock().mono_ns();
+        if now >= self.armed_ns {
+            self.armed_ns = u64::MAX;
+        }
         if let Some((error, reason)) = self.login.fire(now, self.hub.clock().unix_ns()) {
             return Some(self.refuse(&error, reason));
         }
@@ -396,7 +416,7 @@ impl Connection {
     }
 
     /// Performs what was kept, or reads and performs.
-    fn poll_input(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if self.hub.is_stopping() {
             // Answers to what was taken still leave; the end comes with a call of `reload`.
             return Poll::Pending;
@@ -441,7 +461,7 @@ impl Connection {
     }
 
     /// Reads the rest of a large payload straight to where it is kept.
-    fn poll_large(&mut self, context: &mut std::task::Context<'_>) -> Poll<Next> {
+    fn poll_large(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         let have = self.partial.len();
         // Grown as bytes arrive, not by what the peer announced.
         let room = (self.wanted - have).min(READ_BYTES);
@@ -602,7 +622,8 @@ impl Connection {
     }
 
     /// Flushes what is owed, then closes.
-    async fn end(mut self, reason: ClosedReason) {
+    async fn end(&mut self, reason: ClosedReason) {
+        self.info.forget_waker();
         self.partial = Vec::new();
         self.count_partial();
         self.session.leave();

@@ -1,13 +1,13 @@
 //! What monitoring, the log and advisories know of a connection.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use natterjack_core::auth::Identity;
 use natterjack_core::client::Client;
 use natterjack_proto::connect::Connect;
-use tokio::sync::{Notify, futures::Notified};
 
 /// A live connection.
 pub(crate) struct ConnectionInfo {
@@ -22,7 +22,22 @@ pub(crate) struct ConnectionInfo {
     informed: AtomicBool,
     admitted: bool,
     details: Mutex<Details>,
-    reload: Notify,
+    /// What the connection's task has not looked at yet: [`TIMER`], [`RELOAD`].
+    nudges: AtomicU8,
+    /// Its task.
+    waker: Mutex<Option<Waker>>,
+}
+
+const TIMER: u8 = 1;
+const RELOAD: u8 = 2;
+
+/// Why the task of a connection was woken, beside its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nudges {
+    /// A deadline that it set has come.
+    pub timer: bool,
+    /// It shall judge itself by the configuration as it is now.
+    pub reload: bool,
 }
 
 /// What CONNECT told.
@@ -53,7 +68,8 @@ impl ConnectionInfo {
             informed: AtomicBool::new(false),
             admitted,
             details: Mutex::default(),
-            reload: Notify::new(),
+            nudges: AtomicU8::new(0),
+            waker: Mutex::default(),
         }
     }
 
@@ -73,12 +89,43 @@ impl ConnectionInfo {
 
     /// Asks the connection's task to judge itself by the configuration as it is now.
     pub(crate) fn reload(&self) {
-        self.reload.notify_one();
+        self.nudge(RELOAD);
     }
 
-    /// Resolves after [`ConnectionInfo::reload`].
-    pub(crate) fn reloaded(&self) -> Notified<'_> {
-        self.reload.notified()
+    /// Tells the connection's task that a deadline has come.
+    pub(crate) fn expire(&self) {
+        self.nudge(TIMER);
+    }
+
+    fn nudge(&self, why: u8) {
+        self.nudges.fetch_or(why, Ordering::Release);
+        let waker = self.waker().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this waker wakes the connection's task. What came before is still to be taken.
+    pub(crate) fn wake_by(&self, waker: &Waker) {
+        *self.waker() = Some(waker.clone());
+    }
+
+    /// The task is ending: a waker would keep its memory.
+    pub(crate) fn forget_waker(&self) {
+        self.waker().take();
+    }
+
+    /// What the task was nudged for since the last call.
+    pub(crate) fn take_nudges(&self) -> Option<Nudges> {
+        if self.nudges.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let taken = self.nudges.swap(0, Ordering::Acquire);
+        Some(Nudges { timer: taken & TIMER != 0, reload: taken & RELOAD != 0 })
     }
 
     pub(crate) fn describe(&self, connect: &Connect) {

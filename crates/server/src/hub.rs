@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::connection_info::ConnectionInfo;
+use crate::deadlines::Deadlines;
 use crate::interest::InterestNotes;
 use crate::jetstream::JetStreamGlue;
 use crate::log::Log;
@@ -52,6 +53,8 @@ pub(crate) struct Hub {
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
     /// How many of them are about to be sent away; changed under their lock.
     refused: AtomicUsize,
+    /// When they want to be nudged.
+    deadlines: Deadlines,
     closed: Mutex<crate::closed::ClosedRing>,
     /// Requests of the monitoring port by path.
     requests: Mutex<std::collections::BTreeMap<String, u64>>,
@@ -106,6 +109,7 @@ impl Hub {
             ports: RwLock::default(),
             connections: Mutex::default(),
             refused: AtomicUsize::new(0),
+            deadlines: Deadlines::default(),
             requests: Mutex::default(),
             next_cid: AtomicU64::new(5),
             next_seq: AtomicU64::new(1),
@@ -285,6 +289,10 @@ impl Hub {
 
     pub(crate) fn connection_count(&self) -> usize {
         guard(&self.connections).len()
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     pub(crate) fn closed_connections(&self) -> Vec<crate::closed::ClosedConnection> {

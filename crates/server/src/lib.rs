@@ -25,6 +25,7 @@ mod clock;
 mod closed;
 mod connection;
 mod connection_info;
+mod deadlines;
 mod disk;
 mod disk_memory;
 mod files;

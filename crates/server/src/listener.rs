@@ -44,9 +44,7 @@ pub(crate) async fn accept(hub: Arc<Hub>, listener: TcpListener, mut stop: watch
             _ = lame_duck.wait_for(|begun| *begun) => return,
         };
         match accepted {
-            Ok((socket, peer)) => {
-                hub.runtime().spawn(connection::serve(hub.clone(), socket, peer));
-            }
+            Ok((socket, peer)) => connection::start(&hub, socket, peer),
             Err(error) => {
                 // Out of file descriptors, or a client that went away while it waited. Neither ends the
                 // server; the first needs patience, or this loop would spin.

@@ -21,7 +21,7 @@ use crate::log::{Log, LogOptions};
 use crate::ports::Ports;
 use crate::server::Server;
 use crate::server_id::ServerId;
-use crate::{files, listener, logins, monitor, signals};
+use crate::{deadlines, files, listener, logins, monitor, signals};
 use crate::{log_error, log_info, log_warn};
 
 /// Why a server did not start.
@@ -277,6 +277,7 @@ async fn run(
 ) {
     let mut requested = stop.clone();
     let accepting = hub.runtime().spawn(listener::accept(hub.clone(), listener, stop.clone()));
+    hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
         hub.runtime().spawn(jetstream::run_timers(hub.clone(), stop.clone()));
     }
