@@ -9,6 +9,7 @@ pub mod answers;
 pub mod config;
 pub(crate) mod consumers;
 pub mod dedupe;
+mod drive;
 mod expire;
 pub mod headers;
 mod info;
@@ -16,6 +17,7 @@ pub mod meta;
 mod publish;
 mod reads;
 mod settle;
+mod table;
 pub mod ttl;
 pub mod validate;
 
@@ -40,9 +42,10 @@ use crate::sync;
 use crate::time::Now;
 use answers::Answers;
 use config::{Discard, Storage};
-use consumers::Consumers;
 use dedupe::Dedupe;
+use drive::Pacing;
 use publish::limit;
+use table::Consumers;
 use ttl::Expiry;
 
 /// The message has a TTL of its own.
@@ -73,6 +76,7 @@ pub(crate) struct Stream {
     pub(crate) log: Log,
     answers: Answers,
     pub(crate) consumers: Consumers,
+    pacing: Pacing,
     dedupe: Dedupe,
     expiry: Expiry,
     last_msg_id: Vec<u8>,
@@ -119,7 +123,8 @@ impl StreamCell {
             account,
             answers: Answers::new(&scope.stream, scope.domain.as_deref()),
             log,
-            consumers: Consumers::default(),
+            consumers: Consumers::new(dedupe_key[0]),
+            pacing: Pacing::default(),
             dedupe: Dedupe::new(dedupe_key),
             expiry: Expiry::default(),
             last_msg_id: Vec::new(),
@@ -222,6 +227,7 @@ impl StreamCell {
     pub(crate) fn shutdown(&self, host: &mut dyn Host, now: Now) {
         let mut stream = self.lock();
         stream.log.sync_now();
+        stream.pacing.off = true;
         stream.settle(host, now);
     }
 

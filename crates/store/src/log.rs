@@ -274,6 +274,12 @@ impl Log {
         Some(self.index.chunks[chunk].time(at))
     }
 
+    /// The subject of the message at `seq`, without reading it.
+    pub fn subject_of(&self, seq: u64) -> Option<&[u8]> {
+        let (chunk, at) = self.index.find(seq)?;
+        Some(self.index.subjects.name(self.index.chunks[chunk].subject(at)))
+    }
+
     /// The message at `seq`.
     pub fn get(&mut self, seq: u64) -> Get {
         let Some((chunk, at)) = self.index.find(seq) else { return Get::Missing };

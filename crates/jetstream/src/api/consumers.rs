@@ -250,7 +250,7 @@ impl JetStream {
         let Call { host, now, account, request } = call;
         expect_empty(request.payload)?;
         let cell = find(account, name)?;
-        let info = cell.lock().consumer_info(host, now, of, false);
+        let info = cell.lock().told_consumer_info(host, now, of);
         let info = info.ok_or(ApiError::ConsumerNotFound)?;
         let payload = envelope("consumer_info_response", info);
         Ok(self.tell_durable(host, now, &cell, request, payload))

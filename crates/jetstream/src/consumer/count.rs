@@ -57,6 +57,11 @@ impl Count {
         self.known = Some(Known { messages: 0, through });
     }
 
+    /// The lowest sequence whose removal changes the count; `from` is the next one to consider.
+    pub(crate) fn counts_from(&self, from: u64) -> Option<u64> {
+        self.known.is_some_and(|known| known.messages > 0 && known.through >= from).then_some(from)
+    }
+
     /// Messages were removed; `from` is the next sequence to consider.
     pub(crate) fn removed(&mut self, range: SeqRange, filters: &[Filter], from: u64) {
         let Some(known) = &mut self.known else { return };

@@ -56,6 +56,21 @@ pub(super) struct Picked {
     pub(super) count: u32,
 }
 
+/// Why nothing leaves now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lull {
+    /// Nobody asks for anything.
+    None,
+    /// Nothing is left until more is stored.
+    End,
+    /// Too much is unsettled.
+    Full,
+    /// It is too early, or the target is full.
+    Held,
+    /// The log reads what comes next.
+    Reading,
+}
+
 /// What there is to deliver.
 #[derive(Debug)]
 pub(super) enum Pick {
@@ -73,15 +88,16 @@ impl Consumer {
     /// messages or 1 MiB. True when there may be more to do at once.
     pub fn pump(&mut self, ctx: &mut Ctx<'_>) -> bool {
         self.state.clock(ctx.now);
-        self.reading = false;
         self.pace.clear();
         if self.parked || self.is_paused(ctx.now) {
+            self.lull = Lull::Held;
             return false;
         }
         if !self.start(ctx) {
-            self.reading = true;
+            self.lull = Lull::Reading;
             return false;
         }
+        self.lull = Lull::None;
         let mut budget = Budget { messages: PUMP_MESSAGES, bytes: PUMP_BYTES };
         if self.config.is_pull() {
             self.pump_pull(ctx, &mut budget)
@@ -104,7 +120,12 @@ impl Consumer {
     /// The next message to deliver: redeliveries first, then what is new.
     pub(super) fn pick(&mut self, ctx: &mut Ctx<'_>) -> Pick {
         let pick = self.search(ctx);
-        self.reading = matches!(pick, Pick::Reading);
+        self.lull = match &pick {
+            Pick::Message(_) => Lull::None,
+            Pick::End => Lull::End,
+            Pick::Full => Lull::Full,
+            Pick::Reading => Lull::Reading,
+        };
         pick
     }
 
@@ -238,12 +259,6 @@ impl Consumer {
         }
         self.pace.sent(picked, size, ctx.now.mono_ns);
         self.last_sent = ctx.now.mono_ns;
-        self.parked = delivered == Delivered::Congested;
-        if self.parked {
-            self.parked_by.clear();
-            self.parked_by
-                .extend_from_slice(route.unwrap_or(self.config.deliver_subject.as_bytes()));
-        }
         delivered
     }
 }

@@ -13,6 +13,7 @@ mod config;
 mod count;
 mod deliver;
 mod flow;
+mod idle;
 mod info;
 mod notes;
 mod pace;
@@ -41,13 +42,14 @@ pub use advisory::Life;
 pub use config::{
     AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
 };
+pub use idle::Idle;
 pub use info::{ConsumerInfo, Position};
 pub use notes::BadNote;
 pub use pause::Paused;
 pub use validate::{CreateSubject, Limits, check, fill_defaults, resolve_name};
 
 use count::Count;
-use deliver::Scratch;
+use deliver::{Lull, Scratch};
 use pace::Pace;
 use pull::Requests;
 use push::Push;
@@ -71,12 +73,10 @@ pub struct Consumer {
     push: Push,
     pace: Pace,
     scratch: Scratch,
-    /// The target is full; nothing leaves before [`resume`](Consumer::resume).
+    /// The deliver subject's receivers are full; nothing leaves before [`resume`](Consumer::resume).
     parked: bool,
-    /// The subject to which it delivered then.
-    parked_by: Vec<u8>,
-    /// The log reads what it needs next.
-    reading: bool,
+    /// What the last search for something to deliver ended with.
+    lull: Lull,
     /// It is or was paused, and the end of that is still to be announced.
     pausing: bool,
     /// Monotonic time of the last sign of interest: a request, or losing the last subscriber.
@@ -135,8 +135,7 @@ impl Consumer {
             requests: Requests::default(),
             scratch,
             parked: false,
-            parked_by: Vec::new(),
-            reading: false,
+            lull: Lull::None,
             pausing: config.pause_until.is_some_and(|until| until > now.unix_ns),
             last_interest: now.mono_ns,
             last_sent: 0,
@@ -278,19 +277,18 @@ impl Consumer {
         (!group.is_empty()).then_some(group.as_bytes())
     }
 
-    /// A target that was congested takes messages again; true if this consumer may go on.
-    pub fn resume(&mut self, ctx: &mut Ctx<'_>) -> bool {
-        if self.parked && !ctx.host.is_congested(&ctx.scope.account, &self.parked_by) {
-            self.parked = false;
-            return true;
+    /// A target that was congested takes messages again. Call [`pump`](Consumer::pump) afterwards.
+    pub fn resume(&mut self, ctx: &mut Ctx<'_>) {
+        if self.parked {
+            let subject = self.config.deliver_subject.as_bytes();
+            self.parked = ctx.host.is_congested(&ctx.scope.account, subject);
         }
-        false
+        self.resume_requests(ctx);
     }
 
-    /// True while the log reads what [`pump`](Consumer::pump) needs: call that again when the log
-    /// has completed a read.
-    pub fn is_reading(&self) -> bool {
-        self.reading
+    /// True while a target is full: call [`resume`](Consumer::resume) when one has room.
+    pub fn is_held_up(&self) -> bool {
+        self.parked || self.requests.are_stalled()
     }
 
     /// Tells waiting requests that the consumer is gone (`409 Consumer Deleted`).
@@ -308,6 +306,11 @@ impl Consumer {
     /// True when [`take_notes`](Consumer::take_notes) would give a record.
     pub fn has_notes(&self) -> bool {
         self.state.notes.waiting()
+    }
+
+    /// About how many bytes [`take_notes`](Consumer::take_notes) would give.
+    pub fn note_bytes(&self) -> usize {
+        self.state.notes.bytes()
     }
 
     /// The whole state as a record that replaces all earlier notes. Call it right after

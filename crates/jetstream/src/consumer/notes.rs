@@ -69,6 +69,11 @@ impl Notes {
         !self.body.is_empty() || self.delivered.count > 0 || self.settled.count > 0
     }
 
+    /// Bytes that wait, but for the open runs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn delivered(&mut self, seq: u64, cseq: u64, unix_ns: i64) {
         if !self.on {
             return;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 
 use super::Consumer;
-use super::deliver::{Budget, Pick, Picked};
+use super::deliver::{Budget, Lull, Pick, Picked};
 use crate::ctx::Ctx;
 use crate::host::Delivered;
 use crate::json::{decode, duration, int};
@@ -119,6 +119,10 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Requests {
     queue: VecDeque<Request>,
+    /// Those whose client is full; the others go on meanwhile.
+    stalled: VecDeque<Request>,
+    /// A client was found full: others are asked before they get something.
+    wary: bool,
     no_wait: usize,
     /// No request has a deadline before this.
     earliest: u64,
@@ -127,13 +131,30 @@ pub(super) struct Requests {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), no_wait: 0, earliest: u64::MAX, swept: None }
+        Self {
+            queue: VecDeque::new(),
+            stalled: VecDeque::new(),
+            wary: false,
+            no_wait: 0,
+            earliest: u64::MAX,
+            swept: None,
+        }
     }
 }
 
 impl Requests {
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.stalled.len()
+    }
+
+    /// True when some could be served.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// True when the client of some is full.
+    pub(super) fn are_stalled(&self) -> bool {
+        !self.stalled.is_empty()
     }
 
     fn push(&mut self, request: Request) {
@@ -142,31 +163,48 @@ impl Requests {
         self.queue.push_back(request);
     }
 
-    fn pop(&mut self) -> Option<Request> {
-        let request = self.queue.pop_front()?;
-        self.no_wait -= usize::from(request.no_wait);
-        Some(request)
+    /// Takes the first request for good.
+    fn pop(&mut self) {
+        if let Some(request) = self.queue.pop_front() {
+            self.no_wait -= usize::from(request.no_wait);
+        }
     }
 
-    pub(super) fn take_all(&mut self) -> VecDeque<Request> {
-        std::mem::take(self).queue
+    /// Lets the first request wait behind the others.
+    fn rotate(&mut self) {
+        if self.queue.len() > 1 {
+            self.queue.rotate_left(1);
+        }
+    }
+
+    /// Sets the first request aside: its client is full.
+    fn stall(&mut self) {
+        self.stalled.extend(self.queue.pop_front());
+        self.wary = true;
+    }
+
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Request> {
+        let Self { queue, stalled, .. } = std::mem::take(self);
+        queue.into_iter().chain(stalled)
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        (!self.queue.is_empty() && self.earliest != u64::MAX).then_some(self.earliest)
+        (self.len() > 0 && self.earliest != u64::MAX).then_some(self.earliest)
     }
 
     /// Keeps the requests for which `keep` says so.
     fn retain(&mut self, mut keep: impl FnMut(&mut Request) -> bool) {
         let (mut no_wait, mut earliest) = (0, u64::MAX);
-        self.queue.retain_mut(|request| {
+        let mut keep = |request: &mut Request| {
             let kept = keep(request);
             if kept {
                 no_wait += usize::from(request.no_wait);
                 earliest = earliest.min(request.deadline());
             }
             kept
-        });
+        };
+        self.queue.retain_mut(&mut keep);
+        self.stalled.retain_mut(&mut keep);
         self.no_wait = no_wait;
         self.earliest = earliest;
     }
@@ -238,7 +276,8 @@ impl Consumer {
             return !no_expiry;
         }
         self.drop_uninterested(ctx);
-        let claimed = self.requests.queue.iter().map(|request| request.left.max(0).unsigned_abs());
+        let Requests { queue, stalled, .. } = &self.requests;
+        let claimed = queue.iter().chain(stalled).map(|request| request.left.max(0).unsigned_abs());
         if available < claimed.fold(0, u64::saturating_add) {
             ctx.send(reply, None, REQUESTS_PENDING);
             return false;
@@ -291,8 +330,23 @@ impl Consumer {
         });
     }
 
+    /// Clients that were full may have room: their requests are served again.
+    pub(super) fn resume_requests(&mut self, ctx: &mut Ctx<'_>) {
+        let Requests { queue, stalled, wary, .. } = &mut self.requests;
+        let mut still = VecDeque::new();
+        for request in stalled.drain(..) {
+            if ctx.host.is_congested(&ctx.scope.account, &request.reply) {
+                still.push_back(request);
+            } else {
+                queue.push_back(request);
+            }
+        }
+        *wary = !still.is_empty();
+        *stalled = still;
+    }
+
     pub(super) fn pump_pull(&mut self, ctx: &mut Ctx<'_>, budget: &mut Budget) -> bool {
-        while self.requests.len() > 0 {
+        while self.requests.are_waiting() {
             if budget.is_spent() {
                 return true;
             }
@@ -300,6 +354,7 @@ impl Consumer {
                 Pick::Message(picked) => {
                     let size = self.prepare(ctx, &picked);
                     if !self.pace.allows(&picked, size, ctx) {
+                        self.lull = Lull::Held;
                         return false;
                     }
                     self.offer(ctx, &picked, size, budget);
@@ -310,9 +365,6 @@ impl Consumer {
                 }
                 Pick::Full | Pick::Reading => return false,
             }
-            if self.parked {
-                return false;
-            }
         }
         false
     }
@@ -320,19 +372,31 @@ impl Consumer {
     /// Gives the message to the first request that can take it.
     fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, size: usize, budget: &mut Budget) {
         let now = ctx.now.mono_ns;
-        while let Some(mut request) = self.requests.pop() {
+        let bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        while let Some(request) = self.requests.queue.front_mut() {
             if request.expires <= now {
-                ctx.send(&request.reply, None, &request.status("408 Request Timeout"));
+                let status = request.status("408 Request Timeout");
+                ctx.send(&request.reply, None, &status);
+                self.requests.pop();
                 continue;
             }
-            let bytes = i64::try_from(size).unwrap_or(i64::MAX);
             if request.limited && bytes > request.bytes {
                 let status = request.status("409 Message Size Exceeds MaxBytes");
                 ctx.send(&request.reply, None, &status);
+                self.requests.pop();
                 continue;
             }
-            if self.emit(ctx, picked, size, Some(&request.reply)) == Delivered::No {
+            if self.requests.wary && ctx.host.is_congested(&ctx.scope.account, &request.reply) {
+                self.requests.stall();
+                continue;
+            }
+            let reply = std::mem::take(&mut request.reply);
+            let delivered = self.emit(ctx, picked, size, Some(&reply));
+            let Some(request) = self.requests.queue.front_mut() else { return };
+            request.reply = reply;
+            if delivered == Delivered::No {
                 // Nobody listens there any more: forgotten without a word.
+                self.requests.pop();
                 continue;
             }
             budget.spend(size);
@@ -344,12 +408,19 @@ impl Consumer {
             if request.beat > 0 {
                 request.beat_at = now.saturating_add(request.beat);
             }
-            if request.left > 0 {
+            if request.left <= 0 {
+                if request.limited && request.bytes > 0 {
+                    request.left = 0;
+                    let status = request.status("409 Batch Completed");
+                    ctx.send(&request.reply, None, &status);
+                }
+                self.requests.pop();
+                self.requests.wary |= delivered == Delivered::Congested;
+            } else if delivered == Delivered::Congested {
+                self.requests.stall();
+            } else {
                 // The others come first now.
-                self.requests.push(request);
-            } else if request.limited && request.bytes > 0 {
-                request.left = 0;
-                ctx.send(&request.reply, None, &request.status("409 Batch Completed"));
+                self.requests.rotate();
             }
             return;
         }

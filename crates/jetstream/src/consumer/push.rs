@@ -2,7 +2,7 @@
 
 use super::Consumer;
 use super::config::Config;
-use super::deliver::{Budget, Pick};
+use super::deliver::{Budget, Lull, Pick};
 use super::flow::Flow;
 use crate::ctx::Ctx;
 use crate::host::{Delivered, Outgoing};
@@ -48,12 +48,15 @@ impl Consumer {
             let Pick::Message(picked) = self.pick(ctx) else { return false };
             let size = self.prepare(ctx, &picked);
             if !self.pace.allows(&picked, size, ctx) {
+                self.lull = Lull::Held;
                 return false;
             }
-            if self.emit(ctx, &picked, size, None) == Delivered::No {
+            let delivered = self.emit(ctx, &picked, size, None);
+            if delivered == Delivered::No {
                 self.set_active(false, ctx.now);
                 return false;
             }
+            self.parked = delivered == Delivered::Congested;
             self.push.beat_at = ctx.now.mono_ns;
             self.push.flow.sent(size);
             self.ask_flow(ctx);

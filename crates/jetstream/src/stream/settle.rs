@@ -26,7 +26,7 @@ impl Stream {
         }
         self.start_consumers();
         let more = self.pump(host, now);
-        self.write_notes();
+        self.write_due_notes(now);
         if self.log.wants_checkpoint() {
             self.checkpoint();
         }
@@ -80,7 +80,8 @@ impl Stream {
             // A probe keeps its time while other things happen.
             let probe =
                 probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
-            let others = [self.next_consumer_deadline(), self.log.next_deadline(), probe];
+            let clocks = [self.consumers.next_deadline(), self.pacing.deadline()];
+            let others = [clocks[0], clocks[1], self.log.next_deadline(), probe];
             expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
         // A timer that comes too early finds nothing to do and is set anew.

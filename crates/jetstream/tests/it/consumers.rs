@@ -256,3 +256,54 @@ fn pause_reset_and_unpin_answer() {
     assert_eq!(answer, "NATS/1.0 412 Required Api Level\r\n\r\n");
     assert_eq!(error_of(&world.api("CONSUMER.PAUSE.S.nope", "")), "10014 consumer not found");
 }
+
+#[test]
+fn each_message_reaches_all_consumers_it_matches_and_no_others() {
+    let mut world = world();
+    world.host.interest.insert("push".into());
+    let filters: Vec<String> = (0..12)
+        .map(|n| match n {
+            0..8 => format!(r#""filter_subject":"s.{n}""#),
+            8 => r#""filter_subject":"s.*""#.into(),
+            9 => r#""filter_subjects":["s.1","s.2.>"]"#.into(),
+            10 => r#""filter_subject":"s.2.*","deliver_policy":"last_per_subject""#.into(),
+            _ => r#""description":"all""#.into(),
+        })
+        .collect();
+    world.put("s.2.x", "", "0");
+    for (n, filter) in filters.iter().enumerate() {
+        let body = create(&format!("c{n}"), &format!(r#","ack_policy":"none",{filter}"#));
+        world.must(&format!("CONSUMER.CREATE.S.c{n}"), &body);
+        world.request_to(
+            &format!("$JS.API.CONSUMER.MSG.NEXT.S.c{n}"),
+            &format!("_I.p{n}"),
+            "",
+            "99",
+        );
+    }
+    let push = r#","deliver_subject":"push","filter_subject":"s.7","idle_heartbeat":1000000000"#;
+    world.must("CONSUMER.CREATE.S.push", &create("push", push));
+    for (at, subject) in ["s.1", "s.2", "s.2.x", "s.7", "s.11", "s.2.y"].into_iter().enumerate() {
+        world.put(subject, "", &(at + 1).to_string());
+    }
+    let payloads = |world: &mut World, route: &str| -> String {
+        world.take_all(route).iter().map(|sent| sent.payload.as_str()).collect()
+    };
+    let got: Vec<String> = (0..12).map(|n| payloads(&mut world, &format!("_I.p{n}"))).collect();
+    assert_eq!(got, ["", "1", "2", "", "", "", "", "4", "1245", "0136", "036", "0123456"]);
+    for n in 0..12 {
+        assert_eq!(world.must(&format!("CONSUMER.INFO.S.c{n}"), "")["num_pending"], 0, "c{n}");
+    }
+    assert_eq!(payloads(&mut world, "push"), "4");
+    world.pass(SECOND);
+    // A heartbeat names the last message of the stream that it passed.
+    let beat = world.take("push").unwrap().headers;
+    assert!(beat.contains("Nats-Last-Consumer: 1\r\nNats-Last-Stream: 7\r\n"), "{beat}");
+    // Another filter, and nothing in between is lost or comes twice.
+    let body = create("c3", r#","ack_policy":"none","filter_subject":"s.11""#);
+    world.must("CONSUMER.CREATE.S.c3", &body);
+    world.put("s.3", "", "7");
+    world.put("s.11", "", "8");
+    assert_eq!(payloads(&mut world, "_I.p3"), "8");
+    assert_eq!(payloads(&mut world, "_I.p11"), "78");
+}

@@ -57,6 +57,56 @@ fn consumers_deliver_only_what_is_durable() {
 }
 
 #[test]
+fn acks_that_nobody_waits_for_are_written_together_and_info_waits_for_them() {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    for _ in 0..20 {
+        world.put("s.a", "", "x");
+    }
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "20");
+    world.pass(SECOND);
+    world.slow_disk = true;
+    let stream = world.engine.stream("$G", "S").unwrap();
+    let tell = |world: &mut World, acks: &[&str]| {
+        for ack in acks {
+            let (now, ack) = (world.now, ack.as_bytes());
+            assert!(world.engine.ack(&mut world.host, now, "$G", ack, None, b""));
+        }
+    };
+    let sent = world.take_all("_I.pull");
+    let acks: Vec<&str> = sent.iter().map(|sent| sent.reply.as_deref().unwrap()).collect();
+    // The first one at once, the others with the next.
+    tell(&mut world, &acks[..1]);
+    assert_eq!(world.host.disk.len(), 1);
+    world.run_disk();
+    tell(&mut world, &acks[1..9]);
+    assert!(world.host.disk.is_empty());
+    world.pass(SECOND / 50);
+    assert_eq!(world.host.disk.len(), 1);
+    world.run_disk();
+    tell(&mut world, &acks[9..12]);
+    assert!(world.host.disk.is_empty());
+    // An answer tells of them, so it waits for them.
+    assert_eq!(world.api("CONSUMER.INFO.S.c", ""), "");
+    assert_eq!(world.host.disk.len(), 1);
+    world.run_disk();
+    assert!(world.host.sent.pop_back().unwrap().payload.contains(r#""stream_seq":12"#));
+    // So does the answer to an ack.
+    tell(&mut world, &acks[12..13]);
+    assert_eq!(world.ack(acks[13], "").as_deref(), Some("silence"));
+    world.run_disk();
+    assert!(world.take("_I.ack").is_some());
+    // What is left is written by a shutdown.
+    tell(&mut world, &acks[14..16]);
+    stream.settle(&mut world.host, world.now);
+    assert!(world.host.disk.is_empty());
+    world.engine.shutdown(&mut world.host, world.now);
+    world.run_disk();
+    world.crash();
+    assert_eq!(world.must("CONSUMER.INFO.S.c", "")["ack_floor"]["stream_seq"], 16);
+}
+
+#[test]
 fn a_create_is_one_record_under_one_sync() {
     let mut world = World::new();
     world.slow_disk = true;

@@ -75,7 +75,7 @@ fn a_message_that_must_be_read_is_waited_for() {
         rig.publish_with("s.a", "", &body);
         while files.serve(&mut rig.log) > 0 {}
     }
-    let is_reading = |rig: &mut Rig| rig.call(|consumer, _| consumer.is_reading());
+    let is_reading = |rig: &mut Rig| rig.call(|consumer, _| consumer.idle() == Idle::Reading);
     let mut reads = 0;
     // First deliveries, then, after the ack wait, the same ones again.
     for deliveries in [4, 8] {

@@ -38,7 +38,8 @@ struct Recorder {
     sent: Vec<Sent>,
     /// Subjects with a plain subscriber, and `subject group` with a member of a group.
     interest: BTreeSet<String>,
-    congested: bool,
+    /// Subjects whose receivers are full.
+    full: BTreeSet<&'static str>,
     random: u64,
 }
 
@@ -86,12 +87,11 @@ impl Host for Recorder {
             }
         };
         self.sent.push(Sent { line, ack });
-        if self.congested { Delivered::Congested } else { Delivered::Yes }
+        if self.full.contains(route.as_str()) { Delivered::Congested } else { Delivered::Yes }
     }
 
     fn is_congested(&mut self, _: &str, route: &[u8]) -> bool {
-        assert_eq!(route, b"in");
-        self.congested
+        self.full.contains(key(route, None).as_str())
     }
 
     fn has_interest(&mut self, _: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {

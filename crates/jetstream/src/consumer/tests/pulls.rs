@@ -248,20 +248,56 @@ fn heartbeats_tell_the_last_sequences_and_start_again_after_a_message() {
 }
 
 #[test]
-fn a_congested_target_parks_the_consumer_until_it_is_resumed() {
+fn a_congested_target_gets_nothing_until_it_is_resumed() {
     let mut rig = Rig::with(&["s.a"; 3]);
     rig.durable("");
-    rig.host.congested = true;
+    rig.host.full.insert("in");
     rig.pull("3");
     rig.sent(&[r#"in <- s.a 1.1.1+2 "1""#]);
     // The room is another target's: this one stays where it is.
-    assert!(!rig.call(|consumer, ctx| consumer.resume(ctx)));
-    rig.host.congested = false;
+    rig.call(|consumer, ctx| consumer.resume(ctx));
+    rig.pump();
+    rig.host.full.clear();
     rig.pump();
     rig.sent(&[]);
-    assert!(rig.call(|consumer, ctx| consumer.resume(ctx)));
+    rig.call(|consumer, ctx| consumer.resume(ctx));
     rig.pump();
     rig.sent(&[r#"in <- s.a 1.2.2+1 "2""#, r#"in <- s.a 1.3.3+0 "3""#]);
+}
+
+#[test]
+fn the_others_go_on_while_one_target_is_congested() {
+    let mut rig = Rig::with(&["s.a"]);
+    rig.durable("");
+    rig.host.interest.extend(["full".into(), "fine".into()]);
+    rig.host.full.insert("full");
+    let mut pull = |reply: &[u8], body: &[u8]| {
+        rig.call(|consumer, ctx| consumer.pull(ctx, reply, body));
+        rig.pump();
+    };
+    pull(b"full", br#"{"batch":2,"expires":1000000000}"#);
+    pull(b"full", b"1");
+    pull(b"fine", b"3");
+    for subject in ["s.b", "s.c"] {
+        rig.publish(subject);
+    }
+    rig.sent(&[
+        r#"full <- s.a 1.1.1+0 "1""#,
+        r#"fine <- s.b 1.2.2+0 "2""#,
+        r#"fine <- s.c 1.3.3+0 "3""#,
+    ]);
+    // What is set aside still waits, and ends in its time.
+    rig.call(|consumer, ctx| assert_eq!(consumer.info(ctx, None).num_waiting, 3));
+    rig.pass(SECOND);
+    rig.sent(&[
+        "full <- NATS/1.0 408 Request Timeout|Nats-Pending-Messages: 1|Nats-Pending-Bytes: 0||",
+    ]);
+    rig.host.full.clear();
+    rig.call(|consumer, ctx| consumer.resume(ctx));
+    for subject in ["s.d", "s.e"] {
+        rig.publish(subject);
+    }
+    rig.sent(&[r#"fine <- s.d 1.4.4+0 "4""#, r#"full <- s.e 1.5.5+0 "5""#]);
 }
 
 #[test]
