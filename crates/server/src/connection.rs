@@ -336,7 +336,7 @@ impl Connection {
         Ok(())
     }
 
-    fn bind(&mut self, identity: Identity) -> Result<(), ClosedReason> {
+    fn bind(&mut self, identity: Arc<Identity>) -> Result<(), ClosedReason> {
         // A second CONNECT must not count against the account's limit twice.
         self.session.leave();
         let account = match self.hub.enter(&identity) {

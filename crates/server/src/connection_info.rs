@@ -43,14 +43,38 @@ pub(crate) struct Nudges {
 /// What CONNECT told.
 #[derive(Clone, Default)]
 pub(crate) struct Details {
-    /// The connection's name.
-    pub name: String,
-    /// The client library's language.
-    pub lang: String,
-    /// The client library's version.
-    pub version: String,
+    /// Name, language and version in one text: most connections give two short ones.
+    text: Box<str>,
+    /// Where the language and the version begin.
+    starts: (u32, u32),
     /// Who it is, once logged in.
     pub identity: Option<Arc<Identity>>,
+}
+
+impl Details {
+    /// The connection's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.text[..self.starts.0 as usize]
+    }
+
+    /// The client library's language.
+    pub(crate) fn lang(&self) -> &str {
+        &self.text[self.starts.0 as usize..self.starts.1 as usize]
+    }
+
+    /// The client library's version.
+    pub(crate) fn version(&self) -> &str {
+        &self.text[self.starts.1 as usize..]
+    }
+
+    fn describe(&mut self, name: &str, lang: &str, version: &str) {
+        // A CONNECT is no longer than a control line, which is far below 4 GB.
+        let part = |text: &str| u32::try_from(text.len()).ok();
+        let starts = part(name).and_then(|name| Some((name, name.checked_add(part(lang)?)?)));
+        let Some(starts) = starts else { return };
+        self.starts = starts;
+        self.text = [name, lang, version].concat().into();
+    }
 }
 
 impl ConnectionInfo {
@@ -130,13 +154,13 @@ impl ConnectionInfo {
 
     pub(crate) fn describe(&self, connect: &Connect) {
         let mut details = self.lock();
-        details.name = connect.name.clone().unwrap_or_default();
-        details.lang = connect.lang.clone().unwrap_or_default();
-        details.version = connect.version.clone().unwrap_or_default();
+        let fields = [&connect.name, &connect.lang, &connect.version];
+        let [name, lang, version] = fields.map(|field| field.as_deref().unwrap_or_default());
+        details.describe(name, lang, version);
     }
 
-    pub(crate) fn bound(&self, identity: Identity) {
-        self.lock().identity = Some(Arc::new(identity));
+    pub(crate) fn bound(&self, identity: Arc<Identity>) {
+        self.lock().identity = Some(identity);
     }
 
     pub(crate) fn set_rtt(&self, rtt_ns: Option<u64>) {
@@ -162,7 +186,7 @@ impl ConnectionInfo {
     pub(crate) fn prefix(&self) -> String {
         let details = self.lock();
         let mut text = format!("{} - cid:{}", self.peer, self.client.cid);
-        let (name, lang, version) = (&details.name, &details.lang, &details.version);
+        let (name, lang, version) = (details.name(), details.lang(), details.version());
         if !(name.is_empty() && lang.is_empty() && version.is_empty()) {
             let version = if version.is_empty() { String::new() } else { format!("v{version}") };
             let parts: Vec<&str> = [version.as_str(), lang, name]

@@ -311,7 +311,7 @@ impl Hub {
     // ---- logins and limits -------------------------------------------------------------------------
 
     /// Who a connection to an open server is, before its CONNECT.
-    pub(crate) fn open_identity(&self) -> Option<Identity> {
+    pub(crate) fn open_identity(&self) -> Option<Arc<Identity>> {
         let (nobody, unknown) = (Credentials::default(), ConnInfo::default());
         self.authenticator().authenticate(&nobody, "", &unknown, 0).ok()
     }

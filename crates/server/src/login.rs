@@ -96,7 +96,7 @@ impl Login {
         hub: &Arc<Hub>,
         connect: Option<&Connect>,
         info: &ConnectionInfo,
-    ) -> Result<Identity, String> {
+    ) -> Result<Arc<Identity>, String> {
         let authenticator = hub.authenticator();
         if connect.is_some_and(|connect| connect.account.is_some() || connect.new_account.is_some())
         {

@@ -5,6 +5,7 @@ use super::config::Method;
 use super::identity::Proof;
 use super::operator::Operator;
 use super::secret::PasswordDigest;
+use super::shared::Shared;
 use super::users::{self, Users};
 use super::{
     AccountInfo, AuthConfig, AuthConfigError, AuthFailure, ConnInfo, Credentials,
@@ -60,6 +61,7 @@ pub struct Authenticator {
     open_global_account: bool,
     trusted_proxies: Vec<KeyPair>,
     timeout: Duration,
+    shared: Shared,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Authenticator {
             open_global_account: config.open_global_account,
             trusted_proxies,
             timeout: config.timeout.unwrap_or(Duration::from_secs(2)),
+            shared: Shared::default(),
         })
     }
 
@@ -200,7 +203,7 @@ impl Authenticator {
     }
 
     /// Decides a CONNECT at `now_unix` (seconds). `nonce` is the text that INFO carried to this
-    /// connection, or empty.
+    /// connection, or empty. Connections that log in alike share what is returned.
     ///
     /// # Errors
     ///
@@ -211,12 +214,12 @@ impl Authenticator {
         nonce: &str,
         conn: &ConnInfo,
         now_unix: i64,
-    ) -> Result<Identity, AuthFailure> {
+    ) -> Result<Arc<Identity>, AuthFailure> {
         let credentials = credentials.normalized();
         let by_proxy = self.check_proxy(&credentials, nonce)?;
         let mut identity = self.prove(&credentials, nonce, conn, by_proxy, now_unix)?;
         identity.by_proxy = by_proxy;
-        Ok(identity)
+        Ok(self.shared.intern(identity))
     }
 
     fn prove(
@@ -265,10 +268,10 @@ impl Authenticator {
         identity: &Identity,
         conn: &ConnInfo,
         now_unix: i64,
-    ) -> Result<Identity, AuthFailure> {
+    ) -> Result<Arc<Identity>, AuthFailure> {
         let renewed = self.prove_again(identity, conn, now_unix)?;
         match renewed.account == identity.account {
-            true => Ok(renewed),
+            true => Ok(self.shared.intern(renewed)),
             false => Err(AuthFailure::AccountChanged),
         }
     }

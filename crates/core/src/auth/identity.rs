@@ -73,3 +73,57 @@ pub(super) enum Proof {
         claims: Arc<UserClaims>,
     },
 }
+
+impl Identity {
+    /// Whether nothing tells the two apart.
+    pub(super) fn is_same(&self, other: &Identity) -> bool {
+        let Identity {
+            account,
+            account_name,
+            user,
+            user_name,
+            label,
+            permissions,
+            limits,
+            expires_unix,
+            issuer_key,
+            tags,
+            is_bearer,
+            by_proxy,
+            proof,
+        } = self;
+        let same_permissions = match (permissions, &other.permissions) {
+            (None, None) => true,
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            _ => false,
+        };
+        same_permissions
+            && *account == other.account
+            && *account_name == other.account_name
+            && *user == other.user
+            && *user_name == other.user_name
+            && *label == other.label
+            && *limits == other.limits
+            && *expires_unix == other.expires_unix
+            && *issuer_key == other.issuer_key
+            && *tags == other.tags
+            && *is_bearer == other.is_bearer
+            && *by_proxy == other.by_proxy
+            && proof.is_same(&other.proof)
+    }
+}
+
+impl Proof {
+    fn is_same(&self, other: &Proof) -> bool {
+        match (self, other) {
+            (Proof::Open, Proof::Open) | (Proof::Anonymous, Proof::Anonymous) => true,
+            (Proof::Token { digest }, Proof::Token { digest: others }) => digest.same(others),
+            (
+                Proof::Password { user, digest, configured },
+                Proof::Password { user: name, digest: others, configured: theirs },
+            ) => user == name && digest.same(others) && configured.same(theirs),
+            (Proof::Nkey { key }, Proof::Nkey { key: others }) => key == others,
+            _ => false,
+        }
+    }
+}

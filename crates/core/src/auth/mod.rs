@@ -17,6 +17,7 @@ mod failure;
 mod identity;
 mod operator;
 mod secret;
+mod shared;
 mod user_info;
 mod users;
 mod windows;

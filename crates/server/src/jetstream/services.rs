@@ -106,9 +106,9 @@ fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {
         client.start = info.start_unix_ns;
         client.host = info.peer.ip().to_string();
         client.id = origin.cid;
-        client.name = details.name;
-        client.lang = details.lang;
-        client.ver = details.version;
+        client.name = details.name().to_owned();
+        client.lang = details.lang().to_owned();
+        client.ver = details.version().to_owned();
         client.rtt = info.rtt_ns();
         client.user = details
             .identity

@@ -201,10 +201,10 @@ fn common(
         "out_bytes": traffic[3],
     });
     for (name, value) in
-        [("name", &details.name), ("lang", &details.lang), ("version", &details.version)]
+        [("name", details.name()), ("lang", details.lang()), ("version", details.version())]
     {
         if !value.is_empty() {
-            json[name] = value.as_str().into();
+            json[name] = value.into();
         }
     }
     if auth && let Some(identity) = &details.identity {

@@ -268,7 +268,7 @@ fn a_reload_rechecks_identities() {
     narrowed.permissions = publish("less");
     let config = AuthConfig { method: Method::Users(vec![narrowed]), ..AuthConfig::default() };
     let renewed = authenticator(config).recheck(&b, &conn, NOW).unwrap();
-    assert!(!renewed.permissions.unwrap().can_publish(b"default"));
+    assert!(!renewed.permissions.clone().unwrap().can_publish(b"default"));
     let open = method(Method::Open);
     assert_eq!(outcome(open.recheck(&b, &conn, NOW)), "b in $G");
     let by_token = method(Method::Token("t".into()));
@@ -320,4 +320,27 @@ fn nothing_shows_secrets() {
     check(Credentials { nkey: Some("UX"), ..user_pass("u", "p") }, " - Nkey \"UX\"");
     check(token("t"), " - Token \"[REDACTED]\"");
     check(user_pass("", "p"), "");
+}
+
+#[test]
+fn connections_that_log_in_alike_share_one_identity() {
+    let user = |name: &str| UserConfig {
+        credential: UserCredential::Password { name: name.into(), password: "pw".into() },
+        account: None,
+        permissions: None,
+        allowed_connection_types: Vec::new(),
+        proxy_required: false,
+    };
+    let config =
+        AuthConfig { method: Method::Users(vec![user("a"), user("b")]), ..AuthConfig::default() };
+    let server = Authenticator::new(config, hooks()).unwrap();
+    let login =
+        |name| server.authenticate(&user_pass(name, "pw"), NONCE, &from("10.0.0.1"), NOW).unwrap();
+    let (first, second, other) = (login("a"), login("a"), login("b"));
+    assert!(Arc::ptr_eq(&first, &second));
+    assert!(!Arc::ptr_eq(&first, &other));
+    drop((first, second));
+    assert_eq!(login("a").user.as_deref(), Some("a"), "after the last one has left");
+    let renewed = server.recheck(&other, &from("10.0.0.1"), NOW).unwrap();
+    assert!(Arc::ptr_eq(&renewed, &other));
 }

@@ -6,6 +6,7 @@ mod operator;
 use super::*;
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::{KeyPair, KeyPairType};
+use std::sync::Arc;
 
 const NOW: i64 = 1_700_000_000;
 const NONCE: &str = "abcdefghijklmno";
@@ -27,7 +28,7 @@ fn from(ip: &str) -> ConnInfo {
 }
 
 /// What a table row says of a login: who and where, or why not.
-fn outcome(login: Result<Identity, AuthFailure>) -> String {
+fn outcome(login: Result<Arc<Identity>, AuthFailure>) -> String {
     match login {
         Ok(identity) => {
             format!("{} in {}", identity.user.as_deref().unwrap_or("-"), identity.account)

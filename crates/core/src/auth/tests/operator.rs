@@ -88,7 +88,7 @@ fn scoped_jwt(edit: impl FnOnce(&mut Claims<User>)) -> String {
     })
 }
 
-fn login(server: &Authenticator, token: &str) -> Result<Identity, AuthFailure> {
+fn login(server: &Authenticator, token: &str) -> Result<Arc<Identity>, AuthFailure> {
     let sig = sign(&user(), NONCE);
     let credentials = Credentials { jwt: Some(token), sig: Some(&sig), ..Credentials::default() };
     server.authenticate(&credentials, NONCE, &from("127.0.0.1"), NOW)
@@ -283,12 +283,12 @@ fn scoped_keys_grant_their_template() {
     let server = server(|_| {});
     let token = scoped_jwt(|claims| claims.nats.tags = vec!["team:red".into(), "team:blue".into()]);
     let identity = login(&server, &token).unwrap();
-    let rights = identity.permissions.unwrap();
+    let rights = identity.permissions.clone().unwrap();
     assert_eq!(rights.spec().publish.allow, ["u.ann.>", "red.x", "blue.x"]);
     assert_eq!(identity.limits.payload_bytes, Some(10));
     assert_eq!(identity.limits.subscriptions, None);
 
-    let untagged = login(&server, &scoped_jwt(|_| {})).unwrap().permissions.unwrap();
+    let untagged = login(&server, &scoped_jwt(|_| {})).unwrap().permissions.clone().unwrap();
     assert_eq!(untagged.spec().publish.allow, ["u.ann.>"]);
 
     let own = "User JWT is not valid: scoped users require no permissions or limits set";
@@ -305,7 +305,11 @@ fn default_permissions_of_the_account() {
         claims.nats.default_permissions.publish.allow = vec!["default".into()];
     });
     let publish_allow = |token: &str| {
-        login(&server, token).unwrap().permissions.map(|rights| rights.spec().publish.allow.clone())
+        login(&server, token)
+            .unwrap()
+            .permissions
+            .clone()
+            .map(|rights| rights.spec().publish.allow.clone())
     };
     assert_eq!(publish_allow(&jwt_by(&account(), |_| {})).unwrap(), ["default"]);
     let own = jwt_by(&account(), |claims| {
@@ -315,7 +319,7 @@ fn default_permissions_of_the_account() {
     let responder = jwt_by(&account(), |claims| {
         claims.nats.permissions.responses = Some(ResponseClaims { max: 5, ttl: 0 });
     });
-    let rights = login(&server, &responder).unwrap().permissions.unwrap();
+    let rights = login(&server, &responder).unwrap().permissions.clone().unwrap();
     assert!(!rights.can_publish(b"default") && rights.reply_tracker().is_some());
 }
 
