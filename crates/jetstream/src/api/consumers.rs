@@ -210,7 +210,9 @@ impl JetStream {
             // It also waits for the messages and notes that decided where the consumer starts.
             stream.write_notes();
             stream.consumer_ready(&name, id);
-            if let Some(reply) = to.reply() {
+            if stream.log.durable() >= stream.log.end() {
+                engine.respond(host, now, &to, &payload, false);
+            } else if let Some(reply) = to.reply() {
                 stream.answer(reply, &payload);
             }
             stream.settle(host, now);

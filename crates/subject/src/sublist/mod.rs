@@ -47,8 +47,8 @@ pub struct Sublist<T> {
     root: Node<T>,
     len: usize,
     seed: u64,
-    /// Counts changes under each hash of a literal first token.
-    changes: Box<[u64; BUCKETS]>,
+    /// Counts changes under each hash of a literal first token; empty before the first.
+    changes: Box<[u64]>,
     /// Counts changes to patterns that start with a wildcard.
     wild_changes: u64,
 }
@@ -70,7 +70,7 @@ impl<T> Sublist<T> {
     /// assert!(sublist.is_empty());
     /// ```
     pub fn with_seed(seed: u64) -> Self {
-        Self { root: Node::root(), len: 0, seed, changes: Box::new([0; BUCKETS]), wild_changes: 0 }
+        Self { root: Node::root(), len: 0, seed, changes: Box::default(), wild_changes: 0 }
     }
 
     /// How many subscriptions there are.
@@ -238,7 +238,7 @@ impl<T> Sublist<T> {
     /// ```
     pub fn generation(&self, subject: &[u8]) -> u64 {
         let token = &subject[..token_end(subject, 0)];
-        self.changes[self.bucket(token)] + self.wild_changes
+        self.changes.get(self.bucket(token)).copied().unwrap_or(0) + self.wild_changes
     }
 
     fn count_change(&mut self, pattern: &[u8]) {
@@ -246,6 +246,9 @@ impl<T> Sublist<T> {
         if is_wildcard_token(token) {
             self.wild_changes += 1;
         } else {
+            if self.changes.is_empty() {
+                self.changes = Box::new([0; BUCKETS]);
+            }
             self.changes[self.bucket(token)] += 1;
         }
     }
