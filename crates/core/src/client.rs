@@ -1,10 +1,12 @@
 //! One client connection as everybody else sees it: what is queued for it, what it understands, which
 //! subscriptions it holds. What only its own task needs is in [`crate::session::Session`].
 
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use natterjack_proto::error::ClosedReason;
 
 use crate::budget::Budget;
@@ -35,11 +37,55 @@ pub struct Client {
     wire: Box<dyn Wire>,
     headers: AtomicBool,
     echo: AtomicBool,
-    subscriptions: Mutex<HashMap<Box<[u8]>, Arc<Subscription>>>,
+    subscriptions: Mutex<Subscriptions>,
     rights: RwLock<Option<Arc<Permissions>>>,
-    replies: Mutex<Option<ReplyTracker>>,
+    /// Boxed: few connections have one.
+    replies: Mutex<Option<Box<ReplyTracker>>>,
     has_replies: AtomicBool,
     closed: OnceLock<ClosedReason>,
+}
+
+/// The subscriptions of a client, found by the sid that each carries itself.
+#[derive(Default)]
+struct Subscriptions {
+    table: HashTable<Arc<Subscription>>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Subscriptions {
+    fn find(&self, sid: &[u8]) -> Option<&Arc<Subscription>> {
+        self.table.find(self.hasher.hash_one(sid), |known| known.sid() == sid)
+    }
+
+    /// False when its sid is in use.
+    fn add(&mut self, subscription: &Arc<Subscription>) -> bool {
+        let Subscriptions { table, hasher } = self;
+        let sid = subscription.sid();
+        let entry = table.entry(
+            hasher.hash_one(sid),
+            |known| known.sid() == sid,
+            |known| hasher.hash_one(known.sid()),
+        );
+        match entry {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(subscription.clone());
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, subscription: &Arc<Subscription>) {
+        let hash = self.hasher.hash_one(subscription.sid());
+        if let Ok(entry) = self.table.find_entry(hash, |known| Arc::ptr_eq(known, subscription)) {
+            entry.remove();
+        }
+        // An idle connection keeps no table, and one that had many keeps no large one.
+        let (len, hasher) = (self.table.len(), &self.hasher);
+        if len * 8 < self.table.capacity() {
+            self.table.shrink_to(len * 2, |known| hasher.hash_one(known.sid()));
+        }
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -104,7 +150,7 @@ impl Client {
     pub(crate) fn set_permissions(&self, permissions: Option<Arc<Permissions>>) {
         let tracker = permissions.as_ref().and_then(|permissions| permissions.reply_tracker());
         self.has_replies.store(tracker.is_some(), Ordering::Relaxed);
-        *guard(&self.replies) = tracker;
+        *guard(&self.replies) = tracker.map(Box::new);
         *self.rights.write().unwrap_or_else(PoisonError::into_inner) = permissions;
     }
 
@@ -177,42 +223,29 @@ impl Client {
 
     /// The number of live subscriptions.
     pub fn subscription_count(&self) -> usize {
-        guard(&self.subscriptions).len()
+        guard(&self.subscriptions).table.len()
     }
 
     /// All live subscriptions, for monitoring and for a reload.
     pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
-        guard(&self.subscriptions).values().cloned().collect()
+        guard(&self.subscriptions).table.iter().cloned().collect()
     }
 
     /// Registers a subscription; false when its sid is in use.
     pub(crate) fn add_subscription(&self, subscription: &Arc<Subscription>) -> bool {
-        let mut subscriptions = guard(&self.subscriptions);
-        if subscriptions.contains_key(subscription.sid()) {
-            return false;
-        }
-        subscriptions.insert(subscription.sid().into(), subscription.clone());
-        true
+        guard(&self.subscriptions).add(subscription)
     }
 
     pub(crate) fn find_subscription(&self, sid: &[u8]) -> Option<Arc<Subscription>> {
-        guard(&self.subscriptions).get(sid).cloned()
+        guard(&self.subscriptions).find(sid).cloned()
     }
 
     /// Forgets this subscription, and not another that has its sid by now.
     pub(crate) fn remove_subscription(&self, subscription: &Arc<Subscription>) {
-        let mut subscriptions = guard(&self.subscriptions);
-        let sid = subscription.sid();
-        if subscriptions.get(sid).is_some_and(|known| Arc::ptr_eq(known, subscription)) {
-            subscriptions.remove(sid);
-        }
-        if subscriptions.is_empty() {
-            // An idle connection keeps no table.
-            *subscriptions = HashMap::new();
-        }
+        guard(&self.subscriptions).remove(subscription);
     }
 
-    pub(crate) fn take_subscriptions(&self) -> HashMap<Box<[u8]>, Arc<Subscription>> {
-        std::mem::take(&mut *guard(&self.subscriptions))
+    pub(crate) fn take_subscriptions(&self) -> HashTable<Arc<Subscription>> {
+        std::mem::take(&mut guard(&self.subscriptions).table)
     }
 }

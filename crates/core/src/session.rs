@@ -210,7 +210,7 @@ impl Session {
         self.scratch = Matches::default();
         let subscriptions = self.client.take_subscriptions();
         if let Some(account) = self.account.take() {
-            for subscription in subscriptions.values() {
+            for subscription in &subscriptions {
                 account.remove(subscription);
             }
             account.connections.fetch_sub(1, Ordering::Relaxed);

@@ -17,13 +17,18 @@ pub enum Target {
 }
 
 /// One subscription. Immutable but for its counters; shared by the sublist, match caches and its owner.
+///
+/// There may be a million: what it says is one text, and the fields are 72 bytes.
 pub struct Subscription {
     target: Target,
     /// Weak: the account's sublist owns its subscriptions.
     account: Weak<Account>,
-    sid: Box<[u8]>,
-    subject: Box<[u8]>,
-    queue: Option<Box<[u8]>>,
+    /// The sid, the subject, and the queue group if there is one.
+    text: Box<[u8]>,
+    /// Where the subject begins.
+    subject_at: u32,
+    /// Where the queue group begins; [`NO_QUEUE`] without one.
+    queue_at: u32,
     /// Whether the client's deny list overlaps the subject, so that deliveries must be filtered.
     filtered: bool,
     closed: AtomicBool,
@@ -32,11 +37,13 @@ pub struct Subscription {
     limit: AtomicU64,
 }
 
+const NO_QUEUE: u32 = u32::MAX;
+
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription")
-            .field("subject", &String::from_utf8_lossy(&self.subject))
-            .field("sid", &String::from_utf8_lossy(&self.sid))
+            .field("subject", &String::from_utf8_lossy(self.subject()))
+            .field("sid", &String::from_utf8_lossy(self.sid()))
             .finish_non_exhaustive()
     }
 }
@@ -58,17 +65,7 @@ impl Subscription {
         sid: &[u8],
         filtered: bool,
     ) -> Arc<Self> {
-        Arc::new(Subscription {
-            target: Target::Client(client),
-            account: Arc::downgrade(account),
-            sid: sid.into(),
-            subject: subject.into(),
-            queue: queue.map(Into::into),
-            filtered,
-            closed: AtomicBool::new(false),
-            delivered: AtomicU64::new(0),
-            limit: AtomicU64::new(0),
-        })
+        Self::new(account, Target::Client(client), sid, subject, queue, filtered)
     }
 
     pub(crate) fn for_service(
@@ -76,13 +73,25 @@ impl Subscription {
         service: Arc<dyn Service>,
         subject: &[u8],
     ) -> Arc<Self> {
+        Self::new(account, Target::Service(service), b"", subject, None, false)
+    }
+
+    fn new(
+        account: &Arc<Account>,
+        target: Target,
+        sid: &[u8],
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        filtered: bool,
+    ) -> Arc<Self> {
+        let at = |len: usize| u32::try_from(len).expect("a control line is shorter than 2 GB");
         Arc::new(Subscription {
-            target: Target::Service(service),
+            target,
             account: Arc::downgrade(account),
-            sid: Box::default(),
-            subject: subject.into(),
-            queue: None,
-            filtered: false,
+            text: [sid, subject, queue.unwrap_or_default()].concat().into(),
+            subject_at: at(sid.len()),
+            queue_at: queue.map_or(NO_QUEUE, |_| at(sid.len() + subject.len())),
+            filtered,
             closed: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
             limit: AtomicU64::new(0),
@@ -100,17 +109,20 @@ impl Subscription {
 
     /// The client's name for it; empty for a service.
     pub fn sid(&self) -> &[u8] {
-        &self.sid
+        &self.text[..self.subject_at as usize]
     }
 
     /// The subject with its wildcards.
     pub fn subject(&self) -> &[u8] {
-        &self.subject
+        match self.queue_at {
+            NO_QUEUE => &self.text[self.subject_at as usize..],
+            end => &self.text[self.subject_at as usize..end as usize],
+        }
     }
 
     /// The queue group.
     pub fn queue(&self) -> Option<&[u8]> {
-        self.queue.as_deref()
+        (self.queue_at != NO_QUEUE).then(|| &self.text[self.queue_at as usize..])
     }
 
     /// Messages delivered since it was made.
@@ -153,5 +165,40 @@ impl Subscription {
             limit if number == limit => Count::DeliverLast,
             _ => Count::Done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::InterestWatcher;
+    use crate::batch::Batch;
+    use crate::service::{Message, Origin};
+
+    struct Nobody;
+
+    impl InterestWatcher for Nobody {
+        fn changed(&self, _: &Arc<str>, _: &[u8]) {}
+    }
+
+    impl Service for Nobody {
+        fn receive(&self, _: &str, _: &Message<'_>, _: Origin<'_>, _: &mut Batch) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn its_text_is_told_apart_again_and_it_stays_small() {
+        let account = Account::new("$G", 1, Arc::new(Nobody));
+        let target = Target::Service(Arc::new(Nobody));
+        for (sid, subject, queue) in
+            [("1", "a.b", None), ("", "a", Some("q")), ("99", "a.>", Some("")), ("", "", None)]
+        {
+            let queue = queue.map(str::as_bytes);
+            let (sid, subject) = (sid.as_bytes(), subject.as_bytes());
+            let made = Subscription::new(&account, target.clone(), sid, subject, queue, false);
+            assert_eq!((made.sid(), made.subject(), made.queue()), (sid, subject, queue));
+        }
+        assert_eq!(size_of::<Subscription>(), 72);
     }
 }

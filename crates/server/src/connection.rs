@@ -21,7 +21,7 @@ use natterjack_core::session::{Flow, Session, Violation};
 use natterjack_proto::connect::Connect;
 use natterjack_proto::encode;
 use natterjack_proto::error::{ClosedReason, ServerError};
-use natterjack_proto::parser::{Limits, Op, Parser, Step};
+use natterjack_proto::parser::{Op, Parser, Step};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -139,10 +139,7 @@ impl Connection {
             client.close(ClosedReason::ServerShutdown);
         }
         Connection {
-            parser: Parser::new(Limits {
-                max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
-                max_payload: hub.max_payload(None),
-            }),
+            parser: Parser::new(hub.parser_limits(None)),
             session: Session::new(client, hub.session_limits(None)),
             alive: KeepAlive::new(
                 options.ping_interval.as_nanos() as u64,
@@ -344,11 +341,7 @@ impl Connection {
             Err((error, reason)) => return Err(self.refuse(&error, reason)),
         };
         let limits = self.hub.session_limits(Some(&identity));
-        self.parser.set_limits(Limits {
-            max_control_line: usize::try_from(self.hub.options().max_control_line)
-                .unwrap_or(usize::MAX),
-            max_payload: self.hub.max_payload(Some(&identity)),
-        });
+        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
         self.parser.allow_headers(self.session.takes_headers());
         self.session.set_limits(limits);
         self.session.bind(account, identity.permissions.clone());
@@ -371,10 +364,7 @@ impl Connection {
             log_error!(self.hub.log(), "{} - authentication error ({failure})", self.info.prefix());
             self.refuse(&failure.closing_error(), ClosedReason::AuthenticationFailure)
         })?;
-        self.parser.set_limits(Limits {
-            max_control_line: usize::try_from(options.max_control_line).unwrap_or(usize::MAX),
-            max_payload: self.hub.max_payload(Some(&identity)),
-        });
+        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
         self.session.set_limits(self.hub.session_limits(Some(&identity)));
         self.session.set_permissions(identity.permissions.clone());
         self.login.bound(&self.hub, &identity);

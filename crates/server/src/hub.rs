@@ -16,6 +16,7 @@ use natterjack_core::service::{Message, Origin};
 use natterjack_core::session::SessionLimits;
 use natterjack_proto::error::{ClosedReason, ServerError};
 use natterjack_proto::info::Info;
+use natterjack_proto::parser::Limits;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
@@ -370,6 +371,13 @@ impl Hub {
         let account = identity.and_then(|identity| self.account_limits(identity).payload_bytes);
         let smallest = [user, account].into_iter().flatten().fold(server, u64::min);
         i64::try_from(smallest).unwrap_or(i64::MAX)
+    }
+
+    /// What the parser of a connection refuses by size.
+    pub(crate) fn parser_limits(&self, identity: Option<&Identity>) -> Limits {
+        // nats-server's limit is a 32-bit number too; here it keeps what a line tells below 2 GB.
+        let line = self.options().max_control_line.min(i32::MAX as u64);
+        Limits { max_control_line: line as usize, max_payload: self.max_payload(identity) }
     }
 
     // ---- INFO --------------------------------------------------------------------------------------
