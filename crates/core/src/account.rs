@@ -47,12 +47,17 @@ impl std::fmt::Debug for Account {
     }
 }
 
+/// The part of an account's subjects that changes together, by first token.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket(u8);
+
 fn bucket(subject: &[u8]) -> usize {
     let token = subject.split(|byte| *byte == b'.').next().unwrap_or_default();
     let hash = token.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    (hash >> 32) as usize % BUCKETS
+    // The last bytes of a token are in the lowest bits; the product carries them to the highest.
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % BUCKETS
 }
 
 /// Takes a subscription that reached its limit out of its client and its account.
@@ -95,9 +100,17 @@ impl Account {
         self.sublist.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number under which a match of `subject` may be cached.
-    pub fn generation(&self, subject: &[u8]) -> u64 {
-        self.generations[bucket(subject)]
+    /// The bucket of a literal subject.
+    pub fn bucket(subject: &[u8]) -> Bucket {
+        // There are fewer than 256.
+        Bucket(bucket(subject) as u8)
+    }
+
+    /// The number under which a match of a subject in this bucket may be cached. Read it before the match
+    /// is looked for.
+    #[inline]
+    pub fn generation(&self, bucket: Bucket) -> u64 {
+        self.generations[usize::from(bucket.0) % BUCKETS]
             .load(Ordering::Acquire)
             .wrapping_add(self.wild_generation.load(Ordering::Acquire))
     }
@@ -207,9 +220,15 @@ impl Account {
         }
     }
 
+    /// Whether there are subject mappings.
+    #[inline]
+    pub fn is_mapped(&self) -> bool {
+        self.is_mapped.load(Ordering::Acquire)
+    }
+
     /// The subject mappings, if any.
     pub fn mappings(&self) -> Option<Arc<Mappings>> {
-        if !self.is_mapped.load(Ordering::Acquire) {
+        if !self.is_mapped() {
             return None;
         }
         self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -268,11 +268,11 @@ impl Session {
             }
             _ => {}
         }
-        // Taken out for the time of the operation: cloning would make every connection of the account
-        // write to one shared counter for each message.
+        if let Op::Pub(publish) = op {
+            return self.publish(publish, batch);
+        }
         let Some(account) = self.account.take() else { return Flow::LoginFirst };
         let flow = match op {
-            Op::Pub(publish) => self.publish(&account, publish, batch),
             Op::Sub { subject, queue, sid } => {
                 self.subscribe(&account, subject, *queue, sid, batch);
                 Flow::Continue
@@ -285,23 +285,54 @@ impl Session {
                 encode::pong(batch.buffer(&self.client));
                 if std::mem::take(&mut self.wants_info) { Flow::FirstPing } else { Flow::Continue }
             }
-            Op::Pong | Op::Info(_) | Op::Ok | Op::Connect(_) | Op::Err(_) => Flow::Continue,
+            Op::Pong | Op::Info(_) | Op::Ok | Op::Pub(_) | Op::Connect(_) | Op::Err(_) => {
+                Flow::Continue
+            }
         };
         self.account = Some(account);
         flow
     }
 
-    fn publish(
-        &mut self,
-        account: &Arc<Account>,
-        publish: &Publish<'_>,
-        batch: &mut Batch,
-    ) -> Flow {
+    /// Performs a publish: what [`Session::handle`] does for the operation that matters, without asking
+    /// which one it is.
+    #[inline]
+    pub fn publish(&mut self, publish: &Publish<'_>, batch: &mut Batch) -> Flow {
+        let Some(account) = &self.account else { return Flow::LoginFirst };
         if publish.is_hpub && !self.headers {
             return Flow::Close(ClosedReason::MessageHeaderViolation);
         }
         self.in_msgs += 1;
-        self.in_bytes += (publish.headers.len() + publish.payload.len()) as u64;
+        self.in_bytes += publish.size() as u64;
+        let found = (!account.is_mapped()).then(|| self.cache.look(publish.subject, account));
+        if let Some(Lookup::Hit(index)) = found
+            && let Some(hit) = self.cache.get(index)
+            && hit.allowed
+            && publish.reply.is_none_or(|reply| !is_reserved_reply(reply))
+        {
+            self.deliver(account, publish.subject, publish, hit, batch);
+            return Flow::Continue;
+        }
+        self.publish_rarely(publish, found, batch);
+        Flow::Continue
+    }
+
+    /// A publish to a subject that is mapped, not in the cache, or perhaps refused.
+    #[inline(never)]
+    fn publish_rarely(&mut self, publish: &Publish<'_>, found: Option<Lookup>, batch: &mut Batch) {
+        // Taken out meanwhile: cloning would make every connection of the account write to one
+        // shared counter for each message.
+        let Some(account) = self.account.take() else { return };
+        self.publish_in(&account, publish, found, batch);
+        self.account = Some(account);
+    }
+
+    fn publish_in(
+        &mut self,
+        account: &Account,
+        publish: &Publish<'_>,
+        found: Option<Lookup>,
+        batch: &mut Batch,
+    ) {
         let mapped;
         let mut subject = publish.subject;
         if let Some(mappings) = account.mappings() {
@@ -311,94 +342,85 @@ impl Session {
                     mapped = to;
                     subject = &mapped;
                 }
-                Mapped::Lost => {
-                    self.ok(batch);
-                    return Flow::Continue;
-                }
+                Mapped::Lost => return self.ok(batch),
             }
         }
         if is_reserved_subject(subject) {
-            self.refuse_publish(subject, batch);
-            return Flow::Continue;
+            return self.refuse_publish(subject, batch);
         }
         if let Some(reply) = publish.reply
             && is_reserved_reply(reply)
         {
             self.error(batch, &ServerError::publish_reply_violation(reply));
             self.note(|| Violation::Reply(reply.to_vec()));
-            return Flow::Continue;
+            return;
         }
+        let index = match found.unwrap_or_else(|| self.cache.look(subject, account)) {
+            Lookup::Hit(index) => index,
+            Lookup::Miss(admission) => {
+                let mut matches = match admission {
+                    Some(_) => Matches::default(),
+                    None => std::mem::take(&mut self.scratch),
+                };
+                account.find(subject, &mut matches);
+                let allowed =
+                    self.permissions.as_ref().is_none_or(|rights| rights.can_publish(subject));
+                let hit = Hit { matches, allowed };
+                match admission {
+                    Some(admission) => self.cache.admit(&admission, subject, hit),
+                    None => {
+                        if hit.allowed || self.client.may_respond(subject, batch.mono_ns) {
+                            self.deliver(account, subject, publish, &hit, batch);
+                        } else {
+                            self.refuse_publish(subject, batch);
+                        }
+                        self.scratch = hit.matches;
+                        return self.scratch.clear();
+                    }
+                }
+            }
+        };
+        match self.cache.get(index) {
+            Some(hit) if hit.allowed || self.client.may_respond(subject, batch.mono_ns) => {
+                self.deliver(account, subject, publish, hit, batch);
+            }
+            _ => self.refuse_publish(subject, batch),
+        }
+    }
+
+    #[cold]
+    fn refuse_publish(&mut self, subject: &[u8], batch: &mut Batch) {
+        self.error(batch, &ServerError::publish_violation(subject));
+        self.note(|| Violation::Publish(subject.to_vec()));
+    }
+
+    /// Delivers a publish that is allowed to what its subject matches.
+    #[inline]
+    fn deliver(
+        &self,
+        account: &Account,
+        subject: &[u8],
+        publish: &Publish<'_>,
+        hit: &Hit,
+        batch: &mut Batch,
+    ) {
+        if self.pedantic && !is_valid_literal(subject) {
+            self.error(batch, &ServerError::InvalidPublishSubject);
+        }
+        self.ok(batch);
         let message = Message {
             subject,
             reply: publish.reply,
             headers: publish.headers,
             payload: publish.payload,
         };
-        let generation = account.generation(subject);
-        let slot = match self.cache.look(subject, generation) {
-            Lookup::Hit(slot) => Some(slot),
-            Lookup::Miss(admit) => {
-                let mut matches = if admit.is_some() {
-                    Matches::default()
-                } else {
-                    std::mem::take(&mut self.scratch)
-                };
-                account.find(subject, &mut matches);
-                let allowed =
-                    self.permissions.as_ref().is_none_or(|rights| rights.can_publish(subject));
-                let hit = Hit { matches, allowed };
-                match admit {
-                    Some(slot) => {
-                        self.cache.admit(slot, subject, generation, hit);
-                        Some(slot)
-                    }
-                    None => {
-                        self.deliver(account, &message, &hit, batch);
-                        self.scratch = hit.matches;
-                        self.scratch.clear();
-                        None
-                    }
-                }
-            }
-        };
-        if let Some(slot) = slot {
-            // Taken out while it is used, so that the session stays borrowable; put back after.
-            let cache = std::mem::take(&mut self.cache);
-            if let Some(hit) = cache.get(slot) {
-                self.deliver(account, &message, hit, batch);
-            }
-            self.cache = cache;
-        }
-        Flow::Continue
-    }
-
-    fn refuse_publish(&mut self, subject: &[u8], batch: &mut Batch) {
-        self.error(batch, &ServerError::publish_violation(subject));
-        self.note(|| Violation::Publish(subject.to_vec()));
-    }
-
-    fn deliver(
-        &mut self,
-        account: &Arc<Account>,
-        message: &Message<'_>,
-        hit: &Hit,
-        batch: &mut Batch,
-    ) {
-        if !hit.allowed && !self.client.may_respond(message.subject, batch.mono_ns) {
-            self.refuse_publish(message.subject, batch);
-            return;
-        }
-        if self.pedantic && !is_valid_literal(message.subject) {
-            self.error(batch, &ServerError::InvalidPublishSubject);
-        }
-        self.ok(batch);
         let origin = Origin::Client(&self.client);
-        let delivered = account.route(&hit.matches, message.subject, message, origin, batch);
+        let delivered = account.route(&hit.matches, subject, &message, origin, batch);
         if delivered == 0
             && self.no_responders
             && let Some(reply) = message.reply
         {
-            self.no_responders(account, reply, message.subject, batch);
+            self.no_responders(account, reply, subject, batch);
         }
     }
 

@@ -15,6 +15,7 @@
 //! memory.
 
 mod args;
+mod common;
 mod error;
 mod verb;
 
@@ -173,6 +174,17 @@ impl Parser {
         self.arg = 0;
         self.scanned = 0;
         self.pending = None;
+    }
+
+    /// A publish of the common form at the start of `buf`, if it is all there, and the number of bytes
+    /// it took: the short way for the operation that matters. `None` says nothing; ask
+    /// [`next`](Self::next) then, which finds the same publish.
+    #[inline]
+    pub fn next_publish<'a>(&self, buf: &'a [u8]) -> Option<(Publish<'a>, usize)> {
+        if self.pending.is_some() || self.scanned != 0 {
+            return None;
+        }
+        common::publish(buf, &self.limits, self.headers)
     }
 
     /// Looks for one operation at the start of `buf`.

@@ -14,7 +14,13 @@ pub(crate) fn feed<'b>(parser: &mut Parser, pieces: impl IntoIterator<Item = &'b
         let mut used = 0;
         loop {
             let rest = &buf[used..];
-            match parser.next(rest) {
+            let quick = parser.next_publish(rest);
+            let step = parser.next(rest);
+            if let Some((publish, consumed)) = quick {
+                let expected = Step::Op { op: Op::Pub(publish), consumed };
+                assert_eq!(step, Ok(expected), "the short way finds the same");
+            }
+            match step {
                 Ok(Step::Op { op, consumed }) => {
                     assert!(consumed > 0 && consumed <= rest.len(), "progress within the buffer");
                     assert!(rest.len() >= at_least, "an operation came earlier than announced");

@@ -15,6 +15,9 @@ const LIMITS: Limits = Limits { max_control_line: 24, max_payload: 40 };
 fn wire() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(&b"PUB a 3\r\nabc\r\n"[..]),
+        Just(&b"PUB abcdefgh.i 1 10\r\n0123456789\r\n"[..]),
+        Just(&b"HPUB a 2 3\r\nabc\r\n"[..]),
+        Just(&b"PUB a 00"[..]),
         Just(&b"hpub a.b r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"[..]),
         Just(&b"SUB a 1\r\n"[..]),
         Just(&b"PING\r\n"[..]),
@@ -27,6 +30,8 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
         Just(&b" "[..]),
         Just(&b"\r\n"[..]),
         Just(&b"7"[..]),
+        Just(&b"7 "[..]),
+        Just(&b"\t"[..]),
         Just(&b"x"[..]),
         Just(&b"\xff\0"[..]),
     ];

@@ -226,3 +226,42 @@ fn error_texts() {
         assert_eq!(error.closed_reason().as_str(), *reason, "{log}");
     }
 }
+
+/// What the short way for publishes takes, and what it leaves to the full parser. The driver checks that
+/// both agree wherever it takes something.
+#[test]
+fn the_short_way() {
+    let long = format!("PUB {} 1\r\nx\r\n", "s".repeat(4095));
+    let limits = Limits { max_payload: 100, ..Limits::default() };
+    for (input, is_taken) in [
+        ("PUB foo 11\r\nhello world\r\n", true),
+        ("pub foo.bar.baz.and.more reply.to 2\r\nhi\r\nPING\r\n", true),
+        ("PUB foo 12 2\r\nhi\r\n", true),
+        ("PUB foo 0000000002\r\nhi\r\n", false),
+        ("PUB foo 000000002\r\nhi\r\n", true),
+        ("PUB foo bar baz 2\r\nhi\r\n", false),
+        ("PUB foo 99\r\nhi\r\n", false),
+        ("PUB foo 101\r\nhi\r\n", false),
+        ("PUB foo  2\r\nhi\r\n", false),
+        ("PUB foo 2\nhi\r\n", false),
+        ("PUB foo 2\r\nhi!\n", false),
+        ("PUB  foo 2\r\nhi\r\n", false),
+        ("PUB\tfoo 2\r\nhi\r\n", false),
+        ("PUB foo\t2\r\nhi\r\n", false),
+        ("PUB foo\x01 2\r\nhi\r\n", false),
+        (&long, false),
+        ("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", true),
+        ("hpuB foo bar 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", true),
+        ("HPUB foo 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", true),
+        ("HPUB foo 15 14\r\nNATS/1.0\r\n\r\nhi\r\n", false),
+        ("HPUB foo 14\r\nNATS/1.0\r\n\r\nhi\r\n", false),
+        ("SUB foo.bar.baz 12345\r\n", false),
+    ] {
+        let parser = Parser::new(limits);
+        assert_eq!(parser.next_publish(input.as_bytes()).is_some(), is_taken, "{input:?}");
+        feed_in_all_ways(limits, input.as_bytes());
+    }
+    let mut parser = Parser::new(limits);
+    parser.allow_headers(false);
+    assert_eq!(parser.next_publish(b"HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"), None);
+}

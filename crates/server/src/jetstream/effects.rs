@@ -86,7 +86,7 @@ fn note_full(matches: &Matches, congested: &mut Vec<Arc<Client>>) -> bool {
 impl Host for Effects<'_> {
     fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
         let Some(account) = self.account(out.account) else { return Delivered::No };
-        let generation = account.generation(out.route);
+        let generation = account.generation(Account::bucket(out.route));
         if self.route != out.route || self.generation != generation {
             account.find(out.route, &mut self.matches);
             self.route.clear();
