@@ -25,6 +25,12 @@ impl Arguments {
         self.rest.pop_front()
     }
 
+    /// Whether `--name` was given.
+    pub(crate) fn switch(&mut self, name: &str) -> bool {
+        let place = self.rest.iter().position(|argument| argument == name);
+        place.and_then(|place| self.rest.remove(place)).is_some()
+    }
+
     /// The value behind `--name`.
     pub(crate) fn option(&mut self, name: &str) -> Result<Option<String>> {
         let Some(place) = self.rest.iter().position(|argument| argument == name) else {

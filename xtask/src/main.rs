@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "so do its errors")]
 
 mod arguments;
+mod bench;
 mod ci;
 mod cluster;
 mod crash;
@@ -30,6 +31,11 @@ cargo xtask test           cargo test --workspace
 cargo xtask doc            the documentation, warnings are errors
 cargo xtask portable       the code for other systems, tested here
 cargo xtask fuzz           the fuzz targets compile
+cargo xtask bench --instructions
+                           instructions per operation of the hot paths, under valgrind, compared with
+                           docs/instructions.tsv
+    --record               write that table instead
+    --only NAME            workloads whose name begins so; may be repeated
 cargo xtask interop        nats-py programs against our server and against nats-server
     --ours PATH            our binary (else natterjack in the target directory, release first)
     --reference PATH       nats-server (else the one of the virtual environment)
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_env();
     let verb = arguments.word().unwrap_or_default();
     let outcome = match verb.as_str() {
+        "bench" => bench::run(&mut arguments),
         "ci" => ci::run(&mut arguments),
         "cluster" => cluster::run(&mut arguments),
         "crash" => crash::run(&mut arguments),
