@@ -54,6 +54,7 @@ mod timers;
 mod trace;
 mod user_info;
 mod wire;
+mod zone;
 
 pub use builder::Builder;
 pub use hub::COMPATIBLE_VERSION;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// How a line is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl Log {
         let Sink::File { path, .. } = &inner.sink else { return };
         let path = path.clone();
         let mut backup = path.clone().into_os_string();
-        backup.push(zoned(inner.options.utc).strftime(".%Y.%m.%d.%H.%M.%S.%9f").to_string());
+        backup.push(now(inner.options.utc).strftime(".%Y.%m.%d.%H.%M.%S.%9f").to_string());
         if std::fs::rename(&path, &backup).is_err() {
             return;
         }
@@ -283,13 +283,17 @@ fn surplus_backups(path: &Path, keep: usize) -> Vec<PathBuf> {
     backups
 }
 
-fn zoned(utc: bool) -> jiff::Zoned {
-    let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
-    Timestamp::now().to_zoned(zone)
+fn now(utc: bool) -> DateTime {
+    let zone = if utc { TimeZone::UTC } else { crate::zone::local() };
+    zone.to_datetime(Timestamp::now())
 }
 
 fn stamp(utc: bool) -> String {
-    zoned(utc).strftime("%Y/%m/%d %H:%M:%S.%6f ").to_string()
+    let at = now(utc);
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    let micros = at.subsec_nanosecond() / 1000;
+    format!("{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06} ")
 }
 
 /// Writes an `[INF]` line.

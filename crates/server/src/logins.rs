@@ -21,7 +21,7 @@ fn hooks() -> Hooks {
     let mut hooks = Hooks::new(|hash, password| bcrypt::verify(password, hash).unwrap_or(false));
     hooks.zone_offset = Arc::new(|zone, unix| {
         let zone = match zone {
-            "" => jiff::tz::TimeZone::system(),
+            "" => crate::zone::local(),
             name => jiff::tz::TimeZone::get(name).ok()?,
         };
         let at = jiff::Timestamp::from_second(unix).ok()?;

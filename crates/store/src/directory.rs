@@ -24,6 +24,8 @@ pub const RESERVE: &str = "RESERVE";
 const FORMAT_FILE: &str = "FORMAT";
 const WORDS: &str = "natterjack store ";
 const RESERVE_BYTES: usize = 1 << 20;
+/// What is written of it at once: the zeros are in memory meanwhile.
+const RESERVE_STEP: usize = 64 << 10;
 
 /// Why a directory cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +43,7 @@ pub enum DirectoryError {
 }
 
 /// Makes the directory ready for use: checks its format, or makes it. `disk` is rooted in
-/// `DIR/natterjack`, whose lock the caller holds.
+/// `DIR/natterjack`, whose lock the caller holds. [`make_reserve`] may follow when there is time.
 ///
 /// # Errors
 /// [`DirectoryError::Newer`] if a newer program made it; nothing is changed then.
@@ -61,7 +63,6 @@ pub fn open(disk: &dyn Disk) -> Result<(), DirectoryError> {
     }
     disk.create_dir("streams")?;
     disk.sync_dir("")?;
-    make_reserve(disk)?;
     Ok(())
 }
 
@@ -76,8 +77,12 @@ fn write_format(disk: &dyn Disk) -> Result<(), DiskError> {
     disk.sync(FORMAT_FILE)
 }
 
-/// Writes the reserve again if it was given up. A disk that has no room for it may still be read.
-fn make_reserve(disk: &dyn Disk) -> Result<(), DiskError> {
+/// Writes the reserve if it is not there, or was given up. Nothing waits for it, so that a server may
+/// take clients first. A disk that has no room for it may still be read.
+///
+/// # Errors
+/// The disk failed.
+pub fn make_reserve(disk: &dyn Disk) -> Result<(), DiskError> {
     let len = match disk.len(RESERVE) {
         Err(error) if error.kind == DiskErrorKind::NotFound => 0,
         other => other?,
@@ -85,7 +90,11 @@ fn make_reserve(disk: &dyn Disk) -> Result<(), DiskError> {
     if len >= RESERVE_BYTES as u64 {
         return Ok(());
     }
-    let written = disk.write_at(RESERVE, 0, &[0; RESERVE_BYTES]).and_then(|()| disk.sync(RESERVE));
+    let zeros = vec![0; RESERVE_STEP];
+    let written = (0..RESERVE_BYTES)
+        .step_by(RESERVE_STEP)
+        .try_for_each(|at| disk.write_at(RESERVE, at as u64, &zeros))
+        .and_then(|()| disk.sync(RESERVE));
     match written {
         Err(error) if error.kind == DiskErrorKind::NoRoom => disk.truncate(RESERVE, 0),
         other => other,

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use natterjack_config::Options as ServerOptions;
 use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_config::reload::friendly_bytes;
 use natterjack_jetstream::{JetStream, Options};
 use natterjack_store::{Recovery, SyncPolicy};
+use tokio::sync::watch;
 
 use super::{JetStreamGlue, effects::Effects, now};
 use crate::builder::Store;
@@ -43,6 +45,11 @@ pub(crate) struct OpenStore {
 impl OpenStore {
     pub(crate) fn disk(&self) -> SharedDisk {
         self.disk.clone()
+    }
+
+    /// The disk, if it is one and no memory.
+    fn real_disk(&self) -> Option<SharedDisk> {
+        (!self.directory.as_os_str().is_empty()).then(|| self.disk())
     }
 
     pub(crate) fn directory(&self) -> String {
@@ -176,6 +183,24 @@ pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartE
         log_warn!(log, "directory {orphan:?} belongs to no known stream; it is left as it is");
     }
     Ok(())
+}
+
+/// How long after the start the reserve is looked at: clients that were waiting come first.
+const RESERVE_AFTER: Duration = Duration::from_secs(1);
+
+/// Makes the room that is given up when the disk is full, unless the server is stopped before.
+pub(crate) async fn make_reserve(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
+    let Some(disk) = hub.jetstream().and_then(|jetstream| jetstream.store.real_disk()) else {
+        return;
+    };
+    if tokio::time::timeout(RESERVE_AFTER, stop.wait_for(|stop| *stop)).await.is_ok() {
+        return;
+    }
+    let work = move || natterjack_store::directory::make_reserve(disk.as_ref());
+    // An error also when the runtime ends; then nobody needs to be told.
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+        log_warn!(hub.log(), "No room can be kept for a full disk: {error}");
+    }
 }
 
 /// Says what recovery found in one log beside what belongs there.
