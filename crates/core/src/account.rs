@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use hashbrown::HashMap;
 use natterjack_subject::{MatchSet, Sublist};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, LineKey};
+use crate::cache::Hit;
+use crate::client::Client;
 use crate::mapping::Mappings;
 use crate::service::{Message, Origin, Service};
 use crate::subscription::{Count, Subscription, Target};
@@ -45,6 +47,17 @@ impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// A message on its way to those it matched.
+#[derive(Clone, Copy)]
+struct Routed<'a> {
+    /// The subject that receivers see.
+    shown: &'a [u8],
+    message: &'a Message<'a>,
+    origin: Origin<'a>,
+    /// For the first receiver that is looked at; the index counts up from there.
+    key: Option<LineKey>,
 }
 
 /// The part of an account's subjects that changes together, by first token.
@@ -251,12 +264,39 @@ impl Account {
         origin: Origin<'_>,
         batch: &mut Batch,
     ) -> usize {
+        let out = Routed { shown, message, origin, key: None };
+        let plain =
+            matches.plain.iter().filter(|subscription| self.offer(subscription, out, batch));
+        let mut delivered = plain.count();
+        for (_, members) in &matches.queues {
+            delivered += usize::from(self.offer_to_one(members, out, batch));
+        }
+        delivered
+    }
+
+    /// As [`Account::route`], for a message that a client publishes.
+    #[inline]
+    pub(crate) fn route_publish(
+        &self,
+        hit: &Hit,
+        message: &Message<'_>,
+        publisher: &Client,
+        batch: &mut Batch,
+    ) -> usize {
+        let Hit { id: entry, matches, .. } = hit;
         let mut delivered = 0;
+        let mut key = LineKey { cid: publisher.cid, entry: *entry, index: 0 };
+        let origin = Origin::Client(publisher);
+        let mut out = Routed { shown: message.subject, message, origin, key: None };
         for subscription in &matches.plain {
-            delivered += usize::from(self.offer(subscription, shown, message, origin, batch));
+            out.key = (key.entry != 0).then_some(key);
+            key.index += 1;
+            delivered += usize::from(self.offer(subscription, out, batch));
         }
         for (_, members) in &matches.queues {
-            delivered += usize::from(self.offer_to_one(members, shown, message, origin, batch));
+            out.key = (key.entry != 0).then_some(key);
+            key.index += members.len() as u32;
+            delivered += usize::from(self.offer_to_one(members, out, batch));
         }
         delivered
     }
@@ -270,18 +310,18 @@ impl Account {
         message: &Message<'_>,
         batch: &mut Batch,
     ) -> usize {
-        let origin = Origin::Internal;
+        let out = Routed { shown, message, origin: Origin::Internal, key: None };
         match queue {
             None => matches
                 .plain
                 .iter()
-                .filter(|subscription| self.offer(subscription, shown, message, origin, batch))
+                .filter(|subscription| self.offer(subscription, out, batch))
                 .count(),
             Some(queue) => matches
                 .queues
                 .iter()
                 .filter(|(name, _)| name.as_ref() == queue)
-                .filter(|(_, members)| self.offer_to_one(members, shown, message, origin, batch))
+                .filter(|(_, members)| self.offer_to_one(members, out, batch))
                 .count(),
         }
     }
@@ -290,24 +330,20 @@ impl Account {
     fn offer_to_one(
         &self,
         members: &[Arc<Subscription>],
-        shown: &[u8],
-        message: &Message<'_>,
-        origin: Origin<'_>,
+        out: Routed<'_>,
         batch: &mut Batch,
     ) -> bool {
         let start = if members.len() > 1 { batch.random() as usize % members.len() } else { 0 };
         let (before, from) = members.split_at(start);
-        from.iter().chain(before).any(|member| self.offer(member, shown, message, origin, batch))
+        (start..).zip(from).chain((0..).zip(before)).any(|(at, member)| {
+            let key = out.key.map(|key| LineKey { index: key.index + at as u32, ..key });
+            self.offer(member, Routed { key, ..out }, batch)
+        })
     }
 
-    fn offer(
-        &self,
-        subscription: &Arc<Subscription>,
-        shown: &[u8],
-        message: &Message<'_>,
-        origin: Origin<'_>,
-        batch: &mut Batch,
-    ) -> bool {
+    #[inline]
+    fn offer(&self, subscription: &Arc<Subscription>, out: Routed<'_>, batch: &mut Batch) -> bool {
+        let Routed { shown, message, origin, key } = out;
         let client = match subscription.target() {
             Target::Client(client) => client,
             Target::Service(service) => return batch.call(service, &self.name, message, origin),
@@ -336,7 +372,7 @@ impl Account {
         if let Some(reply) = message.reply {
             client.record_reply(reply, batch.mono_ns);
         }
-        batch.deliver(client, subscription.sid(), shown, message);
+        batch.deliver(client, subscription.sid(), shown, message, key);
         true
     }
 }

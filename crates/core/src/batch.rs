@@ -30,12 +30,41 @@ const SPARE_BYTES: usize = 256 * 1024;
 /// circle go on in the next flush instead of holding the reader for ever.
 const ROUNDS: usize = 64;
 
+/// Up to this many targets are found by looking at all of them.
+const SCAN: usize = 16;
+
 struct Entry {
     client: Arc<Client>,
     buffer: Vec<u8>,
+    /// The line of the last message without reply and headers.
+    line: Line,
     msgs: u64,
     bytes: u64,
     queued: bool,
+}
+
+/// A control line in the buffer of an entry, to be repeated for the next message that has the same.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    /// Whose it is; no other deliveries of this batch have this key.
+    key: Option<LineKey>,
+    /// The size of the payload, which the line tells.
+    size: usize,
+    start: usize,
+    len: usize,
+}
+
+/// Names what a control line depends on beside reply, headers and size: one subscription as one entry of
+/// a connection's match cache holds it, and with it the shown subject. Unique while the batch is not
+/// flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LineKey {
+    /// The publisher.
+    pub(crate) cid: u64,
+    /// The entry in its cache.
+    pub(crate) entry: u32,
+    /// The subscription among those of the entry.
+    pub(crate) index: u32,
 }
 
 /// A message that a service sent to another service while it was locked itself.
@@ -61,8 +90,10 @@ pub struct Batch {
     /// The wall clock at the beginning of the batch, in nanoseconds since 1970.
     pub unix_ns: i64,
     entries: Vec<Entry>,
+    /// Entries by client, while there are many.
     index: HashMap<u64, u32>,
-    last: Option<(u64, u32)>,
+    /// The entry of the last delivery.
+    last: usize,
     size: usize,
     spare: Vec<Vec<u8>>,
     services: Vec<Arc<dyn Service>>,
@@ -80,6 +111,26 @@ impl std::fmt::Debug for Batch {
     }
 }
 
+impl Entry {
+    /// Encodes a message without reply and headers. A publisher's messages are mostly alike: then the
+    /// control line of the one before is copied.
+    #[inline]
+    fn deliver_alike(&mut self, sid: &[u8], shown: &[u8], payload: &[u8], key: Option<LineKey>) {
+        let Line { key: known, size, start, len } = self.line;
+        if known == key && size == payload.len() {
+            self.buffer.reserve(len + size + 2);
+            self.buffer.extend_from_within(start..start + len);
+            self.buffer.extend_from_slice(payload);
+            self.buffer.extend_from_slice(b"\r\n");
+        } else {
+            let start = self.buffer.len();
+            encode::msg(&mut self.buffer, shown, sid, None, payload);
+            let (size, all) = (payload.len(), self.buffer.len() - start);
+            self.line = Line { key, size, start, len: all - size - 2 };
+        }
+    }
+}
+
 impl Batch {
     /// An empty batch; `seed` feeds the choice of queue group members.
     pub fn new(seed: u64) -> Self {
@@ -94,48 +145,76 @@ impl Batch {
         self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
+    #[inline]
     fn entry(&mut self, client: &Arc<Client>) -> &mut Entry {
         let cid = client.cid;
-        let slot = match self.last {
-            Some((last, slot)) if last == cid => slot,
-            _ => {
-                let (entries, spare) = (&mut self.entries, &mut self.spare);
-                *self.index.entry(cid).or_insert_with(|| {
-                    let buffer = spare.pop().unwrap_or_default();
-                    entries.push(Entry {
-                        client: client.clone(),
-                        buffer,
-                        msgs: 0,
-                        bytes: 0,
-                        queued: false,
-                    });
-                    (entries.len() - 1) as u32
-                })
+        // The target of the message before, or in a fan-out the one after it.
+        let mut slot = self.last;
+        if self.entries.get(slot).is_none_or(|entry| entry.client.cid != cid) {
+            slot += 1;
+            if self.entries.get(slot).is_none_or(|entry| entry.client.cid != cid) {
+                slot = self.find_entry(client);
             }
-        };
-        self.last = Some((cid, slot));
-        &mut self.entries[slot as usize]
+        }
+        self.last = slot;
+        &mut self.entries[slot]
+    }
+
+    fn find_entry(&mut self, client: &Arc<Client>) -> usize {
+        let (cid, entries) = (client.cid, &mut self.entries);
+        if entries.len() <= SCAN
+            && let Some(slot) = entries.iter().position(|entry| entry.client.cid == cid)
+        {
+            return slot;
+        }
+        if entries.len() > SCAN
+            && let Some(slot) = self.index.get(&cid)
+        {
+            return *slot as usize;
+        }
+        let slot = entries.len();
+        entries.push(Entry {
+            client: client.clone(),
+            buffer: self.spare.pop().unwrap_or_default(),
+            line: Line::default(),
+            msgs: 0,
+            bytes: 0,
+            queued: false,
+        });
+        if slot == SCAN {
+            self.index.extend(entries.iter().map(|entry| entry.client.cid).zip(0..));
+        } else if slot > SCAN {
+            self.index.insert(cid, slot as u32);
+        }
+        slot
     }
 
     /// The buffer of what `client` gets in this batch, for protocol lines (`+OK`, `PONG`, `-ERR`, `INFO`).
+    /// Append to it only.
     pub fn buffer(&mut self, client: &Arc<Client>) -> &mut Vec<u8> {
         &mut self.entry(client).buffer
     }
 
-    /// Encodes one delivery.
+    /// Encodes one delivery. Equal keys promise the same subscription and the same `shown`.
+    #[inline]
     pub(crate) fn deliver(
         &mut self,
         client: &Arc<Client>,
         sid: &[u8],
         shown: &[u8],
         message: &Message<'_>,
+        key: Option<LineKey>,
     ) {
         let entry = self.entry(client);
         let before = entry.buffer.len();
         entry.msgs += 1;
         if message.headers.is_empty() || !client.takes_headers() {
             entry.bytes += message.payload.len() as u64;
-            encode::msg(&mut entry.buffer, shown, sid, message.reply, message.payload);
+            if message.reply.is_none() && key.is_some() {
+                entry.deliver_alike(sid, shown, message.payload, key);
+            } else {
+                encode::msg(&mut entry.buffer, shown, sid, message.reply, message.payload);
+            }
         } else {
             entry.bytes += (message.headers.len() + message.payload.len()) as u64;
             encode::hmsg(
@@ -147,7 +226,8 @@ impl Batch {
                 message.payload,
             );
         }
-        self.size += entry.buffer.len() - before;
+        let added = entry.buffer.len() - before;
+        self.size += added;
     }
 
     /// True when enough is encoded to flush before going on.
@@ -234,6 +314,7 @@ impl Batch {
                 tracer(&entry.client, &entry.buffer);
             }
             let pressure = entry.client.queue(&mut entry.buffer);
+            entry.line = Line::default();
             entry.queued = true;
             if pressure == Pressure::High {
                 self.congested.push(entry.client.clone());
@@ -271,7 +352,7 @@ impl Batch {
             }
         }
         self.index.clear();
-        self.last = None;
+        self.last = 0;
         self.size = 0;
     }
 

@@ -23,6 +23,8 @@ const MAX_KEPT: usize = 16 * 1024;
 
 /// A cached verdict and match.
 pub(crate) struct Hit {
+    /// A number that no other entry of this cache had for long; 0 while it is not cached.
+    pub(crate) id: u32,
     pub(crate) matches: Matches,
     /// Whether the connection may publish there.
     pub(crate) allowed: bool,
@@ -59,6 +61,7 @@ pub(crate) struct Cache {
     last: usize,
     hasher: DefaultHashBuilder,
     kept: usize,
+    last_id: u32,
 }
 
 /// Where a match that is found now shall be kept.
@@ -132,7 +135,7 @@ impl Cache {
     }
 
     /// Keeps a match; returns where.
-    pub(crate) fn admit(&mut self, admission: &Admission, subject: &[u8], hit: Hit) -> usize {
+    pub(crate) fn admit(&mut self, admission: &Admission, subject: &[u8], mut hit: Hit) -> usize {
         let Admission { hash, bucket, generation } = *admission;
         let index = self.index(hash);
         let more = hit.size();
@@ -142,6 +145,8 @@ impl Cache {
             self.kept = 0;
         }
         self.kept += more;
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        hit.id = self.last_id;
         let entry = Entry { subject: subject.into(), bucket, generation, used: true, hit };
         self.slots[index].entry = Some(Box::new(entry));
         self.last = index;
@@ -206,7 +211,7 @@ mod tests {
             }
             Lookup::Miss(None) => false,
             Lookup::Miss(Some(admission)) => {
-                let mut hit = Hit { matches: Matches::default(), allowed: true };
+                let mut hit = Hit { id: 0, matches: Matches::default(), allowed: true };
                 account.find(subject.as_bytes(), &mut hit.matches);
                 cache.admit(&admission, subject.as_bytes(), hit);
                 false

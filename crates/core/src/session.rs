@@ -19,7 +19,7 @@ use crate::cache::{Cache, Hit, Lookup};
 use crate::client::Client;
 use crate::mapping::Mapped;
 use crate::permissions::Permissions;
-use crate::service::{Message, Origin};
+use crate::service::Message;
 use crate::subscription::Subscription;
 
 /// Limits of one connection: the smallest of the server's, the account's and the user's.
@@ -365,7 +365,7 @@ impl Session {
                 account.find(subject, &mut matches);
                 let allowed =
                     self.permissions.as_ref().is_none_or(|rights| rights.can_publish(subject));
-                let hit = Hit { matches, allowed };
+                let hit = Hit { id: 0, matches, allowed };
                 match admission {
                     Some(admission) => self.cache.admit(&admission, subject, hit),
                     None => {
@@ -414,8 +414,7 @@ impl Session {
             headers: publish.headers,
             payload: publish.payload,
         };
-        let origin = Origin::Client(&self.client);
-        let delivered = account.route(&hit.matches, subject, &message, origin, batch);
+        let delivered = account.route_publish(hit, &message, &self.client, batch);
         if delivered == 0
             && self.no_responders
             && let Some(reply) = message.reply
