@@ -1,6 +1,6 @@
 //! A cluster by URL: three real nats-servers on the loopback address, for what connects to a cluster.
 
-mod monitor;
+pub(crate) mod monitor;
 mod nodes;
 
 use std::io::{BufRead, BufReader, Write};

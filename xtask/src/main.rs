@@ -31,6 +31,14 @@ cargo xtask test           cargo test --workspace
 cargo xtask doc            the documentation, warnings are errors
 cargo xtask portable       the code for other systems, tested here
 cargo xtask fuzz           the fuzz targets compile
+cargo xtask bench          our server beside nats-server, interleaved, under natterjack bench: medians,
+                           their ratio, processor time and memory of the servers
+    --runs N               (3)
+    --only NAME            scenarios whose name begins so; may be repeated
+    --quick                a tenth of the messages
+    --markdown             the table for docs/performance.md
+    --ours PATH            our binary, which is the load too (else as with interop)
+    --reference PATH       nats-server (else the one of the virtual environment)
 cargo xtask bench --instructions
                            instructions per operation of the hot paths, under valgrind, compared with
                            docs/instructions.tsv

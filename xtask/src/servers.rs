@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::bench::pinned;
 use crate::root;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     /// The port of its clients.
     pub(crate) port: u16,
     log: PathBuf,
+    /// The processor that it is bound to.
+    processor: Option<usize>,
     child: Option<Child>,
 }
 
@@ -93,10 +96,20 @@ impl Server {
     /// Starts a server with these arguments, its log appended to `log`, and waits until it accepts
     /// clients.
     pub(crate) fn start(make: &Make, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::start_on(None, make, arguments, log)
+    }
+
+    /// As [`Self::start`], bound to a processor.
+    pub(crate) fn start_on(
+        processor: Option<usize>,
+        make: &Make,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Result<Self> {
         let [port] = free_ports()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (make, log) = (make.clone(), log.to_owned());
-        let mut server = Self { make, arguments, port, log, child: None };
+        let mut server = Self { make, arguments, port, log, processor, child: None };
         server.start_again()?;
         Ok(server)
     }
@@ -111,9 +124,7 @@ impl Server {
     pub(crate) fn launch(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "the server runs already");
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = self
-            .make
-            .command()
+        let child = pinned(self.make.command(), self.processor)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -150,6 +161,11 @@ impl Server {
     /// Where clients connect.
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The id of its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Whether it was started and not ended.

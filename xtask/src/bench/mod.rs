@@ -1,13 +1,22 @@
-//! How fast it is, and how many instructions it takes.
+//! How fast it is beside nats-server, and how many instructions its hot paths take.
 
+mod compare;
 mod instructions;
+mod process;
+mod scenarios;
+mod table;
 
 use anyhow::Result;
 
 use crate::arguments::Arguments;
 
+pub(crate) use process::pinned;
+
 /// `cargo xtask bench`.
 pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
-    arguments.switch("--instructions");
-    instructions::run(arguments)
+    if arguments.switch("--instructions") {
+        instructions::run(arguments)
+    } else {
+        compare::run(arguments)
+    }
 }

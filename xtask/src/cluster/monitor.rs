@@ -1,4 +1,4 @@
-//! What a node's monitoring port tells.
+//! What a server's monitoring port tells.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The JSON behind `path`, if the node answers 200.
-pub(super) fn get(port: u16, path: &str) -> Result<Value> {
+/// The JSON behind `path`, if the server answers 200.
+pub(crate) fn get(port: u16, path: &str) -> Result<Value> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(socket, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
