@@ -6,9 +6,8 @@
 //! position in the arrays is the sequence; where many are missing (compaction, mirrors with gaps)
 //! a sorted array of sequences is kept beside them.
 
-use bytes::Bytes;
-
 use crate::SeqRange;
+use crate::slab::Slabs;
 use crate::subjects::NO_SUBJECT;
 use crate::times::Times;
 
@@ -45,7 +44,7 @@ pub(crate) struct Chunk {
     live: u32,
     live_len: u64,
     /// The records themselves, in a memory log only.
-    bodies: Option<Vec<Bytes>>,
+    bodies: Option<Slabs>,
 }
 
 impl Chunk {
@@ -62,7 +61,7 @@ impl Chunk {
             end: offset,
             live: 0,
             live_len: 0,
-            bodies: bodies.then(Vec::new),
+            bodies: bodies.then(Slabs::default),
         }
     }
 
@@ -99,7 +98,8 @@ impl Chunk {
         seq - self.base < u64::from(u32::MAX)
     }
 
-    pub(crate) fn push(&mut self, entry: Entry, body: Option<Bytes>) {
+    /// Adds a message; the record of one of a memory log is in [`Chunk::bodies`] already.
+    pub(crate) fn push(&mut self, entry: Entry) {
         if self.words.is_empty() {
             self.base = entry.seq;
         }
@@ -111,11 +111,11 @@ impl Chunk {
             seqs.push((entry.seq - self.base) as u32);
         } else {
             for _ in 0..gap {
-                self.push_word(DEAD | entry.offset, NO_SUBJECT, entry.time, Some(Bytes::new()));
+                self.push_word(DEAD | entry.offset, NO_SUBJECT, entry.time);
             }
         }
         let headers = if entry.headers { HEADERS } else { 0 };
-        self.push_word(entry.offset | headers, entry.subject, entry.time, body);
+        self.push_word(entry.offset | headers, entry.subject, entry.time);
         self.end = entry.offset + entry.len;
         self.live += 1;
         self.live_len += u64::from(entry.len);
@@ -123,7 +123,7 @@ impl Chunk {
 
     /// Adds a message that is removed already: its record is there, its message is not.
     pub(crate) fn push_dead(&mut self, entry: Entry) {
-        self.push(Entry { subject: NO_SUBJECT, ..entry }, None);
+        self.push(Entry { subject: NO_SUBJECT, ..entry });
         self.kill(self.words.len() - 1);
     }
 
@@ -137,13 +137,10 @@ impl Chunk {
         if self.seqs.is_some() { 0 } else { self.words.len() as u64 }
     }
 
-    fn push_word(&mut self, word: u32, subject: u32, time: i64, body: Option<Bytes>) {
+    fn push_word(&mut self, word: u32, subject: u32, time: i64) {
         self.words.push(word);
         self.subjects.push(subject);
         self.times.push(time);
-        if let Some(bodies) = &mut self.bodies {
-            bodies.push(body.unwrap_or_default());
-        }
     }
 
     /// The place of the first entry at or after `seq`.
@@ -193,8 +190,24 @@ impl Chunk {
         self.times.max()
     }
 
-    pub(crate) fn body(&self, at: usize) -> Option<&Bytes> {
-        self.bodies.as_ref().map(|bodies| &bodies[at])
+    /// The records of a memory log's chunk.
+    pub(crate) fn bodies(&self) -> Option<&Slabs> {
+        self.bodies.as_ref()
+    }
+
+    /// Stores the record of the message that is pushed next; nothing of a file log.
+    pub(crate) fn store(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        if let Some(bodies) = &mut self.bodies {
+            bodies.append(self.end, len, write);
+        }
+        self.end
+    }
+
+    /// Where the first message's record at or behind an offset begins: records lie in the order of
+    /// their messages.
+    pub(crate) fn record_from(&self, offset: u32) -> Option<u32> {
+        let at = self.words.partition_point(|word| word & OFFSET < offset);
+        self.words.get(at).map(|word| word & OFFSET)
     }
 
     /// Offset, length and headers bit of the record of a live entry.
@@ -212,7 +225,7 @@ impl Chunk {
         self.words[at] |= DEAD;
         self.subjects[at] = NO_SUBJECT;
         if let Some(bodies) = &mut self.bodies {
-            bodies[at] = Bytes::new();
+            bodies.kill(record.0, record.1);
         }
         self.live -= 1;
         self.live_len -= u64::from(record.1);
@@ -223,7 +236,7 @@ impl Chunk {
         self.words.iter_mut().for_each(|word| *word |= DEAD);
         self.subjects.fill(NO_SUBJECT);
         if let Some(bodies) = &mut self.bodies {
-            bodies.fill(Bytes::new());
+            bodies.clear();
         }
         self.live = 0;
         self.live_len = 0;
@@ -297,15 +310,17 @@ impl Chunk {
     pub(crate) fn compact(&mut self) {
         let mut sparse = Chunk::new(self.id, self.base, 0, self.bodies.is_some());
         sparse.seqs = Some(Vec::with_capacity(self.live as usize));
-        let mut bodies = self.bodies.take().unwrap_or_default().into_iter();
         for (at, time) in self.times.iter().enumerate() {
-            let body = bodies.next();
             if !self.is_live(at) {
                 continue;
             }
-            let (_, len, headers) = self.record(at);
-            let (seq, offset, subject) = (self.seq(at), sparse.end, self.subjects[at]);
-            sparse.push(Entry { seq, offset, len, headers, subject, time }, body);
+            let (start, len, headers) = self.record(at);
+            let record = self.bodies.as_ref().and_then(|old| old.get(old.at(start), start, len));
+            let offset = sparse.store(len as usize, |out| {
+                out.extend_from_slice(record.unwrap_or_default());
+            });
+            let (seq, subject) = (self.seq(at), self.subjects[at]);
+            sparse.push(Entry { seq, offset, len, headers, subject, time });
         }
         sparse.shrink();
         *self = sparse;

@@ -3,7 +3,6 @@
 //! Everything here is a function of the operations applied, in their order. Appending, recovery
 //! and both kinds of log go through the same calls, which is why a replay ends in the same state.
 
-use bytes::Bytes;
 use std::collections::VecDeque;
 
 use crate::chunk::{Chunk, Entry};
@@ -61,7 +60,7 @@ impl Index {
     }
 
     /// Adds a message to the last chunk; its sequence is above all earlier ones.
-    pub(crate) fn push(&mut self, m: Incoming<'_>, body: Option<Bytes>) {
+    pub(crate) fn push(&mut self, m: Incoming<'_>) {
         let listed = self.limits.max_msgs_per_subject.filter(|&max| max <= LISTED as u64);
         let (subject, new) =
             self.subjects.add(m.subject, m.seq, listed.map_or(0, |max| max as usize));
@@ -77,7 +76,7 @@ impl Index {
             time: m.time,
         };
         if let Some(chunk) = self.chunks.back_mut() {
-            chunk.push(entry, body);
+            chunk.push(entry);
         }
         let bytes = self.accounted(m.len, m.headers);
         let state = &mut self.state;

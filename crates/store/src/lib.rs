@@ -27,6 +27,7 @@ mod op;
 mod query;
 mod record;
 mod recover;
+mod slab;
 mod subjects;
 mod times;
 
@@ -37,6 +38,6 @@ pub use filter::Filter;
 pub use log::Log;
 pub use recover::{Damage, RecoverError, Recovery, Replay, ReplayedMessage, Torn};
 pub use types::{
-    Appended, Get, Limits, LogPos, NewMessage, Next, Purge, Purged, SeqRange, State, Stored,
-    SubjectState,
+    Appended, Get, Limits, Locate, Located, LogPos, NewMessage, Next, Purge, Purged, SeqRange,
+    State, Stored, SubjectState,
 };

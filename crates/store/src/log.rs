@@ -5,13 +5,18 @@ use bytes::BytesMut;
 use crate::file::{Blocked, Fetch, FileLog, FileOptions, Refused};
 use crate::index::{Incoming, Index};
 use crate::op::{Op, Secure};
+use crate::record::{self, Shape};
+use crate::types::Place;
 use crate::{
-    Appended, DiskRequest, DiskResult, Filter, Get, Limits, LogPos, NewMessage, Next, Purge,
-    Purged, RequestId, SeqRange, State, SubjectState, record,
+    Appended, DiskRequest, DiskResult, Filter, Get, Limits, Locate, Located, LogPos, NewMessage,
+    Next, Purge, Purged, RequestId, SeqRange, State, Stored, SubjectState,
 };
 
 /// Entries of one chunk of a memory log.
 const MEMORY_CHUNK: usize = 16 * 1024;
+/// Bytes of the records of one chunk of a memory log: half of them are copied at once when the other
+/// half is dead.
+const MEMORY_CHUNK_BYTES: usize = 8 << 20;
 
 /// The messages of one stream, in memory or in segments on disk, with the notes of its owner.
 ///
@@ -63,20 +68,19 @@ impl Log {
         let seq = seq.max(self.index.state.last_seq + 1);
         let len = record::message_len(&m);
         let (subject, headers) = (m.subject, !m.headers.is_empty());
-        let (offset, body) = match &mut self.file {
+        let offset = match &mut self.file {
             Some(file) => {
                 let write = |out: &mut BytesMut| record::put_message(out, seq, &m);
-                (file.append(&mut self.index, len, write).0, None)
+                file.append(&mut self.index, len, write).0
             }
             None => {
-                let mut body = BytesMut::with_capacity(len);
-                record::put_message(&mut body, seq, &m);
                 self.roll_memory(seq, len);
-                (self.index.chunks.back().map_or(0, |chunk| chunk.end()), Some(body.freeze()))
+                let write = |out: &mut Vec<u8>| record::put_message(out, seq, &m);
+                self.index.chunks.back_mut().map_or(0, |chunk| chunk.store(len, write))
             }
         };
         let len = len as u32;
-        self.index.push(Incoming { seq, time: m.time, subject, headers, offset, len }, body);
+        self.index.push(Incoming { seq, time: m.time, subject, headers, offset, len });
         self.enforce(Some(subject));
         Appended { seq, pos: self.advance(len) }
     }
@@ -281,26 +285,52 @@ impl Log {
     }
 
     /// The message at `seq`.
-    pub fn get(&mut self, seq: u64) -> Get {
-        let Some((chunk, at)) = self.index.find(seq) else { return Get::Missing };
-        let record = match &mut self.file {
-            None => self.index.chunks[chunk].body(at).cloned(),
-            Some(file) => {
-                let (offset, len, _) = self.index.chunks[chunk].record(at);
-                match file.fetch(chunk, offset, len) {
-                    Fetch::Pending => return Get::Pending,
-                    Fetch::Damaged => None,
-                    Fetch::Record(record) => Some(record),
-                }
-            }
-        };
-        let stored = record.and_then(|record| record::parse_message(&record));
-        match stored.filter(|stored| stored.seq == seq) {
-            Some(stored) => Get::Found(stored),
+    pub fn get(&mut self, seq: u64) -> Get<'_> {
+        match self.locate(seq) {
+            Locate::Found(found) => self.message(&found).map_or(Get::Missing, Get::Found),
+            Locate::Missing => Get::Missing,
+            Locate::Pending => Get::Pending,
+            Locate::Damaged => Get::Damaged,
+        }
+    }
+
+    /// As [`Log::get`], for an owner that looks at other things before it uses the message.
+    pub fn locate(&mut self, seq: u64) -> Locate {
+        let Some((chunk, at)) = self.index.find(seq) else { return Locate::Missing };
+        let (start, len, _) = self.index.chunks[chunk].record(at);
+        let place = match &mut self.file {
             None => {
-                self.index.lose(SeqRange { first: seq, last: seq });
-                Get::Damaged
+                let slab = self.index.chunks[chunk].bodies().map_or(0, |slabs| slabs.at(start));
+                Some(Place::Memory { chunk, slab })
             }
+            Some(file) => match file.fetch(&self.index.chunks, chunk, start, len) {
+                Fetch::Pending => return Locate::Pending,
+                Fetch::Damaged => None,
+                Fetch::Held(held) => Some(Place::File(held)),
+            },
+        };
+        let shape = place.and_then(|place| self.record(place, start, len)).and_then(Shape::of);
+        match (place, shape.filter(|shape| shape.seq == seq)) {
+            (Some(place), Some(shape)) => Locate::Found(Located { shape, place, start, len }),
+            _ => {
+                self.index.lose(SeqRange { first: seq, last: seq });
+                Locate::Damaged
+            }
+        }
+    }
+
+    /// The message that [`Log::locate`] found; `None` if the log has changed since so that it is
+    /// not at hand any more.
+    pub fn message(&self, found: &Located) -> Option<Stored<'_>> {
+        found.shape.split(self.record(found.place, found.start, found.len)?)
+    }
+
+    fn record(&self, place: Place, start: u32, len: u32) -> Option<&[u8]> {
+        match place {
+            Place::Memory { chunk, slab } => {
+                self.index.chunks.get(chunk)?.bodies()?.get(slab, start, len)
+            }
+            Place::File(held) => self.file.as_ref()?.held(held, start, len),
         }
     }
 
@@ -455,7 +485,11 @@ impl Log {
     fn roll_memory(&mut self, seq: u64, len: usize) {
         let full = self.index.chunks.back().is_none_or(|chunk| {
             let room = u64::from(crate::chunk::OFFSET_MAX - chunk.end());
-            chunk.len() >= MEMORY_CHUNK || !chunk.takes(seq) || room < len as u64
+            let bytes = chunk.end() as usize;
+            chunk.len() >= MEMORY_CHUNK
+                || (bytes > 0 && bytes + len > MEMORY_CHUNK_BYTES)
+                || !chunk.takes(seq)
+                || room < len as u64
         });
         if full {
             let id = self.index.chunks.back().map_or(0, |chunk| chunk.id + 1);

@@ -25,7 +25,7 @@
 //! are in `op`. All fixed integers are little endian. The records of a memory log
 //! have the same form with marker and checksum 0.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::{NewMessage, Stored};
 
@@ -114,13 +114,13 @@ pub(crate) fn message_len(m: &NewMessage<'_>) -> usize {
 }
 
 /// Begins a record: marker, length and checksum are filled in by [`Seal::seal`].
-pub(crate) fn put_head(out: &mut BytesMut, kind: u8, flags: u8) {
+pub(crate) fn put_head(out: &mut impl BufMut, kind: u8, flags: u8) {
     out.put_slice(&[0, 0, kind, flags]);
     out.put_slice(&[0; HEAD - 4]);
 }
 
 /// Writes the record of a message, not sealed.
-pub(crate) fn put_message(out: &mut BytesMut, seq: u64, m: &NewMessage<'_>) {
+pub(crate) fn put_message(out: &mut impl BufMut, seq: u64, m: &NewMessage<'_>) {
     put_head(out, kind::MESSAGE, m.flags);
     out.put_u64_le(seq);
     out.put_i64_le(m.time);
@@ -173,22 +173,42 @@ pub(crate) fn layout(record: &[u8]) -> Option<[usize; 4]> {
     (payload <= end && message).then_some([subject, headers, payload, end])
 }
 
-/// The message in a whole record of a message, without looking at the checksum.
-pub(crate) fn parse_message(record: &Bytes) -> Option<Stored> {
-    let (seq, time) = stamp(record)?;
-    let [subject, headers, payload, end] = layout(record)?;
-    if record[2] != kind::MESSAGE {
-        return None;
+/// What the record of a message says of it, and the lengths of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) seq: u64,
+    pub(crate) time: i64,
+    pub(crate) flags: u8,
+    pub(crate) subject: u32,
+    pub(crate) headers: u32,
+    pub(crate) payload: u32,
+}
+
+impl Shape {
+    /// Reads the head of a whole record of a message, without looking at the checksum.
+    pub(crate) fn of(record: &[u8]) -> Option<Shape> {
+        let fixed: &[u8; HEAD + MESSAGE_FIXED] = record.first_chunk()?;
+        let word = |at: usize| {
+            u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]])
+        };
+        let (subject, headers) = (word(HEAD + 16), word(HEAD + 20));
+        let content = u32::try_from(record.len() - fixed.len()).ok()?.checked_sub(2)?;
+        let payload = content.checked_sub(subject)?.checked_sub(headers)?;
+        let long = |at| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        let (seq, time) = (long(HEAD), long(HEAD + 8) as i64);
+        let shape = Shape { seq, time, flags: fixed[3], subject, headers, payload };
+        (fixed[2] == kind::MESSAGE).then_some(shape)
     }
-    Some(Stored {
-        seq,
-        time,
-        flags: record[3],
-        subject: record.slice(subject..headers),
-        headers: record.slice(headers..payload),
-        payload: record.slice(payload..end),
-        wire: record.slice(headers..),
-    })
+
+    /// The message in its record.
+    pub(crate) fn split(self, record: &[u8]) -> Option<Stored<'_>> {
+        let (subject, rest) =
+            record.get(HEAD + MESSAGE_FIXED..)?.split_at_checked(self.subject as usize)?;
+        let (headers, rest) = rest.split_at_checked(self.headers as usize)?;
+        let payload = rest.get(..self.payload as usize)?;
+        let Shape { seq, time, flags, .. } = self;
+        Some(Stored { seq, time, flags, subject, headers, payload })
+    }
 }
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The words of the log: positions, messages, answers, limits and counters.
 
-use bytes::Bytes;
+use crate::record::Shape;
 
 /// A position in a stream's log: the end of some appended record.
 ///
@@ -25,9 +25,9 @@ pub struct NewMessage<'a> {
     pub flags: u8,
 }
 
-/// A stored message. Cloning shares the bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+/// A stored message, as it lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored<'a> {
     /// The stream sequence.
     pub seq: u64,
     /// Unix time in nanoseconds at which it was stored.
@@ -35,20 +35,18 @@ pub struct Stored {
     /// The owner's bits from [`NewMessage::flags`].
     pub flags: u8,
     /// The subject.
-    pub subject: Bytes,
+    pub subject: &'a [u8],
     /// The complete header block, or empty.
-    pub headers: Bytes,
+    pub headers: &'a [u8],
     /// The payload.
-    pub payload: Bytes,
-    /// Headers, payload and the final CRLF in one piece, as they go onto the wire.
-    pub wire: Bytes,
+    pub payload: &'a [u8],
 }
 
 /// What [`Log::get`](crate::Log::get) found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Get {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Get<'a> {
     /// The message.
-    Found(Stored),
+    Found(Stored<'a>),
     /// There is no such message: never stored, removed, or beyond the last.
     Missing,
     /// The block that holds it has been requested; ask again after the next
@@ -56,6 +54,58 @@ pub enum Get {
     Pending,
     /// The record exists and its checksum does not fit, or the disk cannot read it.
     Damaged,
+}
+
+/// What [`Log::locate`](crate::Log::locate) found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locate {
+    /// The message, at hand.
+    Found(Located),
+    /// As [`Get::Missing`].
+    Missing,
+    /// As [`Get::Pending`].
+    Pending,
+    /// As [`Get::Damaged`].
+    Damaged,
+}
+
+/// A message that is at hand, and where: good for [`Log::message`](crate::Log::message) until the
+/// log changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    pub(crate) shape: Shape,
+    pub(crate) place: Place,
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Located {
+    /// The stream sequence.
+    pub fn seq(&self) -> u64 {
+        self.shape.seq
+    }
+
+    /// Unix time in nanoseconds at which it was stored.
+    pub fn time(&self) -> i64 {
+        self.shape.time
+    }
+
+    /// Bytes of the subject.
+    pub fn subject_len(&self) -> usize {
+        self.shape.subject as usize
+    }
+
+    /// Bytes of headers and payload together.
+    pub fn content_len(&self) -> usize {
+        self.shape.headers as usize + self.shape.payload as usize
+    }
+}
+
+/// What holds a record that is at hand; `Located::start` is an offset of the chunk or segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Memory { chunk: usize, slab: usize },
+    File(crate::file::Held),
 }
 
 /// What a search for a sequence found.

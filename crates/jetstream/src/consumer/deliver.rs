@@ -1,6 +1,6 @@
 //! Choosing the next message and sending it.
 
-use natterjack_store::{Get, Next, Stored};
+use natterjack_store::{Locate, Located, Next};
 
 use super::Consumer;
 use super::state::Settled;
@@ -49,9 +49,9 @@ impl Budget {
 }
 
 /// The next message.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Picked {
-    pub(super) message: Stored,
+    pub(super) message: Located,
     /// Deliveries so far.
     pub(super) count: u32,
 }
@@ -131,13 +131,13 @@ impl Consumer {
 
     fn search(&mut self, ctx: &mut Ctx<'_>) -> Pick {
         while let Some(entry) = self.next_again(ctx) {
-            match ctx.log.get(entry.seq) {
-                Get::Found(message) => {
+            match ctx.log.locate(entry.seq) {
+                Locate::Found(message) => {
                     return Pick::Message(Picked { message, count: entry.count });
                 }
-                Get::Pending => return Pick::Reading,
+                Locate::Pending => return Pick::Reading,
                 // It is gone, or cannot be read: there is nothing to settle any more.
-                Get::Missing | Get::Damaged => {
+                Locate::Missing | Locate::Damaged => {
                     let _: Settled = self.state.settle(entry.seq, ctx.now.unix_ns);
                 }
             }
@@ -147,15 +147,34 @@ impl Consumer {
             return Pick::Full;
         }
         loop {
-            let seq = match self.next_new(ctx) {
-                Next::Found(seq) => seq,
-                Next::End => return Pick::End,
-                Next::Pending => return Pick::Reading,
+            let visible = ctx.log.visible_last();
+            let at = self.state.list.front().copied().unwrap_or(self.horizon());
+            if at > visible {
+                return Pick::End;
+            }
+            let mut found = if self.state.list.is_empty() && !self.filters.is_empty() {
+                Locate::Missing
+            } else {
+                // The usual case without a search.
+                ctx.log.locate(at)
             };
-            match ctx.log.get(seq) {
-                Get::Found(message) => return Pick::Message(Picked { message, count: 0 }),
-                Get::Pending => return Pick::Reading,
-                Get::Missing | Get::Damaged => {
+            let mut seq = at;
+            if found == Locate::Missing && self.state.list.is_empty() {
+                seq = match ctx.log.next_match(&self.filters, at) {
+                    Next::Found(seq) if seq <= visible => seq,
+                    Next::Pending => return Pick::Reading,
+                    Next::Found(_) | Next::End => {
+                        self.count.none_left(visible);
+                        self.state.skip_to(visible + 1);
+                        return Pick::End;
+                    }
+                };
+                found = ctx.log.locate(seq);
+            }
+            match found {
+                Locate::Found(message) => return Pick::Message(Picked { message, count: 0 }),
+                Locate::Pending => return Pick::Reading,
+                Locate::Missing | Locate::Damaged => {
                     if self.state.list.front() == Some(&seq) {
                         self.state.list.pop_front();
                     } else {
@@ -167,42 +186,17 @@ impl Consumer {
         }
     }
 
-    /// The sequence of the next message that was not delivered yet.
-    fn next_new(&mut self, ctx: &mut Ctx<'_>) -> Next {
-        let visible = ctx.log.visible_last();
-        if let Some(seq) = self.state.list.front() {
-            return if *seq <= visible { Next::Found(*seq) } else { Next::End };
-        }
-        let from = self.horizon();
-        if from > visible {
-            return Next::End;
-        }
-        // The usual case without a search.
-        if self.filters.is_empty() && ctx.log.contains(from) {
-            return Next::Found(from);
-        }
-        match ctx.log.next_match(&self.filters, from) {
-            Next::Found(seq) if seq <= visible => Next::Found(seq),
-            Next::Pending => Next::Pending,
-            Next::Found(_) | Next::End => {
-                self.count.none_left(visible);
-                self.state.skip_to(visible + 1);
-                Next::End
-            }
-        }
-    }
-
     /// Writes what goes out with `picked` into the scratch buffers. Returns its size as limits and
     /// windows count it: subject, ack subject, headers and payload.
     pub(super) fn prepare(&mut self, ctx: &mut Ctx<'_>, picked: &Picked) -> usize {
-        let message = &picked.message;
+        let message = picked.message;
         let first = picked.count == 0;
         let pending = self.num_pending(ctx).saturating_sub(u64::from(first));
         let token = AckToken {
             deliveries: u64::from(picked.count) + 1,
-            stream_seq: message.seq,
+            stream_seq: message.seq(),
             consumer_seq: self.state.consumer_seq + 1,
-            time_ns: message.time,
+            time_ns: message.time(),
             pending,
         };
         let Scratch { ack, prefix, headers } = &mut self.scratch;
@@ -211,11 +205,12 @@ impl Consumer {
         }
         ack.truncate(*prefix);
         ack_subject::write_token(ack, &token);
-        let fixed = message.subject.len() + ack.len();
+        let fixed = message.subject_len() + ack.len();
         if !self.config.headers_only {
-            return fixed + message.headers.len() + message.payload.len();
+            return fixed + message.content_len();
         }
         headers.clear();
+        let Some(message) = ctx.log.message(&message) else { return fixed };
         match message.headers.strip_suffix(b"\r\n") {
             Some(open) => headers.extend_from_slice(open),
             None => headers.extend_from_slice(b"NATS/1.0\r\n"),
@@ -234,16 +229,16 @@ impl Consumer {
         size: usize,
         route: Option<&[u8]>,
     ) -> Delivered {
-        let message = &picked.message;
+        let Some(message) = ctx.log.message(&picked.message) else { return Delivered::Yes };
         let headers_only = self.config.headers_only;
         let out = Outgoing {
             account: &ctx.scope.account,
             route: route.unwrap_or(self.config.deliver_subject.as_bytes()),
             queue: if route.is_some() { None } else { self.group() },
-            subject: &message.subject,
+            subject: message.subject,
             reply: Some(&self.scratch.ack),
-            headers: if headers_only { &self.scratch.headers } else { &message.headers },
-            payload: if headers_only { &[] } else { &message.payload },
+            headers: if headers_only { &self.scratch.headers } else { message.headers },
+            payload: if headers_only { &[] } else { message.payload },
         };
         let delivered = ctx.host.deliver(&out);
         if delivered == Delivered::No {

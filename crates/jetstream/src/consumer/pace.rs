@@ -64,7 +64,7 @@ impl Pace {
     }
 
     fn is_replayed(&self, picked: &Picked) -> bool {
-        picked.count == 0 && picked.message.seq <= self.replay_until
+        picked.count == 0 && picked.message.seq() <= self.replay_until
     }
 
     /// True when this message may leave now; else [`deadline`](Self::deadline) says when.
@@ -73,7 +73,7 @@ impl Pace {
         let rate = self.rate.map_or(0, |rate| rate.ready_at(size, ctx.burst));
         let replay = match self.replayed {
             Some((stored, sent)) if self.is_replayed(picked) => {
-                let gap = picked.message.time.saturating_sub(stored).max(0);
+                let gap = picked.message.time().saturating_sub(stored).max(0);
                 sent.saturating_add(gap.unsigned_abs())
             }
             _ => 0,
@@ -88,7 +88,7 @@ impl Pace {
             rate.sent(size, now);
         }
         if self.is_replayed(picked) {
-            self.replayed = Some((picked.message.time, now));
+            self.replayed = Some((picked.message.time(), now));
         }
     }
 

@@ -118,22 +118,22 @@ impl Stream {
             self.remove_message(seq, false);
             return true;
         }
-        let message = match self.log.get(seq) {
-            Get::Found(message) => message,
+        let (subject, flags) = match self.log.get(seq) {
+            Get::Found(message) => (message.subject.to_vec(), message.flags),
             Get::Pending => return false,
             Get::Missing | Get::Damaged => {
                 self.remove_message(seq, false);
                 return true;
             }
         };
-        let last = self.log.subject(&message.subject).is_some_and(|state| state.count == 1);
+        let last = self.log.subject(&subject).is_some_and(|state| state.count == 1);
         self.remove_message(seq, false);
-        if last && message.flags & FLAG_MARKER == 0 {
+        if last && flags & FLAG_MARKER == 0 {
             let mut headers = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: ".to_vec();
             headers.extend_from_slice(go_duration(ttl).as_bytes());
             headers.extend_from_slice(b"\r\nNats-Rollup: sub\r\n\r\n");
             let ttl = Ttl::Seconds(ttl / 1_000_000_000);
-            self.store_own(now, &message.subject, &headers, Some(ttl));
+            self.store_own(now, &subject, &headers, Some(ttl));
         }
         true
     }

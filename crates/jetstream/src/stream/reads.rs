@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use natterjack_store::{Filter, Get, Next, Stored};
+use natterjack_store::{Filter, Locate, Located, Next, Stored};
 use serde::{Deserialize, Serialize};
 
 use super::Stream;
@@ -80,7 +80,7 @@ enum Selector {
 }
 
 enum Lookup {
-    Found(Box<Stored>),
+    Found(Located),
     Missing,
     Wait,
 }
@@ -283,18 +283,16 @@ impl Stream {
             Job::Get { selector, no_hdr } => match self.lookup(selector) {
                 Lookup::Wait => return false,
                 Lookup::Missing => self.send_get(host, reply, Err(ApiError::NoMessageFound)),
-                Lookup::Found(message) => {
-                    self.send_get(host, reply, Ok(shown_message(&message, *no_hdr)));
+                Lookup::Found(found) => {
+                    let shown = self.log.message(&found).map(|found| shown_message(found, *no_hdr));
+                    self.send_get(host, reply, shown.ok_or(ApiError::NoMessageFound));
                 }
             },
             Job::Direct(DirectRequest::Single { selector, no_hdr }) => {
                 match self.lookup(&selector.0) {
                     Lookup::Wait => return false,
                     Lookup::Missing => self.status(host, reply, "404 Message Not Found"),
-                    Lookup::Found(message) if *no_hdr => {
-                        self.send(host, reply, &[], &message.payload);
-                    }
-                    Lookup::Found(message) => self.send_stored(host, reply, &message, None),
+                    Lookup::Found(found) => self.send_stored(host, reply, &found, None, *no_hdr),
                 }
             }
             Job::Direct(DirectRequest::Batch(batch)) => return self.run_batch(host, reply, batch),
@@ -324,10 +322,10 @@ impl Stream {
         if seq > self.log.visible_last() && seq <= self.log.state().last_seq {
             return Lookup::Wait;
         }
-        match self.log.get(seq) {
-            Get::Found(message) => Lookup::Found(Box::new(message)),
-            Get::Missing | Get::Damaged => Lookup::Missing,
-            Get::Pending => Lookup::Wait,
+        match self.log.locate(seq) {
+            Locate::Found(message) => Lookup::Found(message),
+            Locate::Missing | Locate::Damaged => Lookup::Missing,
+            Locate::Pending => Lookup::Wait,
         }
     }
 
@@ -361,16 +359,12 @@ impl Stream {
             match self.fetch(seq) {
                 Lookup::Wait => return false,
                 Lookup::Missing => {}
-                Lookup::Found(message) => {
-                    batch.bytes = batch.bytes.saturating_sub(size_of_message(&message));
-                    if batch.no_hdr {
-                        // Without headers the reference does not count down, either.
-                        self.send(host, reply, &[], &message.payload);
-                    } else {
-                        batch.pending = batch.pending.saturating_sub(1);
-                        let place = Some((batch.pending, batch.last));
-                        self.send_stored(host, reply, &message, place);
-                    }
+                Lookup::Found(found) => {
+                    batch.bytes = batch.bytes.saturating_sub(size_of_message(&found));
+                    // Without headers the reference does not count down, either.
+                    batch.pending = batch.pending.saturating_sub(u64::from(!batch.no_hdr));
+                    let place = Some((batch.pending, batch.last));
+                    self.send_stored(host, reply, &found, place, batch.no_hdr);
                     batch.last = seq;
                     batch.left -= 1;
                 }
@@ -414,10 +408,11 @@ impl Stream {
             match self.fetch(seq) {
                 Lookup::Wait => return false,
                 Lookup::Missing => multi.pending -= 1,
-                Lookup::Found(message) => {
+                Lookup::Found(found) => {
                     multi.pending -= 1;
-                    multi.bytes = multi.bytes.saturating_sub(size_of_message(&message));
-                    self.send_stored(host, reply, &message, Some((multi.pending, multi.last)));
+                    multi.bytes = multi.bytes.saturating_sub(size_of_message(&found));
+                    let place = Some((multi.pending, multi.last));
+                    self.send_stored(host, reply, &found, place, false);
                     multi.last = seq;
                     multi.left -= 1;
                 }
@@ -458,9 +453,14 @@ impl Stream {
         &self,
         host: &mut dyn Host,
         reply: &[u8],
-        message: &Stored,
+        found: &Located,
         place: Option<(u64, u64)>,
+        no_hdr: bool,
     ) {
+        let Some(message) = self.log.message(found) else { return };
+        if no_hdr {
+            return self.send(host, reply, &[], message.payload);
+        }
         let mut headers = Vec::with_capacity(message.headers.len() + 160);
         match message.headers.strip_suffix(b"\r\n") {
             Some(head) => headers.extend_from_slice(head),
@@ -469,7 +469,7 @@ impl Stream {
         headers.extend_from_slice(b"Nats-Stream: ");
         headers.extend_from_slice(self.scope.stream.as_bytes());
         headers.extend_from_slice(b"\r\nNats-Subject: ");
-        headers.extend_from_slice(&message.subject);
+        headers.extend_from_slice(message.subject);
         headers.extend_from_slice(b"\r\nNats-Sequence: ");
         write_u64(&mut headers, message.seq);
         headers.extend_from_slice(b"\r\nNats-Time-Stamp: ");
@@ -479,7 +479,7 @@ impl Stream {
             write_place(&mut headers, pending, last);
         }
         headers.extend_from_slice(b"\r\n");
-        self.send(host, reply, &headers, &message.payload);
+        self.send(host, reply, &headers, message.payload);
     }
 
     fn send(&self, host: &mut dyn Host, reply: &[u8], headers: &[u8], payload: &[u8]) {
@@ -518,17 +518,17 @@ fn write_place(headers: &mut Vec<u8>, pending: u64, last: u64) {
     headers.extend_from_slice(b"\r\n");
 }
 
-fn size_of_message(message: &Stored) -> usize {
-    message.subject.len() + message.headers.len() + message.payload.len()
+fn size_of_message(found: &Located) -> usize {
+    found.subject_len() + found.content_len()
 }
 
-fn shown_message(message: &Stored, no_hdr: bool) -> ShownMessage {
-    let hdrs = if no_hdr { String::new() } else { STANDARD.encode(&message.headers) };
+fn shown_message(message: Stored<'_>, no_hdr: bool) -> ShownMessage {
+    let hdrs = if no_hdr { String::new() } else { STANDARD.encode(message.headers) };
     ShownMessage {
-        subject: String::from_utf8_lossy(&message.subject).into_owned(),
+        subject: String::from_utf8_lossy(message.subject).into_owned(),
         seq: message.seq,
         hdrs,
-        data: STANDARD.encode(&message.payload),
+        data: STANDARD.encode(message.payload),
         time: message.time,
     }
 }

@@ -358,15 +358,8 @@ impl World {
                     assert!(self.step());
                     continue;
                 }
-                Get::Found(m) => {
-                    let message = Message {
-                        time: m.time,
-                        flags: m.flags,
-                        subject: m.subject.to_vec(),
-                        headers: m.headers.to_vec(),
-                        payload: m.payload.to_vec(),
-                    };
-                    found.insert(seq, message);
+                Get::Found(stored) => {
+                    found.insert(seq, stored.into());
                 }
                 other => panic!("{seq}: {other:?}"),
             }

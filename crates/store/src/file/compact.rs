@@ -395,7 +395,7 @@ impl FileLog {
             match index.find(entry.seq) {
                 Some((at, place)) => {
                     let subject = index.chunks[at].subject(place);
-                    chunk.push(Entry { subject, ..entry }, None);
+                    chunk.push(Entry { subject, ..entry });
                 }
                 None => chunk.push_dead(entry),
             }

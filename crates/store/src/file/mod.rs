@@ -12,7 +12,7 @@ mod failure;
 mod round;
 mod segment;
 
-pub(crate) use cache::Fetch;
+pub(crate) use cache::{Fetch, Held};
 pub use failure::{Blocked, Refused};
 pub(crate) use segment::{Found, HEADER_LEN, Header, Segment, VERSION, name, parse_name};
 

@@ -118,7 +118,7 @@ impl<'a> Replayer<'a> {
         damages.behind(seq);
         self.seen = seq;
         let subject = &*gone.subject;
-        self.index.push(Incoming { seq, time, subject, headers, offset, len }, None);
+        self.index.push(Incoming { seq, time, subject, headers, offset, len });
         self.index.enforce_after(subject, &mut |_| {});
         true
     }
@@ -214,7 +214,7 @@ impl<'a> Replayer<'a> {
         }
         let (subject, headers) = (&record[subject..headers], &record[headers..payload]);
         let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
-        self.index.push(incoming, None);
+        self.index.push(incoming);
         if erased {
             // The record that removes it comes later; until then it counts.
             self.erased.insert(seq);
