@@ -148,6 +148,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::consumer::Consumer,
     },
+    /// Measure how much a server does, and how fast
+    Bench(verbs::bench::Bench),
     /// Measure the round trip to each address of each server
     Rtt(verbs::rtt::Rtt),
     /// The account: connection, user, limits, JetStream

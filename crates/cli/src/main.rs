@@ -80,8 +80,10 @@ fn run(cli: Cli) -> ExitCode {
     let format = global.output.unwrap_or_default();
     let out = Output::new(global.json, global.quiet, format, global.color);
     let _logging = logging(&global);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads(&cli.verb))
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -101,6 +103,15 @@ fn run(cli: Cli) -> ExitCode {
             out.failure(&failure);
             ExitCode::from(failure.exit)
         }
+    }
+}
+
+/// What measures takes the whole machine; the others only talk.
+fn threads(verb: &Verb) -> usize {
+    const TALKING: usize = 2;
+    match verb {
+        Verb::Bench(_) => std::thread::available_parallelism().map_or(TALKING, usize::from),
+        _ => TALKING,
     }
 }
 
@@ -130,6 +141,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Kv { verb } => verb.run(context).await,
         Verb::Stream { verb } => verb.run(context).await,
         Verb::Consumer { verb } => verb.run(context).await,
+        Verb::Bench(verb) => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context),
         Verb::Completions(verb) => verb.run(context.out),

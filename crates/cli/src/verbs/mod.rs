@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod auth;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod consumer;
 pub(crate) mod kv;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod auth;
+mod bench;
 mod connecting;
 mod exit_codes;
 mod kv;

@@ -162,6 +162,9 @@ fn verbs_and_existing_names_are_completed() {
     assert_eq!(offer(&["strea"]), ["stream"]);
     assert_eq!(offer(&["stream", "info", "OR"]), ["ORDERS"]);
     assert_eq!(offer(&["sub", "--stream", "O"]), ["ORDERS"]);
+    assert_eq!(offer(&["ben"]), ["bench"]);
+    assert_eq!(offer(&["bench", "js", "consume", "--stream", "O"]), ["ORDERS"]);
+    assert_eq!(offer(&["bench", "kv", "get", "--bucket", "C"]), ["CONFIG"]);
     assert_eq!(offer(&["consumer", "info", "ORDERS", "b"]), ["billing"]);
     assert_eq!(offer(&["kv", "get", "C"]), ["CONFIG"]);
     assert_eq!(offer(&["kv", "get", "CONFIG", "co"]), ["colour"]);
