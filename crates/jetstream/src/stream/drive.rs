@@ -170,6 +170,8 @@ impl Stream {
     /// Writes the notes that are due. An answer that waits for a note makes all of them due.
     pub(super) fn write_due_notes(&mut self, now: Now) {
         if !self.consumers.are_noted() {
+            // Who had some may be gone: a deadline that stayed would be due for ever.
+            self.pacing.due = None;
             return;
         }
         let due = self.pacing.last.map_or(0, |last| last.saturating_add(NOTES_EVERY));

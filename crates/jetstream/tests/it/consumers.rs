@@ -307,3 +307,26 @@ fn each_message_reaches_all_consumers_it_matches_and_no_others() {
     assert_eq!(payloads(&mut world, "_I.p3"), "8");
     assert_eq!(payloads(&mut world, "_I.p11"), "78");
 }
+
+#[test]
+fn a_consumer_that_goes_takes_the_time_of_its_notes_with_it() {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#);
+    world.must("CONSUMER.CREATE.S.c", &create("c", r#","ack_policy":"explicit""#));
+    for payload in ["1", "2"] {
+        world.put("s.a", "", payload);
+        assert!(world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "1"));
+        let reply = world.take("_I.pull").unwrap().reply.unwrap();
+        // The second ack waits for the notes to be written together.
+        world.engine.ack(&mut world.host, world.now, "$G", reply.as_bytes(), None, b"+ACK");
+    }
+    world.must("CONSUMER.DELETE.S.c", "");
+    world.now.mono_ns += SECOND;
+    let due: Vec<u64> = world.host.wakes.keys().copied().collect();
+    world.host.wakes.clear();
+    for owner in due {
+        world.engine.tick(&mut world.host, world.now, owner);
+    }
+    // Nothing is left to do, so nothing is due.
+    assert_eq!(world.host.wakes.values().filter(|at| **at <= world.now.mono_ns).count(), 0);
+}
