@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::start::StartError;
 use crate::timers::Timers;
 use effects::Effects;
-pub(crate) use open::{Engine, make_reserve, open};
+pub(crate) use open::{Engine, open, settle};
 use services::{Acks, Api};
 
 /// Account, subject and stream id of a subscription.

@@ -280,7 +280,7 @@ async fn run(
     hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
         hub.runtime().spawn(jetstream::run_timers(hub.clone(), stop.clone()));
-        hub.runtime().spawn(jetstream::make_reserve(hub.clone(), stop.clone()));
+        hub.runtime().spawn(jetstream::settle(hub.clone(), stop.clone()));
     }
     let _ = requested.wait_for(|stop| *stop).await;
     log_info!(hub.log(), "Initiating Shutdown...");

@@ -43,7 +43,7 @@ pub enum DirectoryError {
 }
 
 /// Makes the directory ready for use: checks its format, or makes it. `disk` is rooted in
-/// `DIR/natterjack`, whose lock the caller holds. [`make_reserve`] may follow when there is time.
+/// `DIR/natterjack`, whose lock the caller holds. [`settle`] follows when there is time.
 ///
 /// # Errors
 /// [`DirectoryError::Newer`] if a newer program made it; nothing is changed then.
@@ -73,16 +73,21 @@ fn parse(content: &Bytes) -> Option<u32> {
 
 fn write_format(disk: &dyn Disk) -> Result<(), DiskError> {
     disk.truncate(FORMAT_FILE, 0)?;
-    disk.write_at(FORMAT_FILE, 0, format!("{WORDS}{FORMAT}\n").as_bytes())?;
-    disk.sync(FORMAT_FILE)
+    disk.write_at(FORMAT_FILE, 0, format!("{WORDS}{FORMAT}\n").as_bytes())
 }
 
-/// Writes the reserve if it is not there, or was given up. Nothing waits for it, so that a server may
-/// take clients first. A disk that has no room for it may still be read.
+/// Does what nothing waits for, so that a server may take clients first: syncs the format, which would
+/// be written again if it were lost, and makes the reserve if it is not there or was given up.
 ///
 /// # Errors
 /// The disk failed.
-pub fn make_reserve(disk: &dyn Disk) -> Result<(), DiskError> {
+pub fn settle(disk: &dyn Disk) -> Result<(), DiskError> {
+    disk.sync(FORMAT_FILE)?;
+    make_reserve(disk)
+}
+
+/// A disk that has no room for the reserve may still be read.
+fn make_reserve(disk: &dyn Disk) -> Result<(), DiskError> {
     let len = match disk.len(RESERVE) {
         Err(error) if error.kind == DiskErrorKind::NotFound => 0,
         other => other?,

@@ -185,21 +185,22 @@ pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartE
     Ok(())
 }
 
-/// How long after the start the reserve is looked at: clients that were waiting come first.
-const RESERVE_AFTER: Duration = Duration::from_secs(1);
+/// How long after the start the store is settled: clients that were waiting come first.
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
 
-/// Makes the room that is given up when the disk is full, unless the server is stopped before.
-pub(crate) async fn make_reserve(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
+/// Makes, among others, the room that is given up when the disk is full, unless the server is stopped
+/// before.
+pub(crate) async fn settle(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
     let Some(disk) = hub.jetstream().and_then(|jetstream| jetstream.store.real_disk()) else {
         return;
     };
-    if tokio::time::timeout(RESERVE_AFTER, stop.wait_for(|stop| *stop)).await.is_ok() {
+    if tokio::time::timeout(SETTLE_AFTER, stop.wait_for(|stop| *stop)).await.is_ok() {
         return;
     }
-    let work = move || natterjack_store::directory::make_reserve(disk.as_ref());
+    let work = move || natterjack_store::directory::settle(disk.as_ref());
     // An error also when the runtime ends; then nobody needs to be told.
     if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
-        log_warn!(hub.log(), "No room can be kept for a full disk: {error}");
+        log_warn!(hub.log(), "The store directory could not be settled: {error}");
     }
 }
 
