@@ -7,10 +7,15 @@
 
 use super::{CR, LF, Limits, Publish};
 
-/// One 0x01 per byte.
+/// A one in each byte, in each two and in each four.
 const ONES: u64 = u64::MAX / 0xff;
-/// The bit that is set for letters of lower case.
-const LOWER: u8 = 0x20;
+const ONES_16: u64 = u64::MAX / 0xffff;
+const ONES_32: u64 = u64::MAX / 0xffff_ffff;
+/// The high bit of each byte.
+const HIGH: u64 = ONES * 0x80;
+/// The bit that letters of lower case have, in three bytes and in four.
+const LOWER_3: u32 = 0x0020_2020;
+const LOWER_4: u32 = 0x2020_2020;
 
 /// A complete publish at the start of `buf`, and the number of bytes that it takes.
 #[inline]
@@ -19,13 +24,12 @@ pub(super) fn publish<'a>(
     limits: &Limits,
     headers: bool,
 ) -> Option<(Publish<'a>, usize)> {
-    let [p, u, b, blank, ..] = *buf else { return None };
-    let verb = [p | LOWER, u | LOWER, b | LOWER, blank];
-    if verb == *b"pub " {
+    let verb = u32::from_le_bytes(*buf.first_chunk()?);
+    // For letters, setting bit 5 is exactly lower case.
+    if verb | LOWER_3 == u32::from_le_bytes(*b"pub ") {
         return plain(buf, limits);
     }
-    if headers && verb == [b'h', b'p', b'u', blank] && (blank | LOWER, *buf.get(4)?) == (b'b', b' ')
-    {
+    if headers && verb | LOWER_4 == u32::from_le_bytes(*b"hpub") && buf.get(4) == Some(&b' ') {
         return with_headers(buf, limits);
     }
     None
@@ -36,61 +40,47 @@ pub(super) fn publish<'a>(
 fn plain<'a>(buf: &'a [u8], limits: &Limits) -> Option<(Publish<'a>, usize)> {
     const ARG: usize = 4;
     let subject_end = word_end(buf, ARG)?;
+    let subject = buf.get(ARG..subject_end)?;
     let mut from = subject_end + 1;
-    let (mut size, mut end) = number(buf, from);
+    let mut size = number(buf, from).filter(|size| size.ends_line);
     let mut reply = None;
-    if size.is_none() || *buf.get(end)? != CR {
+    if size.is_none() {
         let reply_end = word_end(buf, from)?;
         reply = Some(buf.get(from..reply_end)?);
         from = reply_end + 1;
-        (size, end) = number(buf, from);
+        size = number(buf, from).filter(|size| size.ends_line);
     }
-    let (size, start) = (size?, end + 2);
-    let framed = framed(buf, limits, ARG, end, size)?;
-    let publish = Publish {
-        subject: buf.get(ARG..subject_end)?,
-        reply,
-        headers: &[],
-        is_hpub: false,
-        payload: framed,
-    };
-    Some((publish, start + size + 2))
+    let size = size?;
+    let payload = payload(buf, limits, ARG, from + size.digits, size.value)?;
+    let consumed = from + size.digits + 2 + size.value + 2;
+    Some((Publish { subject, reply, headers: &[], is_hpub: false, payload }, consumed))
 }
 
 /// `HPUB subject [reply] header_size total_size`.
 fn with_headers<'a>(buf: &'a [u8], limits: &Limits) -> Option<(Publish<'a>, usize)> {
     const ARG: usize = 5;
     let subject_end = word_end(buf, ARG)?;
+    let subject = buf.get(ARG..subject_end)?;
     let mut from = subject_end + 1;
-    let (mut headers, mut end) = number(buf, from);
-    let (mut size, mut last) = (None, end);
-    if headers.is_some() && *buf.get(end)? == b' ' {
-        (size, last) = number(buf, end + 1);
-    }
+    let mut sizes = two_numbers(buf, from);
     let mut reply = None;
-    if size.is_none() || *buf.get(last)? != CR {
+    if sizes.is_none() {
         let reply_end = word_end(buf, from)?;
         reply = Some(buf.get(from..reply_end)?);
         from = reply_end + 1;
-        (headers, end) = number(buf, from);
-        if *buf.get(end)? != b' ' {
-            return None;
-        }
-        (size, last) = number(buf, end + 1);
+        sizes = two_numbers(buf, from);
     }
-    let (headers, size, start) = (headers?, size?, last + 2);
-    let framed = framed(buf, limits, ARG, last, size)?;
-    if headers > size {
-        return None;
-    }
-    let (headers, payload) = framed.split_at(headers);
-    let subject = buf.get(ARG..subject_end)?;
-    Some((Publish { subject, reply, headers, is_hpub: true, payload }, start + size + 2))
+    let (headers, size) = sizes?;
+    let cr = from + headers.digits + 1 + size.digits;
+    let all = payload(buf, limits, ARG, cr, size.value)?;
+    let (headers, payload) = all.split_at_checked(headers.value)?;
+    let consumed = cr + 2 + size.value + 2;
+    Some((Publish { subject, reply, headers, is_hpub: true, payload }, consumed))
 }
 
-/// The `size` bytes after the line whose CR is at `cr`, if the limits and line ends are kept.
+/// The `size` bytes after the line whose CR is at `cr`, if the limits are kept and a line end follows.
 #[inline]
-fn framed<'a>(
+fn payload<'a>(
     buf: &'a [u8],
     limits: &Limits,
     arg: usize,
@@ -102,10 +92,9 @@ fn framed<'a>(
     {
         return None;
     }
-    let line_end = buf.get(cr..cr + 2)?;
-    let framed = buf.get(cr + 2..cr + 2 + size + 2)?;
-    let (payload, payload_end) = framed.split_at(size);
-    (line_end == [CR, LF] && payload_end == [CR, LF]).then_some(payload)
+    let start = cr + 2;
+    let (payload, end) = buf.get(start..start + size + 2)?.split_at_checked(size)?;
+    (end == [CR, LF]).then_some(payload)
 }
 
 /// The end of the word that starts at `from`, if a single blank follows. Looks at eight bytes at once,
@@ -114,30 +103,62 @@ fn framed<'a>(
 fn word_end(buf: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        let word = u64::from_le_bytes(*buf.get(at..)?.first_chunk()?);
+        let word = eight(buf, at)?;
         // The high bit of each byte up to 0x20. Above the first one a borrow may tell wrongly.
-        let low = word.wrapping_sub(ONES * 0x21) & !word & (ONES * 0x80);
+        let low = word.wrapping_sub(ONES * 0x21) & !word & HIGH;
         if low != 0 {
-            at += low.trailing_zeros() as usize / 8;
-            break;
+            let end = at + low.trailing_zeros() as usize / 8;
+            return (end > from && buf.get(end) == Some(&b' ')).then_some(end);
         }
         at += 8;
     }
-    (at > from && buf.get(at) == Some(&b' ')).then_some(at)
 }
 
-/// Up to nine digits at `from`, and where they end.
+#[derive(Clone, Copy)]
+struct Number {
+    value: usize,
+    digits: usize,
+    /// CR LF follows.
+    ends_line: bool,
+}
+
+/// One to six digits at `from`. Publishes with longer sizes are large or hold leading zeros: both cost more
+/// than the full parser does.
 #[inline]
-fn number(buf: &[u8], from: usize) -> (Option<usize>, usize) {
-    let (mut number, mut at) = (0, from);
-    while let Some(digit) = buf.get(at).map(|byte| byte.wrapping_sub(b'0'))
-        && digit < 10
-    {
-        if at - from == 9 {
-            return (None, at);
-        }
-        number = number * 10 + usize::from(digit);
-        at += 1;
+fn number(buf: &[u8], from: usize) -> Option<Number> {
+    let word = eight(buf, from)?;
+    // A digit has 3 in its upper half and at most 9 in its lower one.
+    let values = word ^ (ONES * 0x30);
+    let others = (values.wrapping_add(ONES * 0x76) | values) & HIGH;
+    let bits = others.trailing_zeros() & !7;
+    if !(8..=48).contains(&bits) {
+        return None;
     }
-    ((at > from).then_some(number), at)
+    // The digits as the upper bytes, so that the last one has the least weight: then pairs, fours, eight.
+    let digits = values << (64 - bits);
+    let pairs = (digits.wrapping_mul(10 * 256 + 1) >> 8) & (ONES_16 * 0xff);
+    let fours = (pairs.wrapping_mul(100 * 65_536 + 1) >> 16) & (ONES_32 * 0xffff);
+    let value = fours.wrapping_mul(10_000 * (1 << 32) + 1) >> 32;
+    Some(Number {
+        value: value as usize,
+        digits: bits as usize / 8,
+        ends_line: (word >> bits) as u16 == u16::from_le_bytes([CR, LF]),
+    })
+}
+
+/// Two numbers with a blank between them and the line end after them.
+fn two_numbers(buf: &[u8], from: usize) -> Option<(Number, Number)> {
+    let first = number(buf, from)?;
+    let blank = from + first.digits;
+    if buf.get(blank) != Some(&b' ') {
+        return None;
+    }
+    let second = number(buf, blank + 1)?;
+    second.ends_line.then_some((first, second))
+}
+
+/// Eight bytes, the first one lowest.
+#[inline]
+fn eight(buf: &[u8], from: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(buf.get(from..from + 8)?.try_into().ok()?))
 }

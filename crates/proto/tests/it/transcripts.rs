@@ -236,9 +236,15 @@ fn the_short_way() {
     for (input, is_taken) in [
         ("PUB foo 11\r\nhello world\r\n", true),
         ("pub foo.bar.baz.and.more reply.to 2\r\nhi\r\nPING\r\n", true),
-        ("PUB foo 12 2\r\nhi\r\n", true),
+        ("PUB foo 12 5\r\nhello\r\n", true),
         ("PUB foo 0000000002\r\nhi\r\n", false),
-        ("PUB foo 000000002\r\nhi\r\n", true),
+        ("PUB foo 000000002\r\nhi\r\n", false),
+        ("PUB foo 000005\r\nhello\r\n", true),
+        ("PUB foo 000100\r\nhi\r\n", false),
+        ("PUB foo 1:\r\nhi\r\n", false),
+        ("PUB foo 1/\r\nhi\r\n", false),
+        ("PUB foo :1\r\nhi\r\n", false),
+        ("PUB foo 1\r\r\nhi\r\n", false),
         ("PUB foo bar baz 2\r\nhi\r\n", false),
         ("PUB foo 99\r\nhi\r\n", false),
         ("PUB foo 101\r\nhi\r\n", false),
@@ -260,6 +266,14 @@ fn the_short_way() {
         let parser = Parser::new(limits);
         assert_eq!(parser.next_publish(input.as_bytes()).is_some(), is_taken, "{input:?}");
         feed_in_all_ways(limits, input.as_bytes());
+    }
+    for size in [0, 1, 9, 10, 42, 99, 100, 512, 1234, 98_765, 123_456, 999_999] {
+        let publish = format!("PUB foo {size}\r\n{}\r\n", "x".repeat(size));
+        let parser = Parser::new(Limits::default());
+        let found = parser.next_publish(publish.as_bytes());
+        let found = found.map(|(publish, consumed)| (publish.payload.len(), consumed));
+        // The line of a very small one is too near to the end of the buffer.
+        assert_eq!(found, (size > 2).then_some((size, publish.len())));
     }
     let mut parser = Parser::new(limits);
     parser.allow_headers(false);
