@@ -146,6 +146,10 @@ impl Entries {
 }
 
 impl Replay for Entries {
+    fn wants(&self, _time: i64, _flags: u8) -> bool {
+        false
+    }
+
     fn note(&mut self, note: u8, body: &[u8]) {
         let Some((&kind, rest)) = body.split_first() else { return };
         match (note, rest.split_first_chunk()) {

@@ -6,6 +6,8 @@
 //! position in the arrays is the sequence; where many are missing (compaction, mirrors with gaps)
 //! a sorted array of sequences is kept beside them.
 
+mod columns;
+
 use crate::SeqRange;
 use crate::slab::Slabs;
 use crate::subjects::NO_SUBJECT;
@@ -228,8 +230,23 @@ impl Chunk {
             bodies.kill(record.0, record.1);
         }
         self.live -= 1;
-        self.live_len -= u64::from(record.1);
+        self.live_len = self.live_len.saturating_sub(u64::from(record.1));
         record
+    }
+
+    /// Kills what lives from `first` to `last`.
+    pub(crate) fn kill_range(&mut self, first: u64, last: u64) {
+        let from = self.lower_bound(first);
+        let to = if last >= self.last() { self.len() } else { self.lower_bound(last + 1) };
+        if from == 0 && to == self.len() {
+            self.kill_all();
+            return;
+        }
+        for at in from..to {
+            if self.is_live(at) {
+                self.kill(at);
+            }
+        }
     }
 
     pub(crate) fn kill_all(&mut self) {
@@ -287,6 +304,20 @@ impl Chunk {
     /// Adds the runs of entries that are dead to `out`, the last of which may be continued if
     /// `open` says so.
     pub(crate) fn dead(&self, out: &mut Vec<SeqRange>, open: &mut bool) {
+        if self.live as usize == self.words.len() {
+            // The usual case costs nothing, however many messages there are.
+            *open &= self.words.is_empty();
+            return;
+        }
+        if self.live == 0 {
+            let (first, last) = (self.seq(0), self.last());
+            match out.last_mut() {
+                Some(run) if *open => run.last = last,
+                _ => out.push(SeqRange { first, last }),
+            }
+            *open = true;
+            return;
+        }
         for at in 0..self.words.len() {
             if self.is_live(at) {
                 *open = false;

@@ -8,8 +8,8 @@ use crate::op::{Op, Secure};
 use crate::record::{self, Shape};
 use crate::types::Place;
 use crate::{
-    Appended, DiskRequest, DiskResult, Filter, Get, Limits, Locate, Located, LogPos, NewMessage,
-    Next, Purge, Purged, RequestId, SeqRange, State, Stored, SubjectState,
+    Appended, Damage, DiskRequest, DiskResult, Filter, Get, Limits, Locate, Located, LogPos,
+    NewMessage, Next, Purge, Purged, RequestId, SeqRange, State, Stored, SubjectState,
 };
 
 /// Entries of one chunk of a memory log.
@@ -71,7 +71,7 @@ impl Log {
         let offset = match &mut self.file {
             Some(file) => {
                 let write = |out: &mut BytesMut| record::put_message(out, seq, &m);
-                file.append(&mut self.index, len, write).0
+                file.append(&mut self.index, len, (seq, m.flags), write).0
             }
             None => {
                 self.roll_memory(seq, len);
@@ -410,7 +410,8 @@ impl Log {
         }
     }
 
-    /// Tells the time of the monotonic clock in nanoseconds, for [`SyncPolicy::Interval`].
+    /// Tells the time of the monotonic clock in nanoseconds, for [`SyncPolicy::Interval`] and for
+    /// looking at what recovery took over unread.
     ///
     /// [`SyncPolicy::Interval`]: crate::SyncPolicy::Interval
     pub fn tick(&mut self, now_ns: u64) {
@@ -431,6 +432,25 @@ impl Log {
         if let Some(file) = &mut self.file {
             file.sync_now();
         }
+    }
+
+    /// Whether a clean shutdown should call [`Log::checkpoint`], so that the next start has little
+    /// to replay; what is there to compact is left to later from now on. [`Log::is_idle`] then
+    /// also waits for what the next start profits from.
+    pub fn close(&mut self) -> bool {
+        self.file.as_mut().is_some_and(|file| file.close())
+    }
+
+    /// Damage that was found since the last call in what recovery took over unread
+    /// ([`Recovery::taken_over`](crate::Recovery::taken_over)). Its messages are in
+    /// [`State::lost`], and asking for them answers [`Get::Damaged`].
+    pub fn take_damage(&mut self) -> Vec<Damage> {
+        self.file.as_mut().map_or_else(Vec::new, |file| file.take_damage())
+    }
+
+    /// Whether all that recovery took over unread was looked at since.
+    pub fn is_verified(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| file.is_verified())
     }
 
     /// Bytes that are appended and not durable yet. The owner stops admitting messages when it is

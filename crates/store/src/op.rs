@@ -14,7 +14,8 @@
 //! NOTE        kind (a byte), the owner's bytes
 //! CHECKPOINT  last sequence, last stamp, limits, runs that are dead, runs that are lost,
 //!             count of notes, each: kind (a byte), length, bytes
-//! ROUND       the position that was durable when the round was begun, the first sequence then
+//! ROUND       the position that was durable when the round was begun, the first sequence then,
+//!             the last sequence handed out (0 or missing: not known)
 //! ```
 
 use bytes::{BufMut, BytesMut};
@@ -32,7 +33,7 @@ pub(crate) enum Op<'a> {
     Limits(Limits),
     Note { kind: u8, body: &'a [u8] },
     Checkpoint(Checkpoint<'a>),
-    Round { durable: u64, first_seq: u64 },
+    Round { durable: u64, first_seq: u64, last_seq: u64 },
 }
 
 /// A message that is removed and will be overwritten.
@@ -110,9 +111,8 @@ impl<'a> Op<'a> {
                     out.put_slice(body);
                 }
             }
-            Op::Round { durable, first_seq } => {
-                put_number(out, *durable);
-                put_number(out, *first_seq);
+            Op::Round { durable, first_seq, last_seq } => {
+                [durable, first_seq, last_seq].into_iter().for_each(|&n| put_number(out, n));
             }
         }
     }
@@ -162,7 +162,10 @@ impl<'a> Op<'a> {
                 }
                 Op::Checkpoint(Checkpoint { last_seq, last_time, limits, dead, lost, notes })
             }
-            kind::ROUND => Op::Round { durable: take_number(from)?, first_seq: take_number(from)? },
+            kind::ROUND => {
+                let (durable, first_seq) = (take_number(from)?, take_number(from)?);
+                Op::Round { durable, first_seq, last_seq: take_number(from).unwrap_or(0) }
+            }
             _ => return None,
         })
     }
@@ -202,7 +205,7 @@ fn take_ranges(from: &mut &[u8]) -> Option<Vec<SeqRange>> {
     Some(ranges)
 }
 
-fn put_number(out: &mut BytesMut, mut n: u64) {
+pub(crate) fn put_number(out: &mut impl BufMut, mut n: u64) {
     while n >= 0x80 {
         out.put_u8(n as u8 | 0x80);
         n >>= 7;
@@ -210,7 +213,7 @@ fn put_number(out: &mut BytesMut, mut n: u64) {
     out.put_u8(n as u8);
 }
 
-fn take_number(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_number(from: &mut &[u8]) -> Option<u64> {
     let (mut n, mut shift) = (0u64, 0);
     loop {
         let (&byte, rest) = from.split_first()?;
@@ -223,7 +226,7 @@ fn take_number(from: &mut &[u8]) -> Option<u64> {
     }
 }
 
-fn take_stamp(from: &mut &[u8]) -> Option<i64> {
+pub(crate) fn take_stamp(from: &mut &[u8]) -> Option<i64> {
     let (stamp, rest) = from.split_first_chunk::<8>()?;
     *from = rest;
     Some(i64::from_le_bytes(*stamp))
@@ -263,14 +266,15 @@ mod tests {
                 lost: vec![range(6, 6)],
                 notes: vec![(1, b"one"), (2, b"")],
             }),
-            Op::Round { durable: 1 << 50, first_seq: 300 },
+            Op::Round { durable: 1 << 50, first_seq: 300, last_seq: 400 },
         ];
         for op in ops {
             let mut out = BytesMut::new();
             op.put(&mut out);
             let (kind, flags) = op.kind();
             assert_eq!(Op::parse(kind, flags, &out), Some(op.clone()));
-            if !matches!(op, Op::Note { .. } | Op::Purge(_) | Op::Secure(_)) {
+            let open = matches!(op, Op::Note { .. } | Op::Purge(_) | Op::Secure(_));
+            if !open && !matches!(op, Op::Round { .. }) {
                 assert_eq!(Op::parse(kind, flags, &out[..out.len() - 1]), None);
             }
         }

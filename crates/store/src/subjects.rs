@@ -6,6 +6,8 @@
 //! Elsewhere the first sequence may be stale, which means that it is a lower bound: it is looked for
 //! when somebody asks, not each time that limits remove a message.
 
+mod saved;
+
 use hashbrown::{DefaultHashBuilder, HashTable};
 use natterjack_subject::SubjectMap;
 use std::hash::BuildHasher;

@@ -54,6 +54,25 @@ impl Times {
         self.max
     }
 
+    /// The arrays and what goes on from them, for a sidecar.
+    pub(crate) fn parts(&self) -> (&[(i64, u32)], &[u8], i64) {
+        (&self.marks, &self.deltas, self.last)
+    }
+
+    /// The inverse of [`Times::parts`] for `count` stamps of which the highest is `max`; `None` if
+    /// the arrays do not fit together.
+    pub(crate) fn from_parts(
+        marks: Vec<(i64, u32)>,
+        deltas: Vec<u8>,
+        last: i64,
+        count: usize,
+        max: i64,
+    ) -> Option<Times> {
+        let inside = marks.iter().all(|&(_, at)| at as usize <= deltas.len());
+        let fits = inside && marks.len() == count.div_ceil(STRIDE);
+        fits.then_some(Times { marks, deltas, count, last, max })
+    }
+
     pub(crate) fn shrink(&mut self) {
         self.marks.shrink_to_fit();
         self.deltas.shrink_to_fit();

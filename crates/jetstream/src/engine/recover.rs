@@ -70,6 +70,11 @@ struct Memory {
 }
 
 impl Replay for Memory {
+    fn wants(&self, time: i64, flags: u8) -> bool {
+        let recent = time >= self.now.saturating_sub(self.window);
+        flags & FLAG_TTL != 0 || (flags & FLAG_MSG_ID != 0 && recent)
+    }
+
     fn message(&mut self, message: &ReplayedMessage<'_>) {
         self.last_id.clear();
         if message.flags & FLAG_MSG_ID != 0

@@ -3,7 +3,7 @@
 
 use natterjack_sim::{Message, Rng, SimDisk, Survival};
 use natterjack_store::{
-    Disk, DiskError, DiskErrorKind, DiskResult, Get, Limits, Log, NewMessage, SyncPolicy,
+    Damage, Disk, DiskError, DiskErrorKind, DiskResult, Get, Limits, Log, NewMessage, SyncPolicy,
 };
 use std::collections::BTreeMap;
 
@@ -28,8 +28,9 @@ type Found = BTreeMap<u64, Option<Message>>;
 
 fn read(disk: &SimDisk, world: &World) -> (Log, Found, natterjack_store::Recovery) {
     let options = world.options.clone();
-    let (mut log, report) =
+    let (mut log, mut report) =
         Log::recover(disk, 1, Limits::default(), options, &mut ()).expect("it opens");
+    report.damage.append(&mut verify(&mut log, disk));
     let mut found = BTreeMap::new();
     for seq in 1..=log.state().last_seq {
         while log.get(seq) == Get::Pending {
@@ -44,6 +45,21 @@ fn read(disk: &SimDisk, world: &World) -> (Log, Found, natterjack_store::Recover
         };
     }
     (log, found, report)
+}
+
+/// Lets the log look at all that recovery took over.
+fn verify(log: &mut Log, disk: &SimDisk) -> Vec<Damage> {
+    let (mut now, mut requests) = (0, Vec::new());
+    for _ in 0..10_000 {
+        log.tick(now);
+        log.take_requests(&mut requests);
+        requests.drain(..).for_each(|r| log.completed(r.id, r.run(disk)));
+        if log.is_verified() {
+            return log.take_damage();
+        }
+        now = log.next_deadline().expect("there is more to look at");
+    }
+    panic!("it looks for ever");
 }
 
 fn is(got: Option<&Option<Message>>, m: &Message) -> bool {

@@ -71,6 +71,21 @@ fn any_crash_keeps_what_was_durable() {
 }
 
 #[test]
+fn what_stands_beside_the_segments_may_be_lost_torn_stale_or_wrong() {
+    let used = std::cell::Cell::new((0, 0));
+    each(seeds(3000, 60), |seed| {
+        let mut world = world(seed);
+        world.meddle = true;
+        let world = run(world, 500);
+        let taken = world.recoveries.iter().filter(|report| report.taken_over > 0).count();
+        used.set((used.get().0 + taken, used.get().1 + world.recoveries.len()));
+    });
+    // It is used at all, and not always.
+    let (used, all) = used.get();
+    assert!(used * 8 > all && used < all, "{used} of {all}");
+}
+
+#[test]
 fn a_log_that_is_durable_before_its_sync_is_caught() {
     let caught = (0..20).filter(|&seed| {
         let run = || {

@@ -2,8 +2,8 @@
 
 use natterjack_sim::{Fault, Message, Model, Rng, SimDisk, Survival};
 use natterjack_store::{
-    DiskOp, DiskRequest, DiskResult, FileOptions, Get, Limits, Log, LogPos, Next, Recovery, Replay,
-    ReplayedMessage, SyncPolicy,
+    Disk, DiskOp, DiskRequest, DiskResult, FileOptions, Get, Limits, Log, LogPos, Next, Recovery,
+    Replay, ReplayedMessage, SyncPolicy,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,15 +18,26 @@ const ALL: u8 = 2;
 pub(crate) struct Owner {
     pub(crate) numbers: BTreeSet<u64>,
     pub(crate) told: BTreeMap<u64, (i64, u8, Vec<u8>, Vec<u8>)>,
+    /// It wants to hear of messages with one of these flags, not older than this; of all if there
+    /// is none.
+    picky: Option<(u8, i64)>,
 }
 
 impl Owner {
+    fn picky(flags: u8, since: i64) -> Owner {
+        Owner { picky: Some((flags, since)), ..Owner::default() }
+    }
+
     fn all(&self) -> Vec<u8> {
         self.numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
     }
 }
 
 impl Replay for Owner {
+    fn wants(&self, time: i64, flags: u8) -> bool {
+        self.picky.is_none_or(|(mask, since)| flags & mask != 0 && time >= since)
+    }
+
     fn message(&mut self, m: &ReplayedMessage<'_>) {
         let content = (m.time, m.flags, m.subject.to_vec(), m.headers.to_vec());
         assert!(self.told.insert(m.seq, content).is_none(), "{} told twice", m.seq);
@@ -78,6 +89,10 @@ pub(crate) struct World {
     pub(crate) faults: bool,
     /// The planted bug: syncs are not done.
     pub(crate) no_sync: bool,
+    /// What stands beside the segments is damaged at each crash: cut off, flipped, exchanged,
+    /// replaced by what was there before, removed.
+    pub(crate) meddle: bool,
+    stash: BTreeMap<String, Vec<u8>>,
     /// A write failed, so that what survives a crash is not one of few states.
     faulty: bool,
     /// The positions are those of another run.
@@ -114,6 +129,8 @@ impl World {
             calm: rng.chance(1, 3),
             faults: false,
             no_sync: false,
+            meddle: false,
+            stash: BTreeMap::new(),
             faulty: false,
             reopening: false,
             trace: Vec::new(),
@@ -158,6 +175,9 @@ impl World {
             self.numbers.insert(number);
             self.waiting.push_back((pos, Waiting::Note(number)));
             return;
+        }
+        if self.meddle && self.rng.chance(1, 40) {
+            self.keep();
         }
         let op = choose(&mut self.rng, &self.model, self.subjects, self.calm);
         self.trace.push(format!("{op:?}"));
@@ -294,7 +314,57 @@ impl World {
         self.queue.clear();
         self.disk.crash(survival);
         self.disk.mend();
+        if self.meddle {
+            self.meddle();
+        }
         self.reopen();
+    }
+
+    /// Keeps what stands beside the segments for later.
+    fn keep(&mut self) {
+        for path in beside(&self.disk) {
+            if self.rng.chance(1, 8) {
+                let len = self.disk.len(&path).expect("it is there") as usize;
+                let content = self.disk.read_at(&path, 0, len).expect("it is there");
+                self.stash.insert(path, content.to_vec());
+            }
+        }
+    }
+
+    fn meddle(&mut self) {
+        let paths = beside(&self.disk);
+        let stashed: Vec<String> = self.stash.keys().cloned().collect();
+        for path in &paths {
+            let len = self.disk.len(path).expect("it is there");
+            let other = self.rng.pick(&paths).clone();
+            let content =
+                match self.rng.below(24) {
+                    0 => self.disk.remove(path).map(|()| None),
+                    1 => self.disk.truncate(path, self.rng.below(len + 1)).map(|()| None),
+                    2 => Ok(self.disk.len(&other).ok().map(|len| {
+                        self.disk.read_at(&other, 0, len as usize).expect("a sound disk")
+                    })),
+                    3 | 4 => {
+                        self.disk.flip(path, self.rng.below(len * 8 + 1));
+                        Ok(None)
+                    }
+                    5 if !stashed.is_empty() => {
+                        Ok(Some(self.stash[self.rng.pick(&stashed)].clone().into()))
+                    }
+                    6..9 => Ok(self.stash.get(path).map(|content| content.clone().into())),
+                    _ => Ok(None),
+                };
+            if let Some(content) = content.expect("a sound disk") {
+                self.disk.truncate(path, 0).expect("a sound disk");
+                self.disk.write_at(path, 0, &content).expect("a sound disk");
+            }
+        }
+        // What was removed long ago may be back.
+        for path in stashed {
+            if self.rng.chance(1, 20) && !paths.contains(&path) {
+                self.disk.write_at(&path, 0, &self.stash[&path]).expect("a sound disk");
+            }
+        }
     }
 
     /// Loses what is not synced, although it may count as durable, and opens the log again.
@@ -316,15 +386,29 @@ impl World {
 
     /// Opens the log again and compares it with what must be there.
     pub(crate) fn reopen(&mut self) {
-        let mut owner = Owner::default();
-        let opened = Log::recover(
-            &self.disk,
-            self.safe.last_seq + 1,
-            self.safe.limits,
-            self.options.clone(),
-            &mut owner,
-        );
-        let (log, report) = opened.expect("it opens");
+        let mut owner = match self.rng.below(4) {
+            0 => Owner::default(),
+            1 => Owner::picky(0, 0),
+            2 => Owner::picky(1, i64::MIN),
+            _ => Owner::picky(6, self.safe.last_time - self.rng.below(100_000_000_000) as i64),
+        };
+        let open = |disk: &SimDisk, owner: &mut Owner| {
+            let (first, limits) = (self.safe.last_seq + 1, self.safe.limits);
+            Log::recover(disk, first, limits, self.options.clone(), owner).expect("it opens")
+        };
+        let mut scanned_owner = Owner::default();
+        let (mut scanned, scan) = open(&self.disk.copy(), &mut scanned_owner);
+        let (mut log, report) = open(&self.disk, &mut owner);
+        assert_eq!(scan.taken_over, 0);
+        if report != scan {
+            // Whether the segments were scanned or not makes no difference.
+            self.trace.push(format!("{scan:?}"));
+            same(&mut log, &mut scanned);
+            assert_eq!(owner.numbers, scanned_owner.numbers);
+            let last = |owner: &Owner| owner.told.last_key_value().map(|(&seq, _)| seq);
+            let told = last(&scanned_owner).filter(|&seq| log.contains(seq));
+            assert!(told <= last(&owner), "the last message is told");
+        }
         self.log = log;
         self.recoveries.push(report.clone());
         if std::env::var_os("NATTERJACK_TRACE").is_some() {
@@ -390,6 +474,9 @@ impl World {
         for (seq, message) in found {
             let told = owner.told.get(seq);
             let (time, flags) = (message.time, message.flags);
+            if told.is_none() && !owner.wants(time, flags) {
+                continue;
+            }
             let expected = (time, flags, message.subject.clone(), message.headers.clone());
             assert_eq!(told, Some(&expected), "the owner was told of {seq}");
         }
@@ -428,6 +515,40 @@ impl World {
                 model.messages == *found && model.limits == *self.log.limits()
             });
             assert!(fits, "no part of what was appended explains what is there: {report:?}");
+        }
+    }
+}
+
+/// The files that stand beside the segments.
+fn beside(disk: &SimDisk) -> Vec<String> {
+    let mut paths = disk.paths();
+    paths.retain(|path| path.ends_with(".idx") || path.ends_with(".tab"));
+    paths
+}
+
+/// Compares all that two logs tell without their messages.
+fn same(one: &mut Log, two: &mut Log) {
+    assert_eq!(one.state(), two.state());
+    assert_eq!(one.limits(), two.limits());
+    assert!(one.deleted().eq(two.deleted()));
+    let subjects = |log: &Log| {
+        let mut all = BTreeMap::new();
+        log.subjects_matching(b">", |name, state| {
+            all.insert(name.to_vec(), *state);
+        });
+        all
+    };
+    assert_eq!(subjects(one), subjects(two));
+    assert_eq!(one.num_subjects(), two.num_subjects());
+    let state = one.state().clone();
+    for seq in state.first_seq..=state.last_seq {
+        let tell = |log: &Log| (log.contains(seq), log.time_of(seq), log.stored_bytes(seq));
+        assert_eq!(tell(one), tell(two), "{seq}");
+    }
+    for filter in filters() {
+        for from in [0, state.last_seq / 3, state.last_seq / 2] {
+            assert_eq!(one.next_match(&filter, from), two.next_match(&filter, from));
+            assert_eq!(one.num_pending(&filter, from), two.num_pending(&filter, from));
         }
     }
 }

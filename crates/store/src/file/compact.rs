@@ -10,10 +10,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::sidecar::{self, Basis, Owner, Runs, Sidecar};
 use super::{FileLog, HEADER_LEN, Header, Segment, name};
 use crate::chunk::{Chunk, Entry};
 use crate::disk::{DiskOp, DiskRequest, DiskResult, RequestId};
 use crate::index::Index;
+use crate::op::{Op, Secure};
 use crate::record::{self, Seal};
 
 /// A segment smaller than this part of the usual size is merged with its neighbours.
@@ -54,14 +56,19 @@ struct Erase {
 struct Plan {
     /// It holds once this is durable.
     pos: u64,
+    /// The checkpoint that it was made for.
+    checkpoint: Basis,
     drops: Vec<u64>,
     groups: VecDeque<Group>,
 }
 
-/// Neighbouring segments that become one, with the sequences that are kept of each.
+/// What is kept of a segment: its id, and place and subject of each message.
+type Member = (u64, Vec<(u32, u32)>);
+
+/// Neighbouring segments that become one.
 #[derive(Debug)]
 struct Group {
-    members: VecDeque<(u64, Vec<u64>)>,
+    members: VecDeque<Member>,
     covers: u64,
 }
 
@@ -80,11 +87,13 @@ enum Work {
 /// A group on its way into one new file.
 #[derive(Debug)]
 struct Rewrite {
-    left: VecDeque<(u64, Vec<u64>)>,
+    left: VecDeque<Member>,
     done: Vec<u64>,
+    checkpoint: Basis,
     segment: Segment,
     data: BytesMut,
     entries: Vec<Entry>,
+    runs: Runs,
 }
 
 impl Compaction {
@@ -92,10 +101,15 @@ impl Compaction {
         self.hint = u64::MAX;
     }
 
-    pub(super) fn planned_at(&mut self, pos: u64) {
-        if let Some(plan) = &mut self.plan {
-            plan.pos = pos;
+    pub(super) fn planned_at(&mut self, pos: u64, checkpoint: Basis) {
+        if let Some(plan) = self.plan.as_mut().filter(|plan| plan.pos == u64::MAX) {
+            (plan.pos, plan.checkpoint) = (pos, checkpoint);
         }
+    }
+
+    /// It is not known which files are there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Forgets a plan whose checkpoint will not become durable.
@@ -112,7 +126,7 @@ impl Compaction {
         }
     }
 
-    fn busy_with(&self, id: u64) -> bool {
+    pub(super) fn busy_with(&self, id: u64) -> bool {
         match &self.work {
             Work::Reading(_, rewrite) | Work::Copied(rewrite) | Work::Writing(_, rewrite) => {
                 rewrite.done.contains(&id) || rewrite.left.iter().any(|(left, _)| *left == id)
@@ -141,7 +155,9 @@ impl FileLog {
 
     /// Looks whether a checkpoint would give back a segment's worth of space.
     pub(crate) fn weigh(&mut self, index: &Index) {
-        if self.compaction.hint < u64::from(self.options.segment_bytes) / 4 {
+        // What a plan is about to give back would be counted once more, without end.
+        let planned = self.compaction.plan.is_some();
+        if planned || self.compaction.hint < u64::from(self.options.segment_bytes) / 4 {
             return;
         }
         self.compaction.hint = 0;
@@ -153,12 +169,17 @@ impl FileLog {
         };
         let pairs = self.segments.iter().zip(&index.chunks).take(old);
         let gain: u64 = pairs.map(gain).sum();
-        self.compaction.worthwhile = gain >= u64::from(self.options.segment_bytes);
+        self.compaction.worthwhile = gain >= self.checkpoint_worth();
+    }
+
+    /// A checkpoint is to spare at least so many bytes: a segment, or what it takes itself.
+    fn checkpoint_worth(&self) -> u64 {
+        u64::from(self.options.segment_bytes).max(self.derived.cost())
     }
 
     pub(crate) fn wants_checkpoint(&self) -> bool {
-        let notes = self.compaction.notes >= u64::from(self.options.segment_bytes);
-        (self.compaction.worthwhile || notes)
+        let notes = self.compaction.notes >= self.checkpoint_worth();
+        (self.compaction.worthwhile || notes || self.progressed())
             && !self.compaction.broken
             && self.compaction.plan.is_none()
             && matches!(self.compaction.work, Work::Idle | Work::Erasing(_))
@@ -168,6 +189,8 @@ impl FileLog {
     /// Decides what a checkpoint that is written now makes obsolete.
     pub(super) fn plan_compaction(&mut self, index: &Index) {
         let (mut drops, mut groups) = (Vec::new(), VecDeque::new());
+        // One that only shortens a later replay moves nothing.
+        let rewrite = self.compaction.worthwhile || !self.progressed();
         let mut open: Option<(Group, u64, bool)> = None;
         let mut moved = 0;
         for (segment, chunk) in self.segments.iter().zip(&index.chunks) {
@@ -184,8 +207,9 @@ impl FileLog {
                 drops.push(segment.id);
                 continue;
             }
-            let keep = || (segment.id, chunk.iter_live(0).map(|at| chunk.seq(at)).collect());
-            let candidate = (sparse || small) && !segment.frozen && moved < MOVED;
+            let place = |at| (at as u32, chunk.subject(at));
+            let keep = || (segment.id, chunk.iter_live(0).map(place).collect());
+            let candidate = rewrite && (sparse || small) && !segment.frozen && moved < MOVED;
             if candidate {
                 moved += u64::from(chunk.live());
             }
@@ -212,11 +236,14 @@ impl FileLog {
         if self.compaction.broken {
             return;
         }
-        self.compaction.plan = Some(Plan { pos: u64::MAX, drops, groups });
+        let checkpoint = Basis { segment: 0, crc: 0 };
+        self.compaction.plan = Some(Plan { pos: u64::MAX, checkpoint, drops, groups });
     }
 
     pub(super) fn send_compaction(&mut self, index: &mut Index, out: &mut Vec<DiskRequest>) {
-        self.continue_rewrite(out);
+        if !self.derived.closing {
+            self.continue_rewrite(out);
+        }
         let idle = matches!(self.compaction.work, Work::Idle);
         if !idle || self.compaction.broken || self.health.blocked.is_some() {
             return;
@@ -227,15 +254,15 @@ impl FileLog {
             out.push(DiskRequest { id, ops });
             return;
         }
-        let durable = self.synced.min(self.durable);
-        let Some(plan) = self.compaction.plan.as_mut().filter(|plan| plan.pos <= durable) else {
-            return;
-        };
+        let durable = self.safe();
+        let holds = |plan: &&mut Plan| plan.pos <= durable && !self.derived.closing;
+        let Some(plan) = self.compaction.plan.as_mut().filter(holds) else { return };
         if !plan.drops.is_empty() {
             let drops = std::mem::take(&mut plan.drops);
             let gone = self.segments.iter().filter(|segment| drops.contains(&segment.id));
             let mut ops: Vec<DiskOp> = gone.map(|s| DiskOp::Remove(s.path.clone())).collect();
             ops.push(DiskOp::SyncDir(self.dir.clone()));
+            self.remove_sidecars(&drops, &mut ops);
             let id = self.request_id();
             self.compaction.work = Work::Dropping(id, drops);
             out.push(DiskRequest { id, ops });
@@ -245,21 +272,37 @@ impl FileLog {
             self.compaction.plan = None;
             return;
         };
-        self.begin_rewrite(group, out);
+        let checkpoint = plan.checkpoint;
+        self.begin_rewrite(group, checkpoint, out);
     }
 
-    fn begin_rewrite(&mut self, group: Group, out: &mut Vec<DiskRequest>) {
+    /// Removes the sidecars of segments that are gone by then.
+    fn remove_sidecars(&self, ids: &[u64], ops: &mut Vec<DiskOp>) {
+        let gone = self.segments.iter().filter(|segment| ids.contains(&segment.id));
+        let path = |gone: &Segment| self.sidecar_path(gone.id, gone.generation);
+        ops.extend(gone.map(|gone| DiskOp::Remove(path(gone))));
+    }
+
+    fn begin_rewrite(&mut self, group: Group, checkpoint: Basis, out: &mut Vec<DiskRequest>) {
         let first = group.members.front().map(|member| member.0);
         let Some(old) = self.segments.iter().find(|segment| Some(segment.id) == first) else {
             return;
         };
         let generation = old.generation + 1;
         let path: Arc<str> = format!("{}/{}", self.dir, name(old.id, generation)).into();
-        let segment = Segment { generation, path, covers: group.covers, ..old.clone() };
+        let (covers, sidecar) = (group.covers, Sidecar::Missing);
+        let segment = Segment { generation, path, covers, sidecar, ..old.clone() };
         let mut data = BytesMut::new();
         data.put_bytes(0, HEADER_LEN as usize);
-        let entries = Vec::new();
-        let rewrite = Rewrite { left: group.members, done: Vec::new(), segment, data, entries };
+        let rewrite = Rewrite {
+            left: group.members,
+            done: Vec::new(),
+            checkpoint,
+            segment,
+            data,
+            entries: Vec::new(),
+            runs: Runs::default(),
+        };
         self.read_next(rewrite, out);
     }
 
@@ -298,7 +341,10 @@ impl FileLog {
             }
             Work::Writing(request, rewrite) if request == id => match result {
                 DiskResult::Failed { step, .. } if step < RENAME => {}
-                DiskResult::Failed { .. } => self.compaction.broken = true,
+                // Behind that it is there for good, whatever became of the old ones.
+                DiskResult::Failed { step, .. } if step <= RENAME + 1 => {
+                    self.compaction.broken = true;
+                }
                 _ => self.replace(index, rewrite),
             },
             other => self.compaction.work = other,
@@ -311,25 +357,29 @@ impl FileLog {
         let old = Seal { salt: self.salt, segment: id };
         let new = Seal { salt: self.salt, segment: rewrite.segment.id };
         let Some(chunk) = index.chunks.iter().find(|chunk| chunk.id == id) else { return };
-        for seq in keep {
-            let record = chunk.find_any(seq).and_then(|at| {
-                let (offset, len, headers) = chunk.record(at);
-                let bytes = data.get(offset as usize..offset as usize + len as usize)?;
-                let fits = old.check(offset, bytes) == Some(len as usize);
-                (fits && record::stamp(bytes)?.0 == seq).then_some((bytes, headers, chunk.time(at)))
-            });
-            let Some((bytes, headers, time)) = record else {
-                // Damage: reading will find it too. The file stays as it is.
+        for (at, subject) in keep {
+            let (at, offset) = (at as usize, rewrite.data.len());
+            let seq = chunk.seq(at);
+            let (start, len, headers) = chunk.record(at);
+            let bytes = data.get(start as usize..start as usize + len as usize);
+            let fits = |bytes: &&[u8]| {
+                let whole = old.check(start, bytes) == Some(len as usize);
+                whole && record::stamp(bytes).is_some_and(|stamp| stamp.0 == seq)
+            };
+            let Some(bytes) = bytes.filter(fits) else {
+                // Damage: reading will find it too. The file stays as it is, and is scanned.
                 if let Some(bad) = self.segments.iter_mut().find(|segment| segment.id == id) {
                     bad.frozen = true;
+                    bad.sidecar = Sidecar::Never;
                 }
                 return;
             };
-            let offset = rewrite.data.len();
+            let before = rewrite.entries.last().map_or(0, |entry| entry.seq);
+            rewrite.runs.push(before, seq, bytes[3]);
             rewrite.data.put_slice(bytes);
             new.seal(offset as u32, &mut rewrite.data[offset..]);
-            let (offset, len) = (offset as u32, bytes.len() as u32);
-            rewrite.entries.push(Entry { seq, offset, len, headers, subject: 0, time });
+            let (offset, time) = (offset as u32, chunk.time(at));
+            rewrite.entries.push(Entry { seq, offset, len, headers, subject, time });
         }
         rewrite.done.push(id);
         self.compaction.work = Work::Copied(rewrite);
@@ -379,6 +429,7 @@ impl FileLog {
         let old = self.segments.iter().filter(|segment| rewrite.done.contains(&segment.id));
         ops.extend(old.map(|segment| DiskOp::Remove(segment.path.clone())));
         ops.push(DiskOp::SyncDir(self.dir.clone()));
+        self.remove_sidecars(&rewrite.done, &mut ops);
         let id = self.request_id();
         self.compaction.work = Work::Writing(id, rewrite);
         out.push(DiskRequest { id, ops });
@@ -390,20 +441,22 @@ impl FileLog {
             return;
         };
         let base = rewrite.entries.first().map_or(1, |entry| entry.seq);
-        let mut chunk = Chunk::new(rewrite.segment.id, base, HEADER_LEN, false);
-        for entry in rewrite.entries {
-            match index.find(entry.seq) {
-                Some((at, place)) => {
-                    let subject = index.chunks[at].subject(place);
-                    chunk.push(Entry { subject, ..entry });
-                }
-                None => chunk.push_dead(entry),
+        let Segment { id, generation, len, .. } = rewrite.segment;
+        let mut chunk = Chunk::new(id, base, HEADER_LEN, false);
+        rewrite.entries.iter().for_each(|&entry| chunk.push(entry));
+        // As it was at the checkpoint: a start may begin there.
+        let owner = Owner { salt: self.salt, segment: id, generation, len };
+        let (data, crc) = sidecar::encode(&owner, Some(rewrite.checkpoint), &rewrite.runs, &chunk);
+        for entry in &rewrite.entries {
+            if index.find(entry.seq).is_none() {
+                chunk.kill_range(entry.seq, entry.seq);
             }
         }
         chunk.shrink();
         self.forget_segments(index, &rewrite.done);
-        self.segments.insert(first, rewrite.segment);
+        self.segments.insert(first, Segment { sidecar: Sidecar::Known(crc), ..rewrite.segment });
         index.chunks.insert(first, chunk);
+        self.wait(id, generation, 0, data);
     }
 
     fn forget_segments(&mut self, index: &mut Index, ids: &[u64]) {
@@ -411,6 +464,26 @@ impl FileLog {
         chunks.retain(|chunk| !ids.contains(&chunk.id));
         self.segments.retain(|segment| !ids.contains(&segment.id));
         ids.iter().for_each(|&id| self.cache.forget_segment(id));
+        self.derived.forget(ids);
+    }
+
+    /// Appends again which messages are still to be overwritten: a checkpoint makes the records that
+    /// say so obsolete.
+    pub(super) fn repeat_erasures(&mut self, index: &mut Index) {
+        for at in 0..self.compaction.erase.len() {
+            let Erase { seq, subject, .. } = &self.compaction.erase[at];
+            let (seq, subject) = (*seq, subject.clone());
+            let chunk = index.chunks.get(index.chunk_at(seq));
+            let gone = chunk.and_then(|chunk| {
+                let place = chunk.find_any(seq)?;
+                let (offset, len, headers) = chunk.record(place);
+                let (segment, time) = (chunk.id, chunk.time(place));
+                Some(Secure { seq, segment, offset, len, headers, time, subject: &subject })
+            });
+            if let Some(gone) = gone {
+                self.append_op(index, &Op::Secure(gone));
+            }
+        }
     }
 
     /// The writes that take the bytes of securely removed messages away.

@@ -26,6 +26,10 @@ impl FileLog {
         let files = self.segments.iter().map(|segment| &segment.path).chain(&self.health.orphans);
         let files = files.chain(&self.leftovers).chain(self.compaction.writing());
         let mut ops: Vec<DiskOp> = files.map(|path| DiskOp::Remove(Arc::clone(path))).collect();
+        for segment in &self.segments {
+            ops.push(DiskOp::Remove(self.sidecar_path(segment.id, segment.generation)));
+        }
+        ops.extend(self.derived.on_disk.iter().cloned().map(DiskOp::Remove));
         for name in ["compact.tmp", "probe"] {
             ops.push(DiskOp::Remove(format!("{}/{name}", self.dir).into()));
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use super::round::{Flight, Round};
+use super::sidecar::Sidecar;
 use super::{FileLog, HEADER_LEN};
 use crate::disk::{DiskError, DiskErrorKind, DiskOp, DiskRequest};
 use crate::index::Index;
@@ -89,6 +90,11 @@ impl Health {
 
     pub(super) fn probing(&self) -> bool {
         self.probe
+    }
+
+    /// Adds what is nice to have done.
+    pub(super) fn clean_up(&mut self, ops: impl Iterator<Item = DiskOp>) {
+        self.cleanup.extend(ops);
     }
 
     pub(super) fn take_resume(&mut self) -> Option<u64> {
@@ -180,6 +186,7 @@ impl FileLog {
         }
         self.cut_back(index);
         self.compaction.cancel(self.durable);
+        self.derived.cancel(self.durable);
         self.append_again(index, &flight, &round);
     }
 
@@ -188,11 +195,14 @@ impl FileLog {
         self.cache.forget_from(self.durable);
         while self.segments.back().is_some_and(|last| last.base >= self.durable) {
             index.chunks.pop_back();
-            let orphan = self.segments.pop_back();
-            self.health.orphans.extend(orphan.map(|orphan| orphan.path));
+            if let Some(orphan) = self.segments.pop_back() {
+                self.derived.forget(&[orphan.id]);
+                self.health.orphans.push(orphan.path);
+            }
         }
         if let Some(last) = self.segments.back_mut() {
             last.len = (self.durable - last.base) as u32;
+            last.sidecar = Sidecar::Never;
             if matches!(self.health.blocked, Some(Blocked::NoRoom(_))) && !self.closed {
                 let (path, len) = (last.path.clone(), u64::from(last.len));
                 self.health.cleanup.push(DiskOp::Truncate { path, len });

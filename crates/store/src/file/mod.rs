@@ -7,17 +7,21 @@
 
 mod cache;
 mod compact;
+mod derived;
 mod destroy;
 mod failure;
 mod round;
+mod scrub;
 mod segment;
+pub(crate) mod sidecar;
+pub(crate) mod table;
 
 pub(crate) use cache::{Fetch, Held};
 pub use failure::{Blocked, Refused};
 pub(crate) use segment::{Found, HEADER_LEN, Header, Segment, VERSION, name, parse_name};
 
 use bytes::BytesMut;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +32,11 @@ use crate::record::{self, Seal};
 use crate::{LogPos, SeqRange};
 use cache::Cache;
 use compact::Compaction;
+use derived::Derived;
 use failure::Health;
 use round::{Flight, Round};
+use scrub::Scrub;
+use sidecar::{Basis, Runs, Sidecar};
 
 /// Checkpoints up to this many bytes are written twice.
 pub(crate) const COPIED: u32 = 1 << 20;
@@ -110,13 +117,15 @@ pub(crate) struct FileLog {
     health: Health,
     cache: Cache,
     compaction: Compaction,
+    derived: Derived,
+    scrub: Scrub,
     next_request: u64,
     /// Files of the directory that hold what recovery put aside.
     leftovers: Vec<Arc<str>>,
 }
 
 /// What recovery knows of an existing log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Recovered {
     pub(crate) salt: u64,
     pub(crate) segments: VecDeque<Segment>,
@@ -130,6 +139,16 @@ pub(crate) struct Recovered {
     pub(crate) notes: u64,
     /// Files of the directory that hold what recovery put aside.
     pub(crate) leftovers: Vec<Arc<str>>,
+    /// Flags of the messages in segments that were scanned.
+    pub(crate) runs: BTreeMap<u64, Runs>,
+    /// Segments whose sidecar was believed.
+    pub(crate) taken_over: Vec<(u64, u32)>,
+    /// Files of tables that are there.
+    pub(crate) tables: Vec<Arc<str>>,
+    /// Where the checkpoint lies from which the log was replayed.
+    pub(crate) since: u64,
+    /// Bytes of that checkpoint and of its table.
+    pub(crate) cost: u64,
 }
 
 impl FileLog {
@@ -145,6 +164,11 @@ impl FileLog {
             erase: vec![],
             notes: 0,
             leftovers: Vec::new(),
+            runs: BTreeMap::new(),
+            taken_over: Vec::new(),
+            tables: Vec::new(),
+            since: 0,
+            cost: 0,
         };
         FileLog::recovered(options, fresh)
     }
@@ -173,6 +197,8 @@ impl FileLog {
             health: Health::default(),
             cache: Cache::new(options.tail_bytes, options.block_bytes),
             compaction: Compaction::default(),
+            derived: Derived::recovered(found.runs, found.tables, found.since, found.cost),
+            scrub: Scrub::new(found.taken_over),
             next_request: 1,
             leftovers: found.leftovers,
             options,
@@ -210,15 +236,17 @@ impl FileLog {
         &mut self.round.removed
     }
 
-    /// Appends a record of about `hint` bytes. The index must have applied all earlier records
-    /// and not this one.
+    /// Appends the record of a message of about `hint` bytes. The index must have applied all
+    /// earlier records and not this one.
     pub(crate) fn append(
         &mut self,
         index: &mut Index,
         hint: usize,
+        (seq, flags): (u64, u8),
         write: impl FnOnce(&mut BytesMut),
     ) -> (u32, u32) {
         self.make_ready(index, hint);
+        self.note_flags(index, seq, flags);
         self.put(hint, write)
     }
 
@@ -230,13 +258,15 @@ impl FileLog {
 
     /// Begins a new segment with a record of the whole state.
     pub(crate) fn checkpoint(&mut self, index: &mut Index, notes: &[(u8, Vec<u8>)]) {
-        if !self.segments.is_empty() {
+        if !self.segments.is_empty() && !self.derived.closing {
             self.plan_compaction(index);
         }
         self.open_segment(index);
         let notes = notes.iter().map(|(kind, body)| (*kind, body.as_slice())).collect();
-        self.put_checkpoint(index, notes);
-        self.compaction.planned_at(self.end);
+        let (checkpoint, len) = self.put_checkpoint(index, notes);
+        self.compaction.planned_at(self.end, checkpoint);
+        self.make_table(index, checkpoint, len);
+        self.repeat_erasures(index);
     }
 
     /// Makes sure that a segment is open and the round begun.
@@ -255,14 +285,15 @@ impl FileLog {
         if full {
             self.open_segment(index);
         }
-        if !self.round.marked {
+        if full || !self.round.marked {
             self.round.marked = true;
-            let (durable, first_seq) = (self.durable, index.state.first_seq);
-            self.put_op(index, &Op::Round { durable, first_seq });
+            let (first_seq, last_seq) = (index.state.first_seq, index.state.last_seq);
+            self.put_op(index, &Op::Round { durable: self.durable, first_seq, last_seq });
         }
     }
 
-    fn put_checkpoint(&mut self, index: &mut Index, notes: Vec<(u8, &[u8])>) {
+    /// Tells what the checkpoint is known by, and the length of its record.
+    fn put_checkpoint(&mut self, index: &mut Index, notes: Vec<(u8, &[u8])>) -> (Basis, u32) {
         let (mut dead, mut open) = (Vec::new(), false);
         for chunk in &index.chunks {
             chunk.dead(&mut dead, &mut open);
@@ -275,11 +306,15 @@ impl FileLog {
             lost: index.state.lost.clone(),
             notes,
         });
+        let at = self.segments.back().map_or((0, 0), |last| (last.id, last.len));
         let len = self.put_op(index, &op);
+        let body = self.round.find(at.0, at.1, len).and_then(|record| record.get(record::HEAD..));
+        let checkpoint = Basis { segment: at.0, crc: body.map_or(0, crc32c::crc32c) };
         if len <= COPIED {
             // Twice, so that one damaged byte does not bring back what the log forgot.
             self.put_op(index, &op);
         }
+        (checkpoint, len)
     }
 
     fn put_op(&mut self, index: &mut Index, op: &Op<'_>) -> u32 {
@@ -323,10 +358,12 @@ impl FileLog {
         if let Some(chunk) = index.chunks.back_mut() {
             chunk.shrink();
         }
+        self.seal(index);
         index.open_chunk(id, HEADER_LEN);
         self.round.open(id, &path, &header);
         let len = HEADER_LEN;
-        let segment = Segment { id, generation: 0, covers: id, path, base, len, frozen: false };
+        let (frozen, sidecar) = (false, Sidecar::Missing);
+        let segment = Segment { id, generation: 0, covers: id, path, base, len, frozen, sidecar };
         self.segments.push_back(segment);
         self.end = base + u64::from(len);
         self.compaction.rolled();
@@ -342,8 +379,10 @@ impl FileLog {
         self.send_cleanup(out);
         self.send_round(index, out);
         self.send_sync(out);
+        self.send_derived(index, out);
         self.send_compaction(index, out);
         self.cache.take_reads(out);
+        self.send_scrub(index, out);
     }
 
     pub(crate) fn completed(&mut self, index: &mut Index, id: RequestId, result: DiskResult) {
@@ -351,7 +390,10 @@ impl FileLog {
             self.round_completed(index, result);
         } else if self.syncing.is_some_and(|(syncing, _)| syncing == id) {
             self.sync_completed(result);
-        } else if !self.cache.completed(id, &result) {
+        } else if !self.cache.completed(id, &result)
+            && !self.derived_completed(id, &result)
+            && !self.scrub_completed(index, id, &result)
+        {
             self.compaction_completed(index, id, result);
         }
     }

@@ -115,7 +115,7 @@ impl FileLog {
 
     pub(crate) fn is_idle(&self) -> bool {
         let syncing = self.syncing.is_some() || (self.sync_due && !self.dirty.is_empty());
-        self.round.is_empty() && self.flight.is_none() && !syncing
+        self.round.is_empty() && self.flight.is_none() && !syncing && self.derived_is_idle()
     }
 
     /// Sends the round off if none is in flight.
@@ -207,8 +207,9 @@ impl FileLog {
         self.cache.trim(self.durable);
     }
 
-    /// Tells the time of the monotonic clock, for a relaxed policy.
+    /// Tells the time of the monotonic clock, for a relaxed policy and the scrub.
     pub(crate) fn tick(&mut self, now_ns: u64) {
+        self.scrub.tick(now_ns);
         let SyncPolicy::Interval(interval) = self.options.sync else { return };
         if self.dirty.is_empty() {
             self.dirty_since = None;
@@ -220,6 +221,10 @@ impl FileLog {
 
     /// When [`FileLog::tick`] is due: `Some(0)` means at once.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.sync_deadline().into_iter().chain(self.scrub.deadline()).min()
+    }
+
+    fn sync_deadline(&self) -> Option<u64> {
         let SyncPolicy::Interval(interval) = self.options.sync else { return None };
         if self.dirty.is_empty() || self.syncing.is_some() {
             return None;

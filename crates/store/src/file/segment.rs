@@ -21,6 +21,7 @@
 use bytes::{BufMut, BytesMut};
 use std::sync::Arc;
 
+use super::sidecar::Sidecar;
 use crate::record::{u32_at, u64_at};
 
 /// The version that this code writes, and the highest that it reads.
@@ -107,6 +108,8 @@ pub(crate) struct Segment {
     pub(crate) len: u32,
     /// Compaction found damage in it: it stays as it is.
     pub(crate) frozen: bool,
+    /// The file beside it that spares the next start a scan.
+    pub(crate) sidecar: Sidecar,
 }
 
 /// The name of a segment file in its directory.

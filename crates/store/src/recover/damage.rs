@@ -50,6 +50,11 @@ struct Hole {
 }
 
 impl Damages {
+    /// How much was found so far.
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// A segment begins at `begin` where the one before ended at `end`: if that is too early,
     /// the file before is short.
     pub(super) fn expect(&mut self, begin: u64, end: u64, before: Option<&Segment>, after: u64) {

@@ -2,7 +2,8 @@
 //!
 //! 1. The segment files are listed and their headers read; files that compaction replaced go.
 //! 2. The last whole checkpoint is looked for: each is the first record of its segment.
-//! 3. Segments before it are scanned for messages; those the checkpoint calls dead do not live.
+//! 3. Segments before it are scanned for messages; those the checkpoint calls dead do not live. If
+//!    the checkpoint has its table, the sidecars that it names are read instead (`takeover`).
 //! 4. The checkpoint is taken over, and everything behind it is replayed in order.
 //!
 //! A record whose checksum does not fit is fenced: scanning goes on at the next whole one, and
@@ -12,9 +13,13 @@
 mod damage;
 mod replay;
 mod report;
+mod scan;
+mod takeover;
+mod tell;
 
 use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use damage::Damage;
@@ -22,7 +27,12 @@ use damage::Damages;
 use replay::{Replayer, Torn as TornErasure};
 pub use report::{RecoverError, Recovery, Replay, ReplayedMessage, Torn};
 
+use scan::{Scan, Tail};
+use takeover::Start;
+
 use crate::disk::{Disk, DiskError, DiskErrorKind};
+use crate::file::sidecar::{self, Runs, Sidecar};
+use crate::file::table;
 use crate::file::{
     COPIED, FileLog, FileOptions, Found, HEADER_LEN, Header, Recovered, Segment, parse_name,
 };
@@ -31,7 +41,7 @@ use crate::op::{Checkpoint, Op};
 use crate::record::{self, HEAD, Seal, kind};
 use crate::{Limits, Log};
 
-/// A segment file with its content.
+/// A segment file.
 struct File {
     name: String,
     header: Option<Header>,
@@ -41,7 +51,8 @@ struct File {
 
 impl Log {
     /// Opens the log in `options.dir`, or begins a new one there with `first_seq` and `limits` if
-    /// there is none. Reads all segments; `replay` is told what they hold.
+    /// there is none. Reads all segments, or what stands beside them for this purpose; `replay` is
+    /// told what they hold as far as it wants to know.
     ///
     /// The limits of an existing log are those it had; the caller compares and sets.
     ///
@@ -59,8 +70,14 @@ impl Log {
             Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
             other => other?,
         };
-        let mut opener =
-            Opener { disk, options: &options, report: Recovery::default(), leftovers: Vec::new() };
+        let mut opener = Opener {
+            disk,
+            options: &options,
+            report: Recovery::default(),
+            leftovers: Vec::new(),
+            sidecars: BTreeSet::new(),
+            tables: Vec::new(),
+        };
         let (files, next_segment) = opener.find(names)?;
         if files.is_empty() {
             let mut log = Log::file(first_seq, limits, options.clone());
@@ -70,7 +87,8 @@ impl Log {
             return Ok((log, opener.report));
         }
         let mut index = Index::new(1, limits, false);
-        let found = opener.load(files, next_segment, first_seq, &mut index, replay)?;
+        let files = opener.sift(files)?;
+        let found = opener.load(&files, next_segment, first_seq, &mut index, replay)?;
         let report = opener.report;
         Ok((Log::from_parts(index, FileLog::recovered(options, found)), report))
     }
@@ -82,6 +100,10 @@ struct Opener<'a> {
     report: Recovery,
     /// Files with what was put aside, now or earlier.
     leftovers: Vec<Arc<str>>,
+    /// Segments and generations that have a sidecar.
+    sidecars: BTreeSet<(u64, u32)>,
+    /// Segments whose checkpoint has a table.
+    tables: Vec<u64>,
 }
 
 impl Opener<'_> {
@@ -102,6 +124,8 @@ impl Opener<'_> {
                 self.leftovers.push(path.into());
                 continue;
             }
+            self.sidecars.extend(sidecar::parse_name(&name));
+            self.tables.extend(table::parse_name(&name));
             let Some((id, _)) = parse_name(&name) else { continue };
             let len = self.disk.len(&path)?;
             let header = match Header::find(&self.disk.read_at(&path, 0, HEADER_LEN as usize)?) {
@@ -133,7 +157,25 @@ impl Opener<'_> {
                 kept.push(file);
             }
         }
+        let named: BTreeSet<_> = kept.iter().filter_map(|file| parse_name(&file.name)).collect();
+        for &(id, generation) in self.sidecars.difference(&named) {
+            self.disk.remove(&self.path(&sidecar::name(id, generation)))?;
+        }
+        self.sidecars.retain(|one| named.contains(one));
+        if kept.is_empty() {
+            self.remove_tables(None)?;
+        }
         Ok((kept, next))
+    }
+
+    /// Removes all tables but one.
+    fn remove_tables(&mut self, but: Option<u64>) -> Result<(), DiskError> {
+        for id in std::mem::take(&mut self.tables) {
+            if Some(id) != but {
+                self.disk.remove(&self.path(&table::name(id)))?;
+            }
+        }
+        Ok(())
     }
 
     fn set_aside(&mut self, name: &str) -> Result<(), DiskError> {
@@ -146,10 +188,17 @@ impl Opener<'_> {
         Ok(())
     }
 
+    /// The salt that the headers tell.
+    fn salt<'f>(&self, mut files: impl Iterator<Item = &'f File>) -> u64 {
+        let header = files.find_map(|file| file.header);
+        header.map_or(self.options.salt, |header| header.salt)
+    }
+
     /// Drops files that never became durable, as a later header says, and sets those aside that
     /// hold nothing. Tells for each of the others the position from which on its records do not
     /// count.
-    fn sift(&mut self, files: Vec<File>, salt: u64) -> Result<Vec<(File, u64)>, RecoverError> {
+    fn sift(&mut self, files: Vec<File>) -> Result<Vec<(File, u64)>, RecoverError> {
+        let salt = self.salt(files.iter());
         let mut kept = Vec::new();
         let mut cut = u64::MAX;
         for file in files.into_iter().rev() {
@@ -177,40 +226,102 @@ impl Opener<'_> {
 
     fn load(
         &mut self,
-        files: Vec<File>,
+        files: &[(File, u64)],
         next_segment: u64,
         first_seq: u64,
         index: &mut Index,
         replay: &mut dyn Replay,
     ) -> Result<Recovered, RecoverError> {
-        let salt = files.iter().find_map(|file| file.header).map(|header| header.salt);
-        let salt = salt.unwrap_or(self.options.salt);
-        let files = self.sift(files, salt)?;
+        let salt = self.salt(files.iter().map(|file| &file.0));
+        let limits = index.limits;
+        let newest = self.last_checkpoint(files, salt)?;
+        // Who wants to hear of every message has to read every message.
+        if !replay.wants(i64::MAX, 0)
+            && let Some(start) = self.best_table(files, salt, &newest)?
+        {
+            if let Some(found) = self.attempt(files, salt, start, index, replay)? {
+                return Ok(Recovered { next_segment, ..found });
+            }
+            *index = Index::new(1, limits, false);
+            (self.report.bytes, self.report.taken_over) = (0, 0);
+            self.report.damage.clear();
+        }
         if files.is_empty() {
             index.skip(first_seq.max(1) - 1, None);
         }
-        let (start, checkpoint) = self.last_checkpoint(&files, salt)?;
-        let count = files.len();
+        let start = Start { at: newest.0, checkpoint: newest.1, table: None, table_len: 0 };
+        let found = self.attempt(files, salt, start, index, replay)?.unwrap_or_default();
+        Ok(Recovered { salt, next_segment, ..found })
+    }
+
+    /// Reads the log from a checkpoint on; `None` if what its table says does not fit what is there,
+    /// before the owner was told anything.
+    fn attempt(
+        &mut self,
+        files: &[(File, u64)],
+        salt: u64,
+        mut start: Start,
+        index: &mut Index,
+        replay: &mut dyn Replay,
+    ) -> Result<Option<Recovered>, RecoverError> {
         let mut segments: VecDeque<Segment> = VecDeque::new();
+        let mut runs: BTreeMap<u64, Runs> = BTreeMap::new();
+        let mut all_runs: Vec<Runs> = Vec::new();
+        let mut taken_over = Vec::new();
         let mut damages = Damages::default();
-        let mut replayer = Replayer::new(index, replay, checkpoint.as_deref());
-        let mut closed = false;
-        let mut erasures = None;
+        let named = start.table.as_mut().map(|table| std::mem::take(&mut table.named));
+        let basis = start.table.as_ref().map(|table| table.checkpoint);
+        let mut replayer =
+            Replayer::new(index, replay, start.checkpoint.as_deref(), start.table.take());
+        let (mut closed, mut since) = (false, 0);
+        let erasures: OnceCell<Vec<TornErasure>> = OnceCell::new();
         for (at, (file, cut)) in files.iter().enumerate() {
             let cut = *cut;
             let path = self.path(&file.name);
-            let data = self.disk.read_at(&path, 0, file.len as usize)?;
-            self.report.bytes += data.len() as u64;
             let end = segments.back().map_or(0, |last| last.base + u64::from(last.len));
             let header = file.header.unwrap_or_else(|| guess_header(file, salt, end));
-            if at == start {
+            let void = header.generation == 0 && cut < header.base.saturating_add(file.len);
+            closed = void || header.generation > 0 || file.header.is_none();
+            let mut segment = Segment {
+                id: header.id,
+                generation: header.generation,
+                covers: header.covers,
+                path: path.as_str().into(),
+                base: header.base,
+                len: 0,
+                frozen: false,
+                sidecar: Sidecar::Missing,
+            };
+            if let Some(named) = named.as_ref().filter(|_| at < start.at && !void)
+                && let Some(loaded) = self.sidecar(file, salt, named, basis, &replayer)?
+            {
+                segment.len = file.len as u32;
+                segment.sidecar = Sidecar::Known(loaded.crc);
+                taken_over.push((segment.id, segment.generation));
+                segments.push_back(segment);
+                all_runs.push(loaded.runs);
+                replayer.take_over(&mut damages, loaded.chunk);
+                continue;
+            }
+            if at == start.at {
+                if !replayer.is_whole() {
+                    return Ok(None);
+                }
+                if named.is_some() {
+                    let bad = self.tell(&mut replayer, &segments, &all_runs, salt)?;
+                    for at in bad {
+                        segments[at].sidecar = Sidecar::Never;
+                    }
+                }
                 // What was before the checkpoint was durable before it.
                 damages.durable = damages.durable.max(header.base);
                 replayer.begin(&mut damages);
-            } else if at > start {
+                since = header.base;
+            } else if at > start.at {
                 damages.expect(header.prev_end, end, segments.back(), replayer.last_seq());
             }
-            let void = header.generation == 0 && cut < header.base + data.len() as u64;
+            let data = self.disk.read_at(&path, 0, file.len as usize)?;
+            self.report.bytes += data.len() as u64;
             let data = if void {
                 // For good: the segment that says so may go before this one.
                 let len = cut.saturating_sub(header.base);
@@ -220,31 +331,43 @@ impl Opener<'_> {
             } else {
                 data
             };
-            let seal = Seal { salt, segment: file.id };
+            let found = damages.count();
             let begin = if file.header.is_some() { HEADER_LEN as usize } else { 0 };
-            let mut scan = Scan { data: &data, seal, header: &header, path: &path, erasures: &[] };
-            if at >= start && scan.has_hole(begin) {
-                // Rare, so what overwriting may have torn is looked up only now.
-                if erasures.is_none() {
-                    erasures = Some(self.erasures(&files[start..], salt)?);
+            let scan = Scan {
+                data: &data,
+                seal: Seal { salt, segment: file.id },
+                header: &header,
+                path: &path,
+            };
+            let mut torn = || match erasures.get() {
+                _ if at < start.at => Ok(&[][..]),
+                Some(known) => Ok(known.as_slice()),
+                None => {
+                    let found = self.erasures(&files[start.at..], salt)?;
+                    Ok(erasures.get_or_init(|| found).as_slice())
                 }
-                scan.erasures = erasures.as_deref().unwrap_or_default();
+            };
+            let last = at + 1 == files.len();
+            let tail = scan.run(&mut replayer, &mut damages, begin, last, &mut torn)?;
+            segment.len = data.len().max(HEADER_LEN as usize) as u32;
+            if let Some(tail) = tail {
+                segment.len = self.cut(&path, &data, &tail, scan.seal)? as u32;
+                if segment.len as usize > tail.at {
+                    replayer.hole(tail.at as u32, segment.len - tail.at as u32);
+                }
             }
-            let mut len = data.len().max(HEADER_LEN as usize);
-            if let Some(tail) = scan.run(&mut replayer, &mut damages, begin, at + 1 == count) {
-                self.cut(&path, &data, tail)?;
-                len = tail;
+            // Damage is to be found again: it may be a disk that goes bad.
+            if damages.count() > found || file.header.is_none() {
+                segment.sidecar = Sidecar::Never;
             }
-            closed = void || header.generation > 0 || file.header.is_none();
-            segments.push_back(Segment {
-                id: header.id,
-                generation: header.generation,
-                covers: header.covers,
-                path: path.into(),
-                base: header.base,
-                len: len as u32,
-                frozen: false,
-            });
+            let found = replayer.take_runs();
+            if at < start.at && named.is_some() {
+                all_runs.push(found.clone());
+            }
+            if segment.sidecar == Sidecar::Missing && !found.0.is_empty() {
+                runs.insert(segment.id, found);
+            }
+            segments.push_back(segment);
         }
         let torn = damages.settle(&mut replayer, &mut self.report);
         let notes = replayer.notes;
@@ -252,9 +375,24 @@ impl Opener<'_> {
         self.pad(salt, &torn)?;
         self.sync_newest(&segments)?;
         self.report.segments = segments.len();
-        let last_seq = index.state.last_seq;
-        let leftovers = std::mem::take(&mut self.leftovers);
-        Ok(Recovered { salt, segments, next_segment, last_seq, closed, erase, notes, leftovers })
+        self.report.taken_over = taken_over.len();
+        let table = basis.map(|basis| basis.segment);
+        self.remove_tables(table)?;
+        Ok(Some(Recovered {
+            salt,
+            segments,
+            next_segment: 0,
+            last_seq: index.state.last_seq,
+            closed,
+            erase,
+            notes,
+            leftovers: std::mem::take(&mut self.leftovers),
+            runs,
+            taken_over,
+            tables: table.iter().map(|&id| self.path(&table::name(id)).into()).collect(),
+            since,
+            cost: start.table_len + start.checkpoint.map_or(0, |body| 2 * body.len() as u64),
+        }))
     }
 
     /// The removals of messages that were or are to be overwritten.
@@ -345,15 +483,32 @@ impl Opener<'_> {
         Ok(())
     }
 
-    /// Cuts a torn tail off, keeping its bytes unless they are all 0.
-    fn cut(&mut self, path: &str, data: &Bytes, at: usize) -> Result<(), DiskError> {
-        let tail = data.get(at..).unwrap_or_default();
-        let copy = self.copy_aside(path, at as u64, tail)?;
-        self.disk.truncate(path, at as u64)?;
+    /// Cuts a torn tail off, keeping its bytes unless they are all 0. A record in its place says
+    /// which sequences are not to be handed out again. Tells where the file ends now.
+    fn cut(
+        &mut self,
+        path: &str,
+        data: &Bytes,
+        tail: &Tail,
+        seal: Seal,
+    ) -> Result<usize, DiskError> {
+        let bytes = data.get(tail.at..).unwrap_or_default();
+        let offset = tail.at as u64;
+        let copy = self.copy_aside(path, offset, bytes)?;
+        self.disk.truncate(path, offset)?;
+        let mut skip = BytesMut::new();
+        if let (Some(upto), true) = (tail.upto, tail.at >= HEADER_LEN as usize) {
+            let op = Op::Skip { upto, time: None };
+            let (kind, flags) = op.kind();
+            record::put_head(&mut skip, kind, flags);
+            op.put(&mut skip);
+            seal.seal(tail.at as u32, &mut skip);
+            self.disk.write_at(path, offset, &skip)?;
+        }
         self.disk.sync(path)?;
-        let (path, offset, len) = (path.to_owned(), at as u64, tail.len() as u64);
+        let (path, len) = (path.to_owned(), bytes.len() as u64);
         self.report.torn = Some(Torn { path, offset, len, copy });
-        Ok(())
+        Ok(tail.at + skip.len())
     }
 
     /// Copies bytes that are about to go, unless they are all 0; tells where to.
@@ -386,81 +541,6 @@ fn guess_header(file: &File, salt: u64, end: u64) -> Header {
         covers: file.id,
         generation: parse_name(&file.name).map_or(0, |(_, generation)| generation),
         file_len: 0,
-    }
-}
-
-/// A walk over the records of one segment.
-struct Scan<'a> {
-    data: &'a Bytes,
-    seal: Seal,
-    header: &'a Header,
-    path: &'a str,
-    erasures: &'a [TornErasure],
-}
-
-impl Scan<'_> {
-    /// Whether there is a region without records before other records.
-    fn has_hole(&self, begin: usize) -> bool {
-        let mut at = begin;
-        while at < self.data.len() {
-            match self.seal.check(at as u32, &self.data[at..]) {
-                Some(len) => at += len,
-                None => return true,
-            }
-        }
-        false
-    }
-
-    /// Hands whole records to `replayer` and regions between them to `damages`. Tells where a
-    /// torn tail begins, if this is the last segment.
-    fn run(
-        &self,
-        replayer: &mut Replayer<'_>,
-        damages: &mut Damages,
-        begin: usize,
-        last: bool,
-    ) -> Option<usize> {
-        replayer.open(self.header.id);
-        let mut at = begin;
-        while at < self.data.len() {
-            let offset = at as u32;
-            if let Some(len) = self.seal.check(offset, &self.data[at..]) {
-                replayer.record(damages, offset, &self.data[at..at + len]);
-                at += len;
-                continue;
-            }
-            let end = self.seal.resync(0, self.data, at + 1);
-            let bad = &self.data[at..end.unwrap_or(self.data.len())];
-            if end.is_none() && last {
-                replayer.torn(bad);
-                return Some(at);
-            }
-            damages.found(self.header, self.path, offset, bad, replayer.last_seq());
-            let inside = offset..offset + bad.len() as u32;
-            let torn = |gone: &&TornErasure| {
-                gone.segment == self.header.id
-                    && inside.contains(&gone.offset)
-                    && gone.offset + gone.len <= inside.end
-            };
-            let mut from = offset;
-            for gone in self.erasures.iter().filter(torn) {
-                if gone.offset > from {
-                    replayer.hole(from, gone.offset - from);
-                }
-                if gone.offset >= from && replayer.torn_erasure(damages, gone) {
-                    from = gone.offset + gone.len;
-                }
-            }
-            if from < inside.end {
-                replayer.hole(from, inside.end - from);
-            }
-            at += bad.len();
-        }
-        if self.header.file_len > self.data.len() as u64 {
-            let offset = self.data.len() as u32;
-            damages.found(self.header, self.path, offset, &[], replayer.last_seq());
-        }
-        None
     }
 }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::damage::{Damages, readable_seqs};
 use super::{Replay, ReplayedMessage, parse_checkpoint};
 use crate::SeqRange;
-use crate::chunk::Entry;
+use crate::chunk::{Chunk, Entry};
 use crate::file::HEADER_LEN;
+use crate::file::sidecar::Runs;
+use crate::file::table::Table;
 use crate::index::{Incoming, Index};
 use crate::op::{Checkpoint, Op};
 use crate::record::{HEAD, OVERHEAD, kind, layout, stamp};
@@ -40,13 +42,20 @@ impl Torn {
 }
 
 pub(super) struct Replayer<'a> {
-    index: &'a mut Index,
-    owner: &'a mut dyn Replay,
+    pub(super) index: &'a mut Index,
+    pub(super) owner: &'a mut dyn Replay,
     /// Where the log is replayed from. Before it only messages count, after it everything.
-    checkpoint: Option<Checkpoint<'a>>,
+    pub(super) checkpoint: Option<Checkpoint<'a>>,
+    /// What lives at the checkpoint, if its table tells; the subjects are in the index then, and
+    /// the owner is told afterwards.
+    pub(super) counted: Option<Counted>,
+    /// A message before the checkpoint has a subject that the table does not know.
+    pub(super) strange: bool,
     begun: bool,
     /// The highest sequence that a record was seen of.
-    seen: u64,
+    pub(super) seen: u64,
+    /// Flags of the messages in the segment that is scanned.
+    runs: Runs,
     lost: Vec<SeqRange>,
     /// Bytes of notes behind the checkpoint.
     pub(super) notes: u64,
@@ -58,20 +67,37 @@ pub(super) struct Replayer<'a> {
     erased: BTreeSet<u64>,
 }
 
+/// The counters at a checkpoint.
+pub(super) struct Counted {
+    pub(super) messages: u64,
+    bytes: u64,
+    pub(super) first_seq: u64,
+    first_time: i64,
+}
+
 impl<'a> Replayer<'a> {
     pub(super) fn new(
         index: &'a mut Index,
         owner: &'a mut dyn Replay,
         checkpoint: Option<&'a [u8]>,
+        table: Option<Table>,
     ) -> Replayer<'a> {
         let checkpoint = checkpoint.and_then(parse_checkpoint);
         let begun = checkpoint.is_none();
+        let counted = table.map(|table| {
+            let Table { messages, bytes, first_seq, first_time, subjects, .. } = table;
+            index.subjects = subjects;
+            Counted { messages, bytes, first_seq, first_time }
+        });
         Replayer {
             index,
             owner,
             checkpoint,
+            counted,
+            strange: false,
             begun,
             seen: 0,
+            runs: Runs::default(),
             lost: Vec::new(),
             notes: 0,
             removed: Vec::new(),
@@ -129,7 +155,13 @@ impl<'a> Replayer<'a> {
     }
 
     pub(super) fn open(&mut self, segment: u64) {
-        self.index.open_chunk(segment, HEADER_LEN);
+        let chunk = Chunk::new(segment, self.last_seq() + 1, HEADER_LEN, false);
+        self.index.chunks.push_back(chunk);
+    }
+
+    /// Flags of the messages in the segment that was scanned.
+    pub(super) fn take_runs(&mut self) -> Runs {
+        std::mem::take(&mut self.runs)
     }
 
     /// All records from here on count.
@@ -139,6 +171,12 @@ impl<'a> Replayer<'a> {
         self.begun = true;
         let held = self.index.state.last_seq;
         self.index.limits = state.limits;
+        if let Some(counted) = &self.counted {
+            let known = &mut self.index.state;
+            (known.messages, known.bytes) = (counted.messages, counted.bytes);
+            (known.first_seq, known.first_time) = (counted.first_seq, counted.first_time);
+            known.last_seq = state.last_seq;
+        }
         self.index.skip(state.last_seq.max(held), None);
         self.index.state.last_time = state.last_time;
         state.lost.iter().for_each(|&range| self.index.lose(range));
@@ -163,13 +201,19 @@ impl<'a> Replayer<'a> {
 
     /// The tail is cut off. Sequences that may have been in it are not handed out again: if it
     /// is damage and not a torn write, they were acknowledged.
-    pub(super) fn torn(&mut self, bytes: &[u8]) {
+    ///
+    /// Tells up to which sequence they are, if there may be any.
+    pub(super) fn torn(&mut self, bytes: &[u8]) -> Option<u64> {
         let after = self.last_seq();
-        if let Some(&seq) = readable_seqs(bytes, after).last() {
-            self.reserve(seq);
-        } else if bytes.len() >= OVERHEAD && bytes.iter().any(|&byte| byte != 0) {
-            self.reserve(after + 1);
-        }
+        let upto = match readable_seqs(bytes, after).last() {
+            Some(&seq) => Some(seq),
+            None if bytes.len() >= OVERHEAD && bytes.iter().any(|&byte| byte != 0) => {
+                Some(after + 1)
+            }
+            None => None,
+        };
+        upto.into_iter().for_each(|seq| self.reserve(seq));
+        upto
     }
 
     pub(super) fn record(&mut self, damages: &mut Damages, offset: u32, record: &[u8]) {
@@ -180,8 +224,12 @@ impl<'a> Replayer<'a> {
         self.hole(offset, record.len() as u32);
         let body = &record[HEAD..];
         let Some(op) = Op::parse(record[2], record[3], body) else { return };
-        if let Op::Round { durable, .. } = op {
+        if let Op::Round { durable, last_seq, .. } = op {
             damages.durable = damages.durable.max(durable);
+            if last_seq > 0 {
+                damages.behind(last_seq + 1);
+                self.reserve(last_seq);
+            }
         }
         if self.begun {
             self.op(damages, &op);
@@ -203,33 +251,37 @@ impl<'a> Replayer<'a> {
         damages.behind(seq);
         self.seen = seq;
         let len = record.len() as u32;
-        let has_headers = payload > headers;
+        let (has_headers, flags) = (payload > headers, record[3]);
         let erased = record[2] == kind::ERASED;
-        if !self.begun && self.is_dead(seq) {
-            if let Some(chunk) = self.index.chunks.back_mut() {
-                let subject = 0;
-                chunk.push_dead(Entry { seq, offset, len, headers: has_headers, subject, time });
-            }
+        let Some(chunk) = self.index.chunks.back_mut() else { return };
+        if !erased {
+            self.runs.push(chunk.last(), seq, flags);
+        }
+        let entry = Entry { seq, offset, len, headers: has_headers, subject: 0, time };
+        if !self.begun && self.checkpoint.as_ref().is_some_and(|state| is_dead(state, seq)) {
+            chunk.push_dead(entry);
             return;
         }
         let (subject, headers) = (&record[subject..headers], &record[headers..payload]);
-        let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
-        self.index.push(incoming);
         if erased {
             // The record that removes it comes later; until then it counts.
             self.erased.insert(seq);
-        } else {
-            self.owner.message(&ReplayedMessage { seq, time, flags: record[3], subject, headers });
+        }
+        if self.counted.is_some() && !self.begun {
+            match self.index.subjects.find(subject) {
+                Some(subject) => chunk.push(Entry { subject, ..entry }),
+                None => self.strange = true,
+            }
+            return;
+        }
+        let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
+        self.index.push(incoming);
+        if !erased {
+            self.owner.message(&ReplayedMessage { seq, time, flags, subject, headers });
         }
         if self.begun {
             self.index.enforce_after(subject, &mut |_| {});
         }
-    }
-
-    fn is_dead(&self, seq: u64) -> bool {
-        let Some(state) = &self.checkpoint else { return false };
-        let at = state.dead.partition_point(|range| range.last < seq);
-        state.dead.get(at).is_some_and(|range| range.first <= seq) || seq > state.last_seq
     }
 
     fn op(&mut self, damages: &mut Damages, op: &Op<'_>) {
@@ -260,7 +312,8 @@ impl<'a> Replayer<'a> {
             }
             // The one that counts was taken over at the start; an older one is before it.
             Op::Checkpoint(_) => {}
-            Op::Round { first_seq, .. } => {
+            Op::Round { first_seq, last_seq, .. } => {
+                self.index.skip(*last_seq, None);
                 // Limits that count would spare one message more for each that damage took.
                 if *first_seq > self.index.state.first_seq {
                     self.remove(&SeqRange { first: 0, last: first_seq - 1 });
@@ -277,4 +330,15 @@ impl<'a> Replayer<'a> {
         }
         self.removed.push(*range);
     }
+}
+
+/// The place of the first run that ends at or after `seq`.
+pub(super) fn dead_at(dead: &[SeqRange], seq: u64) -> usize {
+    dead.partition_point(|range| range.last < seq)
+}
+
+/// Whether a checkpoint says that a message before it is gone.
+fn is_dead(state: &Checkpoint<'_>, seq: u64) -> bool {
+    let run = state.dead.get(dead_at(&state.dead, seq));
+    run.is_some_and(|range| range.first <= seq) || seq > state.last_seq
 }

@@ -7,6 +7,14 @@ use crate::disk::DiskError;
 ///
 /// Messages may be told of that a later record removes: ask [`Log::contains`](crate::Log::contains) at the end.
 pub trait Replay {
+    /// Whether a message of this time and with these flags is of interest. Who wants none without
+    /// flags spares the start the reading of all messages; one that is wanted at some time is
+    /// wanted at any later time. Others may be told of, too, and the last message of all is.
+    fn wants(&self, time: i64, flags: u8) -> bool {
+        let _ = (time, flags);
+        true
+    }
+
     /// A message that is stored, or was when its record was written.
     fn message(&mut self, message: &ReplayedMessage<'_>) {
         let _ = message;
@@ -19,7 +27,11 @@ pub trait Replay {
 }
 
 /// Nothing to learn.
-impl Replay for () {}
+impl Replay for () {
+    fn wants(&self, _time: i64, _flags: u8) -> bool {
+        false
+    }
+}
 
 /// A message as it is replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +53,10 @@ pub struct ReplayedMessage<'a> {
 pub struct Recovery {
     /// Segments that are kept.
     pub segments: usize,
-    /// Bytes read.
+    /// Segments whose messages were not read, since their index lies beside them whole. They are
+    /// looked at afterwards: [`Log::take_damage`](crate::Log::take_damage).
+    pub taken_over: usize,
+    /// Bytes of segments read.
     pub bytes: u64,
     /// Damage inside the log. What was acknowledged in it is in [`State::lost`](crate::State::lost).
     pub damage: Vec<Damage>,
