@@ -223,9 +223,13 @@ impl StreamCell {
         true
     }
 
-    /// Syncs what a relaxed policy left to later.
+    /// Syncs what a relaxed policy left to later, and writes what the next start profits from.
     pub(crate) fn shutdown(&self, host: &mut dyn Host, now: Now) {
         let mut stream = self.lock();
+        if !stream.closed && stream.log.close() {
+            stream.write_notes();
+            stream.checkpoint();
+        }
         stream.log.sync_now();
         stream.pacing.off = true;
         stream.settle(host, now);
