@@ -104,8 +104,8 @@ impl Api {
         if failure.err_code != 10059 {
             return failure;
         }
-        let (kind, prefix) = match name.strip_prefix("KV_") {
-            Some(_) => ("bucket", "KV_"),
+        let (kind, prefix) = match ["KV_", "OBJ_"].into_iter().find(|p| name.starts_with(p)) {
+            Some(prefix) => ("bucket", prefix),
             None => ("stream", ""),
         };
         let short = |name: &str| name.strip_prefix(prefix).map(str::to_owned);
@@ -116,7 +116,8 @@ impl Api {
         let wanted = short(name).unwrap_or_default();
         let hint = match units::nearest(&wanted, &names) {
             Some(near) => format!("did you mean {near}?"),
-            None if kind == "bucket" => "natterjack kv ls shows the buckets".to_owned(),
+            None if prefix == "KV_" => "natterjack kv ls shows the buckets".to_owned(),
+            None if prefix == "OBJ_" => "natterjack object ls shows the buckets".to_owned(),
             None => "natterjack stream ls shows the streams".to_owned(),
         };
         Failure { message: format!("{kind} {wanted} not found"), hint, ..failure }

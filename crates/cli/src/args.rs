@@ -93,7 +93,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) trace: bool,
     /// Write JSON: a document, or an object per line while things happen
-    #[arg(long, global = true)]
+    #[arg(short = 'j', long, global = true)]
     pub(crate) json: bool,
     /// How tables are written [env: NATS_TABLE_FORMAT]
     #[arg(long, global = true, value_name = "FORMAT", env = "NATS_TABLE_FORMAT", hide_env = true)]
@@ -136,6 +136,12 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::kv::Verb,
     },
+    /// Object Store buckets: files of any size
+    #[command(visible_alias = "obj")]
+    Object {
+        #[command(subcommand)]
+        verb: verbs::object::Verb,
+    },
     /// Streams
     #[command(visible_aliases = ["str", "s"])]
     Stream {
@@ -150,6 +156,12 @@ pub(crate) enum Verb {
     },
     /// Measure how much a server does, and how fast
     Bench(verbs::bench::Bench),
+    /// Connections by name, shared with the nats tool
+    #[command(visible_alias = "ctx")]
+    Context {
+        #[command(subcommand)]
+        verb: verbs::context::Verb,
+    },
     /// Measure the round trip to each address of each server
     Rtt(verbs::rtt::Rtt),
     /// The account: connection, user, limits, JetStream

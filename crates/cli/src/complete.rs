@@ -71,6 +71,17 @@ pub(crate) fn buckets() -> ArgValueCandidates {
     })
 }
 
+/// Names of Object Store buckets.
+pub(crate) fn object_buckets() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(async |api: Api, _, _| {
+            let names = api.stream_names().await?;
+            let bucket = |name: &String| name.strip_prefix("OBJ_").map(str::to_owned);
+            Ok(names.iter().filter_map(bucket).collect())
+        })
+    })
+}
+
 /// Keys of the bucket that was typed.
 pub(crate) fn keys() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

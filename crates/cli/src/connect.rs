@@ -7,6 +7,7 @@ use natterjack::jetstream::JetStream;
 use natterjack::{Auth, Connector, ConnectorBuilder, Event, Reconnect, Tls};
 
 use crate::args::Global;
+use crate::contexts::Contexts;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -60,6 +61,13 @@ impl Context {
         Ok(builder.build().await?)
     }
 
+    /// Connects with a context and nothing else: neither options nor the environment.
+    pub(crate) async fn connect_by(&self, name: &str) -> Result<Connector, Failure> {
+        let limit = self.timeout()?;
+        let builder = Connector::builder().reconnect(Reconnect::Never).from_context(Some(name));
+        Ok(builder.connect_timeout(limit).request_timeout(limit).build().await?)
+    }
+
     /// The servers that are asked for, with their logins.
     pub(crate) fn servers(&self) -> Result<Vec<String>, Failure> {
         let servers = match self.global.server.clone().or_else(|| env("NATS_URL")) {
@@ -102,7 +110,8 @@ impl Context {
             .name(name.unwrap_or_else(|| "NATS CLI Version natterjack".to_owned())))
     }
 
-    fn timeout(&self) -> Result<Duration, Failure> {
+    /// How long to wait for an answer.
+    pub(crate) fn timeout(&self) -> Result<Duration, Failure> {
         match (self.global.timeout, env("NATS_TIMEOUT")) {
             (Some(limit), _) => Ok(limit),
             (None, Some(text)) => units::parse_duration(&text)
@@ -210,29 +219,14 @@ impl Login {
     }
 }
 
-/// Where the `nats` tool keeps its contexts (ADR-21).
-fn contexts() -> Option<PathBuf> {
-    let config = env("XDG_CONFIG_HOME").map(PathBuf::from);
-    let base = config.or_else(|| Some(PathBuf::from(env("HOME")?).join(".config")))?;
-    Some(base.join("nats"))
-}
-
-/// The names of the contexts there.
+/// The names of the contexts of the `nats` tool.
 pub(crate) fn context_names() -> Vec<String> {
-    let files = contexts().and_then(|dir| std::fs::read_dir(dir.join("context")).ok());
-    let names = files.into_iter().flatten().flatten().filter_map(|file| {
-        let name = file.file_name().into_string().ok()?;
-        Some(name.strip_suffix(".json")?.to_owned())
-    });
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    names
+    Contexts::open().map(|contexts| contexts.names()).unwrap_or_default()
 }
 
 /// The name of the context that is selected there.
 fn selected_context() -> Option<String> {
-    let name = std::fs::read_to_string(contexts()?.join("context.txt")).ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    Contexts::open().ok()?.selected()
 }
 
 /// The servers of the context in use.
@@ -242,12 +236,7 @@ fn context_url(global: &Global) -> Option<String> {
     }
     let from_env = || env("NATS_CONTEXT");
     let name = global.context.clone().or_else(from_env).or_else(selected_context)?;
-    let path = match name.ends_with(".json") {
-        true => PathBuf::from(name),
-        false => contexts()?.join("context").join(format!("{name}.json")),
-    };
-    let context: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let context = Contexts::open().ok()?.read(&name).ok()?;
     Some(context.get("url")?.as_str()?.to_owned()).filter(|url| !url.is_empty())
 }
 

@@ -69,7 +69,7 @@ impl Failure {
             (_, 10039 | 10076) => (status::NOT_FOUND, "js.disabled"),
             (_, 10071 | 10164) => (status::CONFLICT, "js.conflict"),
             // In use with another configuration; consumer of that name exists.
-            (_, 10058 | 10013 | 10105 | 10148) => (status::CONFLICT, "js.exists"),
+            (_, 10058 | 10013 | 10105 | 10130 | 10148) => (status::CONFLICT, "js.exists"),
             (404, _) => (status::NOT_FOUND, "js.not_found"),
             (403, _) => (4, "auth.permission"),
             (408 | 504, _) => (status::TIMEOUT, "js.timeout"),
@@ -81,7 +81,7 @@ impl Failure {
             10023 | 10028 | 10047 => "remove data or raise the storage limit",
             10077 => "raise the stream's limits, or remove messages",
             10071 | 10164 => "read the current revision and decide again",
-            10058 => "use another name, or remove the old one first",
+            10058 | 10130 => "use another name, or remove the old one first",
             _ => "",
         };
         let message = match err_code {

@@ -7,11 +7,15 @@ mod api;
 mod args;
 mod complete;
 mod connect;
+mod contexts;
+mod diff;
+mod editor;
 mod exit;
 mod interrupt;
 mod json;
 mod message;
 mod output;
+mod progress;
 mod prompt;
 mod table;
 mod template;
@@ -139,9 +143,11 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Request(verb) => verb.run(context).await,
         Verb::Reply(verb) => verb.run(context).await,
         Verb::Kv { verb } => verb.run(context).await,
+        Verb::Object { verb } => verb.run(context).await,
         Verb::Stream { verb } => verb.run(context).await,
         Verb::Consumer { verb } => verb.run(context).await,
         Verb::Bench(verb) => verb.run(context).await,
+        Verb::Context { verb } => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context),
         Verb::Completions(verb) => verb.run(context.out),

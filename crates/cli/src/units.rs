@@ -162,15 +162,15 @@ pub(crate) fn parse_moment(text: &str) -> Option<Timestamp> {
     (at.as_second() > -62_000_000_000).then_some(at)
 }
 
+/// How long ago a moment was; one that is still to come was just now.
+pub(crate) fn since(at: Timestamp) -> Duration {
+    let span = Timestamp::now().as_nanosecond() - at.as_nanosecond();
+    Duration::from_nanos(u64::try_from(span).unwrap_or(0))
+}
+
 /// How long ago a moment of a server was: `5.20s`, or `never`.
 pub(crate) fn ago(text: &str) -> String {
-    match parse_moment(text) {
-        Some(at) => {
-            let span = Timestamp::now().as_nanosecond() - at.as_nanosecond();
-            duration(Duration::from_nanos(u64::try_from(span).unwrap_or(0)))
-        }
-        None => "never".to_owned(),
-    }
+    parse_moment(text).map_or_else(|| "never".to_owned(), |at| duration(since(at)))
 }
 
 /// The name among `names` that is nearest to `wanted`, if it is near.

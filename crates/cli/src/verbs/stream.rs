@@ -1,15 +1,27 @@
 //! `natterjack stream`: streams and their messages.
 
 mod add;
+mod backup;
+mod edit;
+mod fields;
+mod find;
 mod list;
 mod messages;
 mod remove;
+mod report;
+mod restore;
+mod subjects;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-pub(crate) use add::metadata;
+pub(crate) use add::config_from;
+pub(crate) use backup::Backup;
+pub(crate) use edit::by_hand;
+pub(crate) use fields::{metadata, nanos};
+pub(crate) use list::capital;
 pub(crate) use messages::first_since;
+pub(crate) use report::{leaders, replicas};
 
 use crate::api::Api;
 use crate::complete;
@@ -22,21 +34,48 @@ pub(crate) enum Stream {
     /// List streams
     #[command(visible_alias = "list")]
     Ls(list::Ls),
+    /// Find streams by what is in them
+    #[command(visible_alias = "query")]
+    Find(find::Find),
+    /// Show all streams with what they hold
+    Report(report::Report),
     /// Show a stream's configuration and state
-    #[command(visible_aliases = ["nfo", "state"])]
-    Info(Name),
+    #[command(visible_aliases = ["nfo", "i"])]
+    Info(Info),
+    /// Show a stream's state
+    State(Name),
+    /// Show the subjects of a stream's messages, and how many each has
+    #[command(visible_alias = "subj")]
+    Subjects(subjects::Subjects),
+    /// Show where messages were deleted between others
+    Gaps(Name),
     /// Make a stream
     #[command(visible_aliases = ["create", "new"])]
     Add(Box<add::Add>),
+    /// Change a stream
+    #[command(visible_alias = "update")]
+    Edit(Box<edit::Edit>),
+    /// Make a stream with the configuration of another one
+    #[command(visible_alias = "cp")]
+    Copy(Box<add::Copy>),
     /// Remove a stream with all its messages
     #[command(visible_aliases = ["del", "delete"])]
     Rm(remove::Rm),
     /// Remove messages, keep the stream
     Purge(remove::Purge),
+    /// Remove one message
+    Rmm(remove::Rmm),
     /// Print messages of a stream
     View(messages::View),
     /// Print one message of a stream
     Get(messages::Get),
+    /// Save a stream into a directory
+    #[command(visible_alias = "snapshot")]
+    Backup(Backup),
+    /// Make a stream from a backup
+    Restore(restore::Restore),
+    /// Allow no change any more
+    Seal(edit::Seal),
 }
 
 /// The name of a stream.
@@ -47,16 +86,38 @@ pub(crate) struct Name {
     stream: String,
 }
 
+/// Show a stream's configuration and state.
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// Name of the stream
+    #[arg(add = complete::streams())]
+    stream: String,
+    /// The state only
+    #[arg(long)]
+    state: bool,
+}
+
 impl Stream {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Ls(verb) => verb.run(context).await,
-            Self::Info(Name { stream }) => info(context, &stream).await,
+            Self::Find(verb) => verb.run(context).await,
+            Self::Report(verb) => verb.run(context).await,
+            Self::Info(Info { stream, state }) => info(context, &stream, state).await,
+            Self::State(Name { stream }) => info(context, &stream, true).await,
+            Self::Subjects(verb) => verb.run(context).await,
+            Self::Gaps(Name { stream }) => subjects::gaps(context, &stream).await,
             Self::Add(verb) => verb.run(context).await,
+            Self::Edit(verb) => verb.run(context).await,
+            Self::Copy(verb) => verb.run(context).await,
             Self::Rm(verb) => verb.run(context).await,
             Self::Purge(verb) => verb.run(context).await,
+            Self::Rmm(verb) => verb.run(context).await,
             Self::View(verb) => verb.run(context).await,
             Self::Get(verb) => verb.run(context).await,
+            Self::Backup(verb) => verb.run(context).await,
+            Self::Restore(verb) => verb.run(context).await,
+            Self::Seal(verb) => verb.run(context).await,
         }
     }
 }
@@ -86,14 +147,15 @@ pub(crate) async fn stream_info(api: &Api, stream: &str) -> Result<Value, Failur
     }
 }
 
-async fn info(context: &Context, stream: &str) -> Outcome {
+async fn info(context: &Context, stream: &str, state: bool) -> Outcome {
     let connector = context.connect().await?;
     let info = stream_info(&Api::new(&connector, context), stream).await?;
     connector.close().await?;
-    if context.out.json {
-        context.out.document(&info);
-    } else {
-        list::sheet(&info).print(&context.out);
+    match (context.out.json, state) {
+        (true, true) => context.out.document(&info["state"]),
+        (true, false) => context.out.document(&info),
+        (false, true) => list::state_sheet(&info).print(&context.out),
+        (false, false) => list::sheet(&info).print(&context.out),
     }
     Ok(())
 }

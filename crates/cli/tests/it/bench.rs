@@ -3,11 +3,12 @@
 use natterjack_server::Server;
 use serde_json::Value;
 
+use super::witness::Listening;
 use super::{Ended, Running, command, run, server};
 
 /// Runs `bench .. --json`, which succeeds, and checks what all forms have in common.
 #[track_caller]
-fn bench(server: &Server, arguments: &[&str], messages: u64) -> Value {
+fn bench(server: &impl Listening, arguments: &[&str], messages: u64) -> Value {
     let mut all = vec!["bench"];
     all.extend(arguments);
     all.push("--json");

@@ -75,7 +75,7 @@ fn rtt_measures_each_address() {
 
 #[test]
 fn account_info_checks_the_connection() {
-    let server = server();
+    let server = Server::builder().jetstream_in_memory().start_blocking().unwrap();
     let info = run(&server, &["account", "info"]).ok();
     for text in [
         "Connection Information:",

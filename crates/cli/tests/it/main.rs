@@ -4,30 +4,32 @@
 
 mod auth;
 mod bench;
+mod configs;
 mod connecting;
+mod consumers;
+mod contexts;
 mod exit_codes;
 mod kv;
 mod messages;
+mod objects;
 mod output;
+mod reports;
 mod serve;
 mod streams;
 mod tour;
+mod witness;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use natterjack_server::Server;
 use serde_json::Value;
 
-/// A server with JetStream in memory.
-fn server() -> Server {
-    Server::builder().jetstream_in_memory().start_blocking().unwrap()
-}
+use witness::{Listening, server};
 
 /// The command, talking to a server, without anything from this process's environment.
-fn command(server: &Server, arguments: &[&str]) -> Command {
+fn command(server: &impl Listening, arguments: &[&str]) -> Command {
     let mut command = bare(arguments);
-    command.env("NATS_URL", server.client_url());
+    command.env("NATS_URL", server.url());
     command
 }
 
@@ -102,12 +104,12 @@ fn end(mut command: Command) -> Ended {
 }
 
 /// Runs the command to its end.
-fn run(server: &Server, arguments: &[&str]) -> Ended {
+fn run(server: &impl Listening, arguments: &[&str]) -> Ended {
     end(command(server, arguments))
 }
 
 /// As [`run`], with standard input.
-fn feed(server: &Server, arguments: &[&str], input: &[u8]) -> Ended {
+fn feed(server: &impl Listening, arguments: &[&str], input: &[u8]) -> Ended {
     let mut command = command(server, arguments);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -184,7 +186,7 @@ fn signal(pid: u32, name: &str) {
 }
 
 /// A subscriber that is known to be there.
-fn subscriber(server: &Server, arguments: &[&str]) -> Running {
+fn subscriber(server: &impl Listening, arguments: &[&str]) -> Running {
     let mut all = vec!["sub"];
     all.extend(arguments);
     let mut running = Running::start(command(server, &all));

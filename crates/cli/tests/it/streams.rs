@@ -1,10 +1,9 @@
 //! stream, consumer, and sub and pub with streams.
 
-use natterjack_server::Server;
-
+use super::witness::Tested;
 use super::{command, feed, run, server};
 
-fn with_orders() -> Server {
+fn with_orders() -> Tested {
     let server = server();
     run(&server, &["stream", "add", "ORDERS", "--subjects", "orders.>", "--storage", "memory"])
         .ok();

@@ -3,12 +3,13 @@
 //! Strongest first: builder calls, `NATS_*` variables, the context, defaults. Within one source, a
 //! credentials file wins over an nkey, that over JWT and seed, that over a token, that over a user.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::options::Tls;
+use super::place::{Place, expand, fetch};
 use crate::auth::Auth;
 use crate::error::{BadOption, Error};
 use crate::secret::Secret;
@@ -48,8 +49,8 @@ fn bad(option: &str, why: impl Into<String>) -> Error {
 pub(crate) fn from_vars(var: &dyn Fn(&str) -> Option<String>) -> Result<Layer, Error> {
     let get = |name: &str| var(name).filter(|text| !text.is_empty());
     let auth = choose_auth(Logins {
-        creds: get("NATS_CREDS"),
-        nkey: get("NATS_NKEY"),
+        creds: get("NATS_CREDS").map(|path| Place::File(path.into())),
+        nkey: get("NATS_NKEY").map(|path| Place::File(path.into())),
         jwt: get("NATS_JWT"),
         seed: get("NATS_SEED"),
         token: get("NATS_TOKEN"),
@@ -133,15 +134,18 @@ struct ContextFile {
 
 impl ContextFile {
     fn layer(self, var: &dyn Fn(&str) -> Option<String>) -> Result<Layer, String> {
-        if !self.nsc.is_empty() {
-            return Err("`nsc` is not supported here; use a credentials file".into());
-        }
         let some = |text: String| (!text.is_empty()).then_some(text);
         let file = |text: String| some(text).map(|text| expand(&text, var));
         let secret = |text: String| some(text).map(|text| fetch(&text, var)).transpose();
+        let key = |text: String| some(text).map(|text| Place::of(&text, var)).transpose();
+        // The older spelling of credentials in a store of nsc's.
+        let nsc = some(self.nsc)
+            .map(|user| format!("nsc://{}", user.strip_prefix("nsc://").unwrap_or(&user)));
+        let creds = key(some(self.creds).or(nsc).unwrap_or_default())?;
+        let nkey = key(self.nkey)?;
         let auth = choose_auth(Logins {
-            creds: file(self.creds),
-            nkey: file(self.nkey),
+            creds,
+            nkey,
             jwt: secret(self.user_jwt)?,
             seed: secret(self.user_seed)?,
             token: secret(self.token)?,
@@ -161,8 +165,8 @@ impl ContextFile {
 }
 
 struct Logins {
-    creds: Option<String>,
-    nkey: Option<String>,
+    creds: Option<Place>,
+    nkey: Option<Place>,
     jwt: Option<String>,
     seed: Option<String>,
     token: Option<String>,
@@ -171,11 +175,15 @@ struct Logins {
 }
 
 fn choose_auth(logins: Logins) -> Result<Option<Auth>, String> {
-    if let Some(path) = logins.creds {
-        return Ok(Some(Auth::creds_file(path)));
+    match logins.creds {
+        Some(Place::File(path)) => return Ok(Some(Auth::creds_file(path))),
+        Some(Place::Text(text)) => return Ok(Some(Auth::creds_text(text))),
+        None => {}
     }
-    if let Some(path) = logins.nkey {
-        return Ok(Some(Auth::nkey_file(path)));
+    match logins.nkey {
+        Some(Place::File(path)) => return Ok(Some(Auth::nkey_file(path))),
+        Some(Place::Text(seed)) => return Ok(Some(Auth::nkey_seed(seed))),
+        None => {}
     }
     match (logins.jwt, logins.seed) {
         (Some(jwt), Some(seed)) => return Ok(Some(Auth::JwtAndSeed(jwt.into(), seed.into()))),
@@ -213,49 +221,6 @@ fn tls(
         (None, None) => Ok(Some(tls)),
         _ => Err("a certificate and its key must be given together".into()),
     }
-}
-
-/// `~` and `$VAR` or `${VAR}` in a path.
-fn expand(text: &str, var: &dyn Fn(&str) -> Option<String>) -> String {
-    let text = match text.strip_prefix('~') {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            format!("{}{rest}", var("HOME").unwrap_or_default())
-        }
-        _ => text.to_owned(),
-    };
-    let mut out = String::new();
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        let (name, tail) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some(found) => found,
-            None => after.split_at(
-                after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len()),
-            ),
-        };
-        out.push_str(&var(name).unwrap_or_default());
-        rest = tail;
-    }
-    out + rest
-}
-
-/// A credential that may stand elsewhere: `file://PATH`, `env://NAME`, or itself.
-fn fetch(text: &str, var: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    if let Some(path) = text.strip_prefix("file://") {
-        let path = expand(path, var);
-        return std::fs::read_to_string(Path::new(&path))
-            .map(|content| content.trim().to_owned())
-            .map_err(|error| format!("{path}: {error}"));
-    }
-    if let Some(name) = text.strip_prefix("env://") {
-        return var(name).ok_or_else(|| format!("variable {name} is not set"));
-    }
-    for scheme in ["nsc://", "op://", "data:"] {
-        if text.starts_with(scheme) {
-            return Err(format!("`{scheme}` is not supported here"));
-        }
-    }
-    Ok(text.to_owned())
 }
 
 /// `500ms`, `5s`, `1d3h5m2s`; a bare number counts seconds.
@@ -379,20 +344,6 @@ mod tests {
         }
         for text in ["", "s", "5x", "-1s"] {
             assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn paths_are_expanded() {
-        let var = |name: &str| (name == "HOME").then(|| "/h".to_owned());
-        for (text, want) in [
-            ("~/a", "/h/a"),
-            ("$HOME/a", "/h/a"),
-            ("${HOME}x", "/hx"),
-            ("/a~b", "/a~b"),
-            ("~x/a", "~x/a"),
-        ] {
-            assert_eq!(expand(text, &var), want);
         }
     }
 }

@@ -8,6 +8,7 @@ mod hooks;
 mod link;
 mod options;
 mod pings;
+mod place;
 mod policy;
 mod reason;
 mod rights;

@@ -25,13 +25,12 @@ pub(crate) struct Ls {
 }
 
 /// Whether a stream holds a bucket or is MQTT's.
-fn is_internal(name: &str) -> bool {
+pub(super) fn is_internal(name: &str) -> bool {
     ["KV_", "OBJ_", "$MQTT_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Ls {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let out = context.out;
         let connector = context.connect().await?;
         let api = Api::new(&connector, context);
         let filter = match &self.subject {
@@ -41,23 +40,26 @@ impl Ls {
         let mut streams = api.list("STREAM.LIST", "streams", filter).await?;
         connector.close().await?;
         streams.retain(|stream| self.all || !is_internal(text(stream, "/config/name")));
-        streams.sort_by(|one, other| text(one, "/config/name").cmp(text(other, "/config/name")));
-        if self.names {
-            let names: Vec<&str> = streams.iter().map(|one| text(one, "/config/name")).collect();
-            match out.json {
-                true => out.document(&names),
-                false => names.iter().for_each(|name| out.line(name)),
-            }
-            return Ok(());
+        print(context, streams, self.names);
+        Ok(())
+    }
+}
+
+/// Writes a list of streams, by name.
+pub(super) fn print(context: &Context, mut streams: Vec<Value>, names: bool) {
+    let out = context.out;
+    streams.sort_by(|one, other| text(one, "/config/name").cmp(text(other, "/config/name")));
+    if names {
+        let names: Vec<&str> = streams.iter().map(|one| text(one, "/config/name")).collect();
+        match out.json {
+            true => out.document(&names),
+            false => names.iter().for_each(|name| out.line(name)),
         }
-        if out.json {
-            out.document(&streams);
-            return Ok(());
-        }
-        if streams.is_empty() {
-            out.say("No Streams defined");
-            return Ok(());
-        }
+    } else if out.json {
+        out.document(&streams);
+    } else if streams.is_empty() {
+        out.say("No Streams defined");
+    } else {
         let head = ["Name", "Description", "Created", "Messages", "Size", "Last Message"];
         let mut table = Table::new("Streams", &head).right(&[3, 4]);
         for stream in &streams {
@@ -71,7 +73,6 @@ impl Ls {
             ]);
         }
         table.print(&out);
-        Ok(())
     }
 }
 
@@ -92,8 +93,16 @@ pub(crate) fn sheet(info: &Value) -> Sheet {
     sheet
 }
 
+/// A stream's state for people.
+pub(super) fn state_sheet(info: &Value) -> Sheet {
+    let mut sheet = Sheet::new(format!("State for Stream {}", text(info, "/config/name")));
+    cluster(&mut sheet, info);
+    state(&mut sheet, info);
+    sheet
+}
+
 /// `file` as `File`.
-fn capital(text: &str) -> String {
+pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -149,7 +158,8 @@ fn limits(sheet: &mut Sheet, info: &Value) {
 fn cluster(sheet: &mut Sheet, info: &Value) {
     let name = text(info, "/cluster/name");
     let leader = text(info, "/cluster/leader");
-    if name.is_empty() && leader.is_empty() {
+    // A server alone names itself as leader.
+    if name.is_empty() {
         return;
     }
     sheet.section("Cluster Information");

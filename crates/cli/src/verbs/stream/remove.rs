@@ -1,4 +1,4 @@
-//! `natterjack stream rm` and `purge`.
+//! `natterjack stream rm`, `purge` and `rmm`.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -43,6 +43,48 @@ impl Rm {
             context.out.document(&answer);
         } else {
             context.out.say(format!("Stream {} was removed", self.stream));
+        }
+        Ok(())
+    }
+}
+
+/// Remove one message: what it held is overwritten.
+#[derive(Debug, Args)]
+pub(crate) struct Rmm {
+    /// Name of the stream
+    #[arg(add = complete::streams())]
+    stream: String,
+    /// Sequence of the message
+    seq: u64,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Do not overwrite it on the disk
+    #[arg(long)]
+    no_erase: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Rmm {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let Self { stream, seq, force, no_erase, .. } = self;
+        let connector = context.connect().await?;
+        let api = Api::new(&connector, context);
+        stream_info(&api, &stream).await?;
+        if self.dry_run {
+            dry_run(context, &format!("remove message {seq} of stream"), &stream);
+            return Ok(());
+        }
+        prompt::confirm(&format!("Really remove message {seq} from Stream {stream}"), force)?;
+        let body = json!({ "seq": seq, "no_erase": no_erase });
+        let answer = api.ask(&format!("STREAM.MSG.DELETE.{stream}"), &body).await?;
+        connector.close().await?;
+        if context.out.json {
+            context.out.document(&answer);
+        } else {
+            context.out.say(format!("Removed message {seq} from Stream {stream}"));
         }
         Ok(())
     }

@@ -1,0 +1,149 @@
+//! stream report, find, subjects, state: what streams hold.
+
+use serde_json::json;
+
+use super::witness::{Tested, is_reference};
+use super::{run, server};
+
+fn with_streams() -> Tested {
+    let server = server();
+    for (name, subject) in [("EMPTY", "e"), ("ORDERS", "orders.>")] {
+        run(&server, &["stream", "add", name, "--subjects", subject, "--storage", "memory"]).ok();
+    }
+    for (subject, count) in [("orders.a", "2"), ("orders.b", "1")] {
+        run(&server, &["pub", "-J", subject, "x", "--count", count, "-q"]).ok();
+    }
+    run(&server, &["consumer", "add", "ORDERS", "C"]).ok();
+    server
+}
+
+#[test]
+fn subjects_are_counted() {
+    let server = with_streams();
+    let subjects = |more: &[&str]| {
+        let mut all = vec!["stream", "subjects", "ORDERS"];
+        all.extend(more);
+        run(&server, &all).ok()
+    };
+    assert_eq!(subjects(&["--json"]).json(), json!({"orders.b": 1, "orders.a": 2}));
+    assert_eq!(subjects(&["--names"]).text(), "orders.b\norders.a\n");
+    assert_eq!(subjects(&["--names", "--sort", "name"]).text(), "orders.a\norders.b\n");
+    assert_eq!(subjects(&["--names", "-R"]).text(), "orders.a\norders.b\n");
+    assert_eq!(subjects(&["orders.a", "--json"]).json(), json!({"orders.a": 2}));
+    let table = subjects(&[]);
+    assert!(table.text().contains("2 Subjects in stream ORDERS"), "{table:?}");
+    assert_eq!(subjects(&["--output", "csv"]).text(), "Subject,Count\norders.b,1\norders.a,2\n");
+    assert!(subjects(&["nothing"]).err.contains("No subjects found"));
+    run(&server, &["stream", "subjects", "ORDRES"]).exits(5);
+}
+
+#[test]
+fn many_subjects_are_all_listed() {
+    let server = server();
+    run(&server, &["stream", "add", "S", "--subjects", "s.>", "--storage", "memory"]).ok();
+    run(&server, &["pub", "-J", "s.{{Count}}", "x", "--count", "1500", "-q"]).ok();
+    let subjects = run(&server, &["stream", "subjects", "S", "--json"]).ok().json();
+    assert_eq!(subjects.as_object().unwrap().len(), 1500);
+}
+
+#[test]
+fn the_state_is_shown_alone() {
+    let server = with_streams();
+    for arguments in [&["stream", "state", "ORDERS"][..], &["stream", "info", "ORDERS", "--state"]]
+    {
+        let sheet = run(&server, arguments).ok();
+        assert!(sheet.text().starts_with("State for Stream ORDERS"), "{sheet:?}");
+        assert!(sheet.text().contains("Messages: 3") && !sheet.text().contains("Retention"));
+        let mut json = arguments.to_vec();
+        json.push("--json");
+        let state = run(&server, &json).ok().json();
+        assert_eq!((&state["messages"], &state["consumer_count"]), (&json!(3), &json!(1)));
+    }
+}
+
+#[test]
+fn streams_are_found_by_what_is_in_them() {
+    let server = with_streams();
+    run(&server, &["kv", "add", "B"]).ok();
+    let find = |more: &[&str]| {
+        let mut all = vec!["stream", "find", "-n"];
+        all.extend(more);
+        run(&server, &all).ok().text().to_owned()
+    };
+    assert_eq!(find(&[]), "EMPTY\nORDERS\n");
+    assert_eq!(find(&["--empty"]), "EMPTY\n");
+    assert_eq!(find(&["--empty", "--all"]), "EMPTY\nKV_B\n");
+    assert_eq!(find(&["--empty", "--invert"]), "ORDERS\n");
+    assert_eq!(find(&["--consumers", "1"]), "EMPTY\n");
+    assert_eq!(find(&["--subject", "orders.z"]), "ORDERS\n");
+    assert_eq!(find(&["--idle", "1h"]), "EMPTY\n");
+    assert_eq!(find(&["--created", "1h"]), "");
+    assert_eq!(find(&["--mirrored"]), "");
+    assert_eq!(find(&["--replicas", "1", "--json"]).lines().count(), 4);
+}
+
+#[test]
+fn a_report_has_a_row_for_each_stream() {
+    let server = with_streams();
+    let report = run(&server, &["stream", "report", "--output", "tsv"]).ok();
+    let rows: Vec<Vec<&str>> =
+        report.text().lines().map(|line| line.split('\t').collect()).collect();
+    let head = [
+        "Stream",
+        "Storage",
+        "Placement",
+        "Consumers",
+        "Messages",
+        "Bytes",
+        "Lost",
+        "Deleted",
+        "Replicas",
+    ];
+    assert_eq!(rows[0], head);
+    assert_eq!((rows[1][0], rows[2][0]), ("EMPTY", "ORDERS"));
+    assert_eq!((rows[2][1], rows[2][3], rows[2][4]), ("Memory", "1", "3"));
+    let names = |order: &str| {
+        let report = run(&server, &["stream", "report", order, "--json"]).ok().json();
+        let all = report.as_array().unwrap().iter();
+        all.map(|one| one["config"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for order in ["-o", "-m", "-n", "-t"] {
+        assert_eq!(names(order), ["EMPTY", "ORDERS"], "{order}");
+    }
+    let subject = ["stream", "report", "--subject", "e", "--output", "csv", "--raw"];
+    assert_eq!(run(&server, &subject).ok().text().lines().count(), 2);
+}
+
+#[test]
+fn a_backup_is_refused_by_name_or_comes_back_whole() {
+    let server = server();
+    run(&server, &["stream", "add", "S", "--subjects", "s.>"]).ok();
+    run(&server, &["pub", "-J", "s.{{Count}}", "m{{Count}}", "--count", "20", "-q"]).ok();
+    run(&server, &["consumer", "add", "S", "C"]).ok();
+    run(&server, &["consumer", "next", "S", "C", "--count", "3", "-q"]).ok();
+    let dir = tempfile::tempdir().unwrap();
+    let backup = dir.path().join("backup");
+    let path = backup.to_str().unwrap();
+    let saved = run(&server, &["stream", "backup", "S", path, "--json"]);
+    if !is_reference() {
+        let error = saved.exits(1).error();
+        assert_eq!(error["err_code"], 10064);
+        assert!(error["message"].as_str().unwrap().contains("not supported yet"), "{error}");
+        assert!(!backup.join("backup.json").exists() && !backup.join("stream.tar.s2").exists());
+        run(&server, &["stream", "restore", path]).exits(2);
+        return;
+    }
+    assert_eq!(saved.ok().json()["messages"], 20);
+    let meta: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(backup.join("backup.json")).unwrap()).unwrap();
+    assert_eq!(meta["config"]["name"], "S");
+    run(&server, &["stream", "rm", "S", "-f"]).ok();
+    let info = run(&server, &["stream", "restore", path, "--json"]).ok().json();
+    assert_eq!((&info["state"]["messages"], &info["state"]["last_seq"]), (&json!(20), &json!(20)));
+    let next = run(&server, &["consumer", "next", "S", "C", "--raw"]).ok();
+    assert_eq!(next.text(), "m4\n");
+    let again = run(&server, &["stream", "restore", path, "--json"]).exits(7);
+    assert_eq!(again.error()["err_code"], 10130);
+    let missing = run(&server, &["stream", "backup", "T", path]).exits(5);
+    assert!(missing.err.contains("stream T not found"), "{missing:?}");
+}
