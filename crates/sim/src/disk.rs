@@ -54,6 +54,7 @@ struct Inner {
     capacity: u64,
     faults: Vec<(Fault, u64)>,
     syncs: u64,
+    written: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,7 @@ impl SimDisk {
             capacity: u64::MAX,
             faults: Vec::new(),
             syncs: 0,
+            written: 0,
         }))
     }
 
@@ -118,6 +120,7 @@ impl SimDisk {
             capacity: u64::MAX,
             faults: Vec::new(),
             syncs: 0,
+            written: 0,
         }))
     }
 
@@ -155,6 +158,11 @@ impl SimDisk {
     /// How many syncs of files succeeded.
     pub fn syncs(&self) -> u64 {
         self.inner().syncs
+    }
+
+    /// How many bytes were written.
+    pub fn written(&self) -> u64 {
+        self.inner().written
     }
 
     /// The paths of all files.
@@ -365,6 +373,7 @@ impl Disk for SimDisk {
         } else {
             data.len()
         };
+        inner.written += done as u64;
         let file = inner.file(path, "write")?;
         write(&mut file.current, offset as usize, &data[..done]);
         file.pending.push(Change::Write(offset as usize, data[..done].to_vec()));

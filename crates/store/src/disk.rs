@@ -63,6 +63,15 @@ pub trait Disk {
     /// # Errors
     /// As the system reports.
     fn sync(&self, path: &str) -> Result<(), DiskError>;
+    /// Writes all of `data` at `offset` of a file that is there and longer than that, and makes these
+    /// bytes durable. After an error nothing is known of them. The commit journal is written so.
+    ///
+    /// # Errors
+    /// As [`Disk::write_at`] and [`Disk::sync`].
+    fn write_durable(&self, path: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.write_at(path, offset, data)?;
+        self.sync(path)
+    }
     /// Cuts or extends a file, creating it if it is not there.
     ///
     /// # Errors
@@ -172,8 +181,13 @@ impl DiskRequest {
 
     /// Performs the steps on `disk`.
     pub fn run(&self, disk: &dyn Disk) -> DiskResult {
+        self.run_steps(disk, |_| true)
+    }
+
+    /// Performs the steps that `which` selects.
+    pub(crate) fn run_steps(&self, disk: &dyn Disk, which: impl Fn(&DiskOp) -> bool) -> DiskResult {
         let mut result = DiskResult::Done;
-        for (step, op) in self.ops.iter().enumerate() {
+        for (step, op) in self.ops.iter().enumerate().filter(|(_, op)| which(op)) {
             let done = match op {
                 DiskOp::CreateDir(path) => disk.create_dir(path),
                 DiskOp::Write { path, offset, data } => disk.write_at(path, *offset, data),

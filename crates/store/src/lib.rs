@@ -12,6 +12,7 @@
 //! assert_eq!(&message.payload[..], b"hello");
 //! ```
 
+pub mod commit;
 pub mod directory;
 
 mod catalog;

@@ -122,6 +122,18 @@ fn crashes_and_failures_forget_nothing_durable() {
 }
 
 #[test]
+fn more_entries_than_a_segment_holds_come_to_rest() {
+    let mut world = World::new(7);
+    for id in 0..700 {
+        world.catalog.put(1, id, &[7; 1000]);
+        while world.step() {}
+    }
+    // Each entry is written twice, and checkpoints about as much again.
+    let written = world.disk.written();
+    assert!(written < 10 * 2 * 700 * 1000, "{written}");
+}
+
+#[test]
 fn one_flipped_bit_forgets_nothing() {
     each(seeds(100, 4), |seed| {
         let mut world = World::new(seed);

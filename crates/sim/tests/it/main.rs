@@ -4,6 +4,7 @@
 mod catalog;
 mod damage;
 mod file;
+mod journal;
 mod memory;
 mod workload;
 mod world;
