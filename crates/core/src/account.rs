@@ -193,6 +193,12 @@ impl Account {
         self.read().matches(subject, out);
     }
 
+    /// As [`Account::find`], and tells whether subjects that differ in the last token only find the same
+    /// ([`Sublist::matches_siblings`]).
+    pub fn find_siblings(&self, subject: &[u8], out: &mut Matches) -> bool {
+        self.read().matches_siblings(subject, out)
+    }
+
     /// Whether anybody receives `subject`: any subscriber, or with `queue` a member of that group.
     /// Without `queue`, members of queue groups do not count.
     pub fn has_interest(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {

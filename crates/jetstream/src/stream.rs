@@ -97,6 +97,8 @@ pub(crate) struct Stream {
     closed: bool,
     /// It is subscribed to its subjects.
     listening: bool,
+    /// Messages or acks came since the last settle.
+    pub(crate) unsettled: bool,
     /// An expiry waits for a block from disk; the timer would come in vain.
     expiry_reads: bool,
     /// The request that removes its files.
@@ -138,6 +140,7 @@ impl StreamCell {
             more_expired: false,
             closed: false,
             listening: false,
+            unsettled: false,
             expiry_reads: false,
             destroying: None,
             config,
@@ -175,13 +178,18 @@ impl StreamCell {
     pub fn publish(&self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
         let mut stream = self.lock();
         if !stream.closed {
+            stream.unsettled = true;
             stream.publish(host, now, msg);
         }
     }
 
     /// Ends a batch of calls: hands out disk requests, releases answers, delivers, sets the timer.
     pub fn settle(&self, host: &mut dyn Host, now: Now) {
-        self.lock().settle(host, now);
+        let mut stream = self.lock();
+        // Another request of the batch may have done it already.
+        if stream.unsettled {
+            stream.settle(host, now);
+        }
     }
 
     /// What the timer calls.

@@ -347,6 +347,11 @@ impl Log {
 
     /// The last message whose subject matches `filter`; wildcards are allowed.
     pub fn last_on(&mut self, filter: &[u8]) -> Next {
+        if !filter.iter().any(|byte| matches!(byte, b'*' | b'>')) {
+            return next(
+                self.index.subjects.find(filter).map(|id| self.index.subjects.state(id).last),
+            );
+        }
         next(self.index.last_on(&Filter::new(filter)))
     }
 

@@ -121,13 +121,17 @@ pub(crate) fn put_head(out: &mut impl BufMut, kind: u8, flags: u8) {
 
 /// Writes the record of a message, not sealed.
 pub(crate) fn put_message(out: &mut impl BufMut, seq: u64, m: &NewMessage<'_>) {
-    put_head(out, kind::MESSAGE, m.flags);
-    out.put_u64_le(seq);
-    out.put_i64_le(m.time);
-    out.put_u32_le(m.subject.len() as u32);
-    out.put_u32_le(m.headers.len() as u32);
+    let mut fixed = [0; HEAD + MESSAGE_FIXED];
+    (fixed[2], fixed[3]) = (kind::MESSAGE, m.flags);
+    fixed[HEAD..HEAD + 8].copy_from_slice(&seq.to_le_bytes());
+    fixed[HEAD + 8..HEAD + 16].copy_from_slice(&m.time.to_le_bytes());
+    fixed[HEAD + 16..HEAD + 20].copy_from_slice(&(m.subject.len() as u32).to_le_bytes());
+    fixed[HEAD + 20..].copy_from_slice(&(m.headers.len() as u32).to_le_bytes());
+    out.put_slice(&fixed);
     out.put_slice(m.subject);
-    out.put_slice(m.headers);
+    if !m.headers.is_empty() {
+        out.put_slice(m.headers);
+    }
     out.put_slice(m.payload);
     out.put_slice(b"\r\n");
 }

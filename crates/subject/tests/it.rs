@@ -162,6 +162,14 @@ proptest! {
             for subject in &subjects {
                 let expected = scan(&model, subject);
                 prop_assert_eq!(&look_up(&sublist, subject, &mut out), &expected);
+                if sublist.matches_siblings(subject.as_bytes(), &mut MatchSet::new()) {
+                    let last = subject.rfind('.').expect("it has siblings");
+                    let ends = model.iter().flat_map(|(pattern, ..)| pattern.split('.'));
+                    for end in ends.chain(["new", "*", ">"]) {
+                        let sibling = format!("{}.{end}", &subject[..last]);
+                        prop_assert_eq!(&scan(&model, &sibling), &expected, "{}", sibling);
+                    }
+                }
 
                 let generation = sublist.generation(subject.as_bytes());
                 if let Some((known, found)) = cache.get(subject.as_str())

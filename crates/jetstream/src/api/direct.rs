@@ -30,8 +30,10 @@ impl JetStream {
         };
         match status {
             Ok(direct) => {
-                stream.direct(host, reply, direct);
-                stream.settle(host, now);
+                // One that was answered leaves nothing to settle.
+                if !stream.direct(host, reply, direct) {
+                    stream.settle(host, now);
+                }
             }
             Err(status) => {
                 let headers = format!("NATS/1.0 {status}\r\n\r\n");
@@ -51,6 +53,9 @@ impl JetStream {
 }
 
 fn parse(body: &[u8], subject: Option<&str>) -> Result<crate::stream::DirectRequest, &'static str> {
+    if let Some(subject) = subject.filter(|_| body.is_empty()) {
+        return Ok(GetRequest::last_direct(subject.as_bytes(), false));
+    }
     let asked: GetRequest = json::decode(body, false).map_err(|_| "408 Malformed Request")?;
     match subject {
         None => asked.direct(),

@@ -45,6 +45,7 @@ impl Stream {
         slot: u32,
         f: impl FnOnce(&mut Consumer, &mut Ctx<'_>) -> R,
     ) -> Option<R> {
+        self.unsettled = true;
         self.consumers.touch(slot);
         self.with(host, now, slot, f)
     }

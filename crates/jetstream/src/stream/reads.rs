@@ -17,6 +17,8 @@ use crate::time::write_rfc3339;
 
 /// Reads that may wait in one stream; more are refused.
 const WAITING_MAX: usize = 10_000;
+/// Bytes of a buffer for headers that is kept.
+const HEADERS_KEPT: usize = 4096;
 /// Subjects that one multi get answers.
 const MULTI_MAX: usize = 1024;
 /// Bytes after which a batch ends if the request names no bound: one client's default outbox.
@@ -142,6 +144,8 @@ enum Job {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     jobs: Vec<(Vec<u8>, Job)>,
+    /// The headers of the answer at hand.
+    headers: Vec<u8>,
 }
 
 impl Waiting {
@@ -248,23 +252,29 @@ impl Stream {
         self.read(host, reply, job);
     }
 
-    /// Answers a Direct Get, now or later.
-    pub(crate) fn direct(&mut self, host: &mut dyn Host, reply: &[u8], request: DirectRequest) {
-        self.read(host, reply, Job::Direct(request));
+    /// Answers a Direct Get, now or later. True when it was now.
+    pub(crate) fn direct(
+        &mut self,
+        host: &mut dyn Host,
+        reply: &[u8],
+        request: DirectRequest,
+    ) -> bool {
+        self.read(host, reply, Job::Direct(request))
     }
 
-    fn read(&mut self, host: &mut dyn Host, reply: &[u8], mut job: Job) {
+    fn read(&mut self, host: &mut dyn Host, reply: &[u8], mut job: Job) -> bool {
         if self.run(host, reply, &mut job) {
-            return;
+            return true;
         }
         if self.waiting.jobs.len() >= WAITING_MAX {
             match job {
                 Job::Get { .. } => self.send_get(host, reply, Err(ApiError::InsufficientResources)),
                 Job::Direct(_) => self.status(host, reply, "503 Insufficient Resources"),
             }
-            return;
+            return true;
         }
         self.waiting.jobs.push((reply.to_vec(), job));
+        false
     }
 
     /// Tries the waiting reads again.
@@ -450,7 +460,7 @@ impl Stream {
 
     /// The stored message with where it comes from; `place` is (pending, last) within a batch.
     fn send_stored(
-        &self,
+        &mut self,
         host: &mut dyn Host,
         reply: &[u8],
         found: &Located,
@@ -461,7 +471,8 @@ impl Stream {
         if no_hdr {
             return self.send(host, reply, &[], message.payload);
         }
-        let mut headers = Vec::with_capacity(message.headers.len() + 160);
+        let headers = &mut self.waiting.headers;
+        headers.clear();
         match message.headers.strip_suffix(b"\r\n") {
             Some(head) => headers.extend_from_slice(head),
             None => headers.extend_from_slice(VERSION_LINE),
@@ -471,15 +482,26 @@ impl Stream {
         headers.extend_from_slice(b"\r\nNats-Subject: ");
         headers.extend_from_slice(message.subject);
         headers.extend_from_slice(b"\r\nNats-Sequence: ");
-        write_u64(&mut headers, message.seq);
+        write_u64(headers, message.seq);
         headers.extend_from_slice(b"\r\nNats-Time-Stamp: ");
-        write_rfc3339(&mut headers, message.time);
+        write_rfc3339(headers, message.time);
         headers.extend_from_slice(b"\r\n");
         if let Some((pending, last)) = place {
-            write_place(&mut headers, pending, last);
+            write_place(headers, pending, last);
         }
         headers.extend_from_slice(b"\r\n");
-        self.send(host, reply, &headers, message.payload);
+        host.deliver(&Outgoing {
+            account: &self.scope.account,
+            route: reply,
+            queue: None,
+            subject: reply,
+            reply: None,
+            headers,
+            payload: message.payload,
+        });
+        if headers.capacity() > HEADERS_KEPT {
+            *headers = Vec::new();
+        }
     }
 
     fn send(&self, host: &mut dyn Host, reply: &[u8], headers: &[u8], payload: &[u8]) {

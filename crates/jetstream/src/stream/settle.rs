@@ -16,6 +16,7 @@ impl Stream {
         self.take_refusals();
         self.answers.release(self.log.durable(), &self.scope.account, host);
         if self.closed {
+            self.unsettled = false;
             return self.send_requests(host);
         }
         self.retry_reads(host);
@@ -36,6 +37,7 @@ impl Stream {
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
         self.set_timer(host, now, more);
+        self.unsettled = false;
         host.seal(self.scope.stream_id);
     }
 

@@ -1,8 +1,9 @@
 //! The effects of the engine, performed on one batch.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use natterjack_core::account::{Account, Matches};
+use natterjack_core::account::{Account, Bucket, Matches};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
@@ -17,42 +18,112 @@ use crate::hub::Hub;
 /// Encoded bytes after which the pressure of the targets is looked at.
 const LOOK_AT_PRESSURE: usize = 64 * 1024;
 
-/// The engine's host for the time of one call. It remembers the last route: a consumer delivers many
-/// messages to one inbox.
+/// Matches kept for the next call on the same thread.
+const KEPT: usize = 1024;
+
+/// Where the last message went. A consumer delivers many messages to one inbox, and the answers to one
+/// client go to subjects that differ in the last token only.
+#[derive(Default)]
+struct Route {
+    account: Option<Arc<Account>>,
+    subject: Vec<u8>,
+    /// Bytes of the subject without its last token, where that makes no difference; else 0.
+    siblings: usize,
+    bucket: Option<Bucket>,
+    generation: u64,
+    matches: Matches,
+}
+
+thread_local! {
+    static ROUTE: Cell<Option<Box<Route>>> = const { Cell::new(None) };
+}
+
+impl Route {
+    fn set_account(&mut self, account: Option<Arc<Account>>) {
+        let is_same = match (&self.account, &account) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            _ => false,
+        };
+        if !is_same {
+            self.account = account;
+            self.bucket = None;
+            self.matches.clear();
+        }
+    }
+
+    fn leads_to(&self, account: &Account, subject: &[u8]) -> bool {
+        self.bucket.is_some_and(|bucket| account.generation(bucket) == self.generation)
+            && (self.subject == subject || self.is_sibling(subject))
+    }
+
+    fn is_sibling(&self, subject: &[u8]) -> bool {
+        let same = self.subject.get(..self.siblings).filter(|same| !same.is_empty());
+        let last = same.and_then(|same| subject.strip_prefix(same)).unwrap_or_default();
+        !last.is_empty() && !last.contains(&b'.')
+    }
+
+    /// Finds who receives `subject`. False without an account.
+    fn find(&mut self, subject: &[u8]) -> bool {
+        let Some(account) = &self.account else { return false };
+        if !self.leads_to(account, subject) {
+            let bucket = Account::bucket(subject);
+            self.bucket = Some(bucket);
+            self.generation = account.generation(bucket);
+            let alike = account.find_siblings(subject, &mut self.matches);
+            let last = subject.iter().rposition(|byte| *byte == b'.').filter(|_| alike);
+            self.siblings = last.map_or(0, |last| last + 1);
+            self.subject.clear();
+            self.subject.extend_from_slice(subject);
+        }
+        true
+    }
+}
+
+/// The engine's host for the time of one call.
 pub(crate) struct Effects<'a> {
     hub: &'a Hub,
     batch: &'a mut Batch,
-    account: Option<Arc<Account>>,
-    route: Vec<u8>,
-    generation: u64,
-    matches: Matches,
+    /// From the first delivery on; its account is that of the calls so far.
+    route: Option<Box<Route>>,
     /// Targets that are filling up; the stream goes on when they have room.
     congested: Vec<Arc<Client>>,
 }
 
+impl Drop for Effects<'_> {
+    fn drop(&mut self) {
+        if let Some(route) = self.route.take()
+            && route.matches.plain.len() <= KEPT
+            && route.matches.queues.len() <= KEPT
+        {
+            ROUTE.set(Some(route));
+        }
+    }
+}
+
 impl<'a> Effects<'a> {
     pub(crate) fn new(hub: &'a Hub, batch: &'a mut Batch) -> Self {
-        Effects {
-            hub,
-            batch,
-            account: None,
-            route: Vec::new(),
-            generation: 0,
-            matches: Matches::default(),
-            congested: Vec::new(),
-        }
+        Effects { hub, batch, route: None, congested: Vec::new() }
     }
 
     fn glue(&self) -> Option<&'a JetStreamGlue> {
         self.hub.jetstream()
     }
 
-    fn account(&mut self, name: &str) -> Option<Arc<Account>> {
-        if self.account.as_ref().is_none_or(|known| **known.name() != *name) {
-            self.account = self.hub.accounts().find(name);
-            self.route.clear();
+    /// The last route, in the account of this name.
+    fn route_in(&mut self, name: &str) -> &mut Route {
+        let hub = self.hub;
+        let is_known =
+            |route: &Route| route.account.as_ref().is_some_and(|known| **known.name() == *name);
+        if self.route.as_deref().is_none_or(|route| !is_known(route)) {
+            // One that another call left may be of an account that was replaced since.
+            let route = self.route.get_or_insert_with(|| ROUTE.take().unwrap_or_default());
+            route.set_account(hub.accounts().find(name));
         }
-        self.account.clone()
+        self.route.get_or_insert_default()
+    }
+
+    fn account(&mut self, name: &str) -> Option<Arc<Account>> {
+        self.route_in(name).account.clone()
     }
 
     /// Moves what is encoded to the outboxes; true when one of the receivers of the last route is
@@ -62,7 +133,8 @@ impl<'a> Effects<'a> {
             return false;
         }
         self.batch.seal();
-        note_full(&self.matches, &mut self.congested)
+        let Some(route) = &self.route else { return false };
+        note_full(&route.matches, &mut self.congested)
     }
 }
 
@@ -85,14 +157,12 @@ fn note_full(matches: &Matches, congested: &mut Vec<Arc<Client>>) -> bool {
 
 impl Host for Effects<'_> {
     fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
-        let Some(account) = self.account(out.account) else { return Delivered::No };
-        let generation = account.generation(Account::bucket(out.route));
-        if self.route != out.route || self.generation != generation {
-            account.find(out.route, &mut self.matches);
-            self.route.clear();
-            self.route.extend_from_slice(out.route);
-            self.generation = generation;
+        if !self.route_in(out.account).find(out.route) {
+            return Delivered::No;
         }
+        let Some(Route { account: Some(account), matches, .. }) = self.route.as_deref() else {
+            return Delivered::No;
+        };
         let message = Message {
             subject: out.route,
             reply: out.reply,
@@ -100,9 +170,9 @@ impl Host for Effects<'_> {
             payload: out.payload,
         };
         let count = if out.queue.is_none() && out.subject == out.route {
-            account.route(&self.matches, out.subject, &message, Origin::Internal, self.batch)
+            account.route(matches, out.subject, &message, Origin::Internal, self.batch)
         } else {
-            account.route_to_group(&self.matches, out.queue, out.subject, &message, self.batch)
+            account.route_to_group(matches, out.queue, out.subject, &message, self.batch)
         };
         match count {
             0 => Delivered::No,
@@ -112,10 +182,9 @@ impl Host for Effects<'_> {
     }
 
     fn is_congested(&mut self, account: &str, route: &[u8]) -> bool {
-        let Some(account) = self.account(account) else { return false };
-        let mut matches = Matches::default();
-        account.find(route, &mut matches);
-        note_full(&matches, &mut self.congested)
+        let route_is_known = self.route_in(account).find(route);
+        let Some(found) = self.route.as_deref().filter(|_| route_is_known) else { return false };
+        note_full(&found.matches, &mut self.congested)
     }
 
     fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {

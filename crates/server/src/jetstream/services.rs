@@ -77,7 +77,10 @@ impl Service for Api {
     ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Some(jetstream) = hub.jetstream() else { return false };
-        let client = client_info(&hub, account, origin);
+        let client = match is_for_messages(message.subject) {
+            true => ClientInfo::default(),
+            false => client_info(&hub, account, origin),
+        };
         let request = ApiRequest {
             account,
             subject: message.subject,
@@ -89,6 +92,13 @@ impl Service for Api {
         let now = now(batch);
         jetstream.engine().api(&mut Effects::new(&hub, batch), now, &request)
     }
+}
+
+/// Whether a request asks for stored messages. Nobody is told who sent it, and there are many.
+fn is_for_messages(subject: &[u8]) -> bool {
+    subject.strip_prefix(b"$JS.API.").is_some_and(|rest| {
+        rest.starts_with(b"DIRECT.GET.") || rest.starts_with(b"CONSUMER.MSG.NEXT.")
+    })
 }
 
 fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {

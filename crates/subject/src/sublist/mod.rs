@@ -20,8 +20,9 @@ use smallvec::{SmallVec, smallvec};
 pub use match_set::MatchSet;
 use node::{Branch, Node};
 
-use crate::grammar::{has_empty_token, is_wildcard_token, token_end};
+use crate::grammar::{SEPARATOR, has_empty_token, is_wildcard_token, token_end};
 use crate::hash;
+use crate::pattern::consume;
 
 /// How many first-token buckets the generation has. A power of two.
 const BUCKETS: usize = 128;
@@ -182,6 +183,69 @@ impl<T> Sublist<T> {
             }
             ControlFlow::Continue(())
         });
+    }
+
+    /// As [`matches`](Self::matches), and tells whether each subject that differs from this one in its
+    /// last token only is known to reach the same: as the replies to one inbox do, where a client
+    /// subscribes once to `_INBOX.x.*`. A single token has no such siblings.
+    ///
+    /// ```
+    /// use natterjack_subject::{MatchSet, Sublist};
+    ///
+    /// let (mut sublist, mut found) = (Sublist::new(), MatchSet::new());
+    /// sublist.insert(b"_INBOX.x.*", None, 1);
+    /// assert!(sublist.matches_siblings(b"_INBOX.x.1", &mut found));
+    /// assert_eq!(found.plain, [1]);
+    /// sublist.insert(b"_INBOX.x.7", None, 2);
+    /// assert!(!sublist.matches_siblings(b"_INBOX.x.1", &mut found));
+    /// ```
+    pub fn matches_siblings(&self, subject: &[u8], out: &mut MatchSet<T>) -> bool
+    where
+        T: Clone,
+    {
+        self.matches(subject, out);
+        let last = subject.iter().rposition(|byte| *byte == SEPARATOR);
+        last.is_some_and(|last| !has_empty_token(subject) && self.are_siblings_alike(subject, last))
+    }
+
+    /// Whether no pattern asks for a certain token behind the separator at `last`.
+    fn are_siblings_alike(&self, subject: &[u8], last: usize) -> bool {
+        let mut open: SmallVec<[(&Branch<T>, usize); 8]> = SmallVec::new();
+        open.extend(self.root.next().map(|branch| (branch, 0)));
+        while let Some((branch, at)) = open.pop() {
+            if at > last {
+                if !branch.literals.is_empty() {
+                    return false;
+                }
+                continue;
+            }
+            let rest = &subject[at..last];
+            let token = &rest[..token_end(rest, 0)];
+            let literal = (!is_wildcard_token(token))
+                .then(|| branch.literals.get(self.seed, token))
+                .flatten();
+            for node in [branch.star.as_deref(), literal].into_iter().flatten() {
+                // Up to the last token the label must fit, or no sibling gets there.
+                let label = &*node.label;
+                match node.consume(rest) {
+                    Some(used) if used < rest.len() || label.ends_with(b">") => {
+                        if used < rest.len() {
+                            open.extend(node.next().map(|next| (next, at + used + 1)));
+                        }
+                    }
+                    Some(_) => open.extend(node.next().map(|next| (next, last + 1))),
+                    None => {
+                        let end = label.iter().rposition(|byte| *byte == SEPARATOR);
+                        let Some(end) = end else { continue };
+                        let asks = !is_wildcard_token(&label[end + 1..]);
+                        if asks && consume(&label[..end], rest) == Some(rest.len()) {
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Whether a message published on `subject` reaches anyone. Stops at the first.

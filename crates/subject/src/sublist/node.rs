@@ -269,6 +269,10 @@ impl<T> Literals<T> {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Node<T>> {
         let (few, many) = match self {
             Self::Few(few) => (Some(few), None),
