@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use natterjack_store::DiskRequest;
+use natterjack_store::{Damage, DiskRequest};
 
 use crate::stream::StreamCell;
 
@@ -76,6 +76,12 @@ pub trait Host {
 
     /// 64 random bits.
     fn random(&mut self) -> u64;
+
+    /// Damage was found in what the start had taken over unread: the operator should know, as of
+    /// what the start itself finds ([`RecoveredStream::log`](crate::RecoveredStream)).
+    fn damaged(&mut self, account: &str, stream: &str, damage: &Damage) {
+        let _ = (account, stream, damage);
+    }
 
     /// What was delivered so far takes its place in the targets' queues. Called last, still under the
     /// stream's lock, so that the stream's order is the order on the wire. A target that

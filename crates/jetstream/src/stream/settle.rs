@@ -63,6 +63,9 @@ impl Stream {
     /// What became due by the clocks.
     pub(super) fn tick(&mut self, host: &mut dyn Host, now: Now) {
         self.log.tick(now.mono_ns);
+        for damage in self.log.take_damage() {
+            host.damaged(&self.scope.account, &self.scope.stream, &damage);
+        }
         // After any other failure an operator has to look first.
         if let Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) = self.log.blocked() {
             self.log.probe();

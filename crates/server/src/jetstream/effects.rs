@@ -9,7 +9,7 @@ use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
 use natterjack_core::subscription::Target;
 use natterjack_jetstream::{Delivered, Host, Outgoing, StreamCell};
-use natterjack_store::DiskRequest;
+use natterjack_store::{Damage, DiskRequest};
 
 use super::services::Ingest;
 use super::{JetStreamGlue, guard};
@@ -238,6 +238,11 @@ impl Host for Effects<'_> {
 
     fn random(&mut self) -> u64 {
         rand::random()
+    }
+
+    fn damaged(&mut self, account: &str, stream: &str, damage: &Damage) {
+        let name = format!("stream \"{account} > {stream}\"");
+        super::open::damaged(self.hub.log(), &name, damage);
     }
 
     fn seal(&mut self, stream_id: u64) {

@@ -10,7 +10,7 @@ use natterjack_config::Options as ServerOptions;
 use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_config::reload::friendly_bytes;
 use natterjack_jetstream::{JetStream, Options};
-use natterjack_store::{Recovery, SyncPolicy};
+use natterjack_store::{Damage, Recovery, SyncPolicy};
 use tokio::sync::watch;
 
 use super::{JetStreamGlue, effects::Effects, now};
@@ -218,17 +218,22 @@ fn found(log: &Log, of: &str, recovery: &Recovery) {
         );
     }
     for damage in &recovery.damage {
-        let what = if damage.durable { "was stored and is lost" } else { "was never acknowledged" };
-        log_error!(
-            log,
-            "{of}: {} damaged bytes at {}:{}; what they held {what} (sequences {:?})",
-            damage.len,
-            damage.path,
-            damage.offset,
-            damage.seqs
-        );
+        damaged(log, of, damage);
     }
     for file in &recovery.set_aside {
         log_error!(log, "{of}: {file:?} holds nothing that can be read; it is set aside");
     }
+}
+
+/// Says what could not be read, at the start or when it was looked at later.
+pub(super) fn damaged(log: &Log, of: &str, damage: &Damage) {
+    let what = if damage.durable { "was stored and is lost" } else { "was never acknowledged" };
+    log_error!(
+        log,
+        "{of}: {} damaged bytes at {}:{}; what they held {what} (sequences {:?})",
+        damage.len,
+        damage.path,
+        damage.offset,
+        damage.seqs
+    );
 }

@@ -20,9 +20,9 @@ use crate::recover::Damage;
 const DELAY: u64 = 5_000_000_000;
 /// … and the next so long after each, in nanoseconds. 12 MiB/s, of which one in two hundred
 /// parts of a processor is busy.
-const PACE: u64 = 20_000_000;
+const PACE: u64 = 40_000_000;
 /// Bytes of records that are looked at in one go, if they are more than one.
-const PIECE: u32 = 256 << 10;
+const PIECE: u32 = 512 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Scrub {
