@@ -39,6 +39,10 @@ use crate::{log_debug, log_error, log_info};
 const READ_BYTES: usize = 64 * 1024;
 /// Before login a connection may keep this much of an incomplete operation.
 const BEFORE_LOGIN_BYTES: usize = 16 * 1024;
+/// What is allocated for it. The used part is smaller: from this size on the system gives fresh pages,
+/// which take memory only once they are read into.
+const BUFFER_BYTES: usize = 128 * 1024;
+const _: () = assert!(READ_BYTES + BEFORE_LOGIN_BYTES <= BUFFER_BYTES);
 /// How long a connection with input reads on before other connections of the worker get their turn: long
 /// against the two microseconds that a turn costs, short against what a quiet client notices.
 const TURN_NS: u64 = 50_000;
@@ -277,6 +281,9 @@ impl Connection {
         if now < self.alive.next_ns() {
             return None;
         }
+        if self.alive.is_silent(now) {
+            self.session.rest();
+        }
         match self.alive.fire(now) {
             Due::Nothing => None,
             Due::Ping => {
@@ -441,9 +448,11 @@ impl Connection {
         }
         WORKER.with_borrow_mut(|worker| {
             let Worker { batch, buffer } = worker;
-            buffer.resize(READ_BYTES + BEFORE_LOGIN_BYTES, 0);
+            if buffer.is_empty() {
+                *buffer = vec![0; BUFFER_BYTES];
+            }
             let kept = self.partial.len();
-            let mut target = ReadBuf::new(&mut buffer[kept..]);
+            let mut target = ReadBuf::new(&mut buffer[kept..READ_BYTES + BEFORE_LOGIN_BYTES]);
             match Pin::new(&mut self.read).poll_read(context, &mut target) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Close(ClosedReason::ReadError)),

@@ -73,9 +73,14 @@ impl KeepAlive {
         self.next_ns
     }
 
+    /// Whether nothing was received during the last interval.
+    pub(crate) fn is_silent(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.last_input_ns) >= self.interval_ns
+    }
+
     pub(crate) fn fire(&mut self, now_ns: u64) -> Due {
         self.next_ns = now_ns.saturating_add(self.interval_ns);
-        let active = now_ns.saturating_sub(self.last_input_ns) < self.interval_ns;
+        let active = !self.is_silent(now_ns);
         let measured = self.rtt.is_some_and(|(_, at)| now_ns.saturating_sub(at) < RTT_VALID_NS);
         if active && measured {
             return Due::Nothing;
@@ -113,6 +118,7 @@ mod tests {
         alive.pong(2 * SECOND + 5);
         assert_eq!(alive.rtt_ns(), Some(5));
         alive.input(100 * SECOND);
+        assert!(!alive.is_silent(219 * SECOND) && alive.is_silent(220 * SECOND));
         assert_eq!(alive.fire(122 * SECOND), Due::Nothing);
         alive.input(3700 * SECOND);
         assert_eq!(alive.fire(3701 * SECOND), Due::Ping);
