@@ -187,10 +187,10 @@ impl Account {
         self.read().for_each(|_, _, subscription| visit(subscription));
     }
 
-    /// Finds the subscriptions for a literal subject.
-    pub fn find(&self, subject: &[u8], out: &mut Matches) {
-        out.clear();
-        self.read().matches(subject, out);
+    /// Finds the subscriptions for a literal subject. Tells how many bytes of it decided, as
+    /// [`Sublist::matches_within`] does.
+    pub fn find(&self, subject: &[u8], out: &mut Matches) -> usize {
+        self.read().matches_within(subject, out)
     }
 
     /// As [`Account::find`], and tells whether subjects that differ in the last token only find the same

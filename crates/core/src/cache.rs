@@ -1,11 +1,15 @@
 //! Match results by subject, for one connection.
 //!
-//! Direct-mapped: a subject has one slot. A subject is admitted when its slot has seen it miss shortly
-//! before, so that one-shot subjects (inboxes, acks) cost neither memory nor a useful entry. The table
-//! grows when subjects in use meet in a slot; at its largest size the one that came first stays while
-//! it is used, so that too many subjects do not push each other out in turn.
+//! What is found for a subject often does not depend on all of it: `_INBOX.me.17` goes where everything in
+//! `_INBOX.me.*` goes. The sublist tells which tokens decided; an entry holds them and how many may
+//! follow, so that subjects which are used once (inboxes, acks, keys) find it too.
 //!
-//! The subject of the last hit is compared first, without a hash: most publishers have one subject.
+//! Direct-mapped: an entry has one slot. It is admitted when its slot has seen it miss shortly before, so
+//! that what is asked for once costs neither memory nor a useful entry. The table grows when entries in
+//! use meet in a slot; at its largest size the one that came first stays while it is used, so that too
+//! many do not push each other out in turn.
+//!
+//! The entry of the last hit is tried first, without a hash: most publishers have one subject.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -20,10 +24,13 @@ const GROWTH: usize = 4;
 /// Matched subscriptions kept in all entries together: a thousand publishers to subjects with a
 /// thousand subscribers each must not take all memory. A single larger match is kept alone.
 const MAX_KEPT: usize = 16 * 1024;
+/// Entries that leave tokens open decide by fewer tokens than this.
+const MAX_DECIDING: u32 = 16;
 
 /// A cached verdict and match.
 pub(crate) struct Hit {
-    /// A number that no other entry of this cache had for long; 0 while it is not cached.
+    /// Differs from that of all other matches of this connection, for long, if the subject is the same
+    /// each time; else 0.
     pub(crate) id: u32,
     pub(crate) matches: Matches,
     /// Whether the connection may publish there.
@@ -39,18 +46,60 @@ impl Hit {
 
 #[derive(Default)]
 struct Slot {
-    /// Parts of the hashes of the subjects that missed last.
+    /// Parts of the hashes of what missed last.
     missed: [u32; 2],
     entry: Option<Box<Entry>>,
 }
 
+/// The tokens that a subject begins with, and how many more it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape<'a> {
+    tokens: &'a [u8],
+    open: u32,
+}
+
 struct Entry {
-    subject: Box<[u8]>,
+    tokens: Box<[u8]>,
+    open: u32,
     bucket: Bucket,
     generation: u64,
-    /// Admitted or hit since another subject wanted its slot.
+    /// Admitted or hit since another one wanted its slot.
     used: bool,
     hit: Hit,
+}
+
+impl Entry {
+    fn shape(&self) -> Shape<'_> {
+        Shape { tokens: &self.tokens, open: self.open }
+    }
+
+    #[inline]
+    fn covers(&self, subject: &[u8]) -> bool {
+        if self.open == 0 { *self.tokens == *subject } else { self.covers_open(subject) }
+    }
+
+    fn covers_open(&self, subject: &[u8]) -> bool {
+        subject.strip_prefix(&*self.tokens).is_some_and(|rest| open_tokens(rest) == Some(self.open))
+    }
+
+    fn is_fresh(&self, account: &Account) -> bool {
+        self.generation == account.generation(self.bucket)
+    }
+}
+
+/// How many tokens there are, each after a dot; `None` if one is empty or the first dot is missing.
+fn open_tokens(rest: &[u8]) -> Option<u32> {
+    let (mut count, mut last) = (0, b'x');
+    for byte in rest {
+        if *byte == b'.' {
+            if last == b'.' {
+                return None;
+            }
+            count += 1;
+        }
+        last = *byte;
+    }
+    (rest.first() == Some(&b'.') && last != b'.').then_some(count)
 }
 
 /// The cache; empty until the connection publishes.
@@ -59,32 +108,33 @@ pub(crate) struct Cache {
     slots: Vec<Slot>,
     /// The slot of the last hit.
     last: usize,
+    /// By how many tokens entries decide that leave others open: a bit for each number.
+    deciding: u32,
     hasher: DefaultHashBuilder,
     kept: usize,
     last_id: u32,
-}
-
-/// Where a match that is found now shall be kept.
-pub(crate) struct Admission {
-    hash: u64,
-    bucket: Bucket,
-    generation: u64,
 }
 
 /// What a look-up tells.
 pub(crate) enum Lookup {
     /// Ask [`Cache::get`].
     Hit(usize),
-    /// Not cached; with an admission if a match that is found now should be kept.
-    Miss(Option<Admission>),
+    /// Not cached; offer what is found to [`Cache::offer`].
+    Miss(Miss),
+}
+
+/// What was read before the match is looked for: a change meanwhile makes it old.
+pub(crate) struct Miss {
+    bucket: Bucket,
+    generation: u64,
 }
 
 impl Cache {
     #[inline]
     pub(crate) fn look(&mut self, subject: &[u8], account: &Account) -> Lookup {
         if let Some(entry) = self.slots.get_mut(self.last).and_then(|slot| slot.entry.as_mut())
-            && *entry.subject == *subject
-            && entry.generation == account.generation(entry.bucket)
+            && entry.covers(subject)
+            && entry.is_fresh(account)
         {
             entry.used = true;
             return Lookup::Hit(self.last);
@@ -96,37 +146,45 @@ impl Cache {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, Slot::default);
         }
-        let hash = self.hash(subject);
-        let index = self.index(hash);
-        let slot = &mut self.slots[index];
-        let mark = (hash >> 32) as u32;
-        let mut is_wanted = slot.missed.contains(&mark);
-        if let Some(entry) = &mut slot.entry {
-            let is_fresh = entry.generation == account.generation(entry.bucket);
-            if *entry.subject == *subject {
-                entry.used = true;
-                if is_fresh {
-                    self.last = index;
-                    return Lookup::Hit(index);
-                }
-                is_wanted = true;
-            } else if is_wanted && is_fresh && std::mem::take(&mut entry.used) {
-                // Both are in use. Whoever came first stays, unless there can be room for both.
-                is_wanted = self.slots.len() < MAX_SLOTS;
-                if is_wanted {
-                    self.grow();
+        if let Some(hit) = self.probe(Shape { tokens: subject, open: 0 }, account) {
+            return hit;
+        }
+        if self.deciding != 0
+            && let Some(hit) = self.probe_open(subject, account)
+        {
+            return hit;
+        }
+        let bucket = Account::bucket(subject);
+        Lookup::Miss(Miss { bucket, generation: account.generation(bucket) })
+    }
+
+    fn probe(&mut self, shape: Shape<'_>, account: &Account) -> Option<Lookup> {
+        let index = self.index(self.hash(shape));
+        let entry = self.slots[index].entry.as_mut()?;
+        if entry.shape() != shape || !entry.is_fresh(account) {
+            return None;
+        }
+        entry.used = true;
+        self.last = index;
+        Some(Lookup::Hit(index))
+    }
+
+    fn probe_open(&mut self, subject: &[u8], account: &Account) -> Option<Lookup> {
+        let mut deciding = 0;
+        for dot in memchr::memchr_iter(b'.', subject) {
+            deciding += 1;
+            if deciding >= MAX_DECIDING || self.deciding >> deciding == 0 {
+                return None;
+            }
+            if self.deciding >> deciding & 1 == 1 {
+                let (tokens, rest) = subject.split_at(dot);
+                let open = open_tokens(rest)?;
+                if let Some(hit) = self.probe(Shape { tokens, open }, account) {
+                    return Some(hit);
                 }
             }
         }
-        if !is_wanted {
-            let slot = &mut self.slots[index];
-            slot.missed = [mark, slot.missed[0]];
-            return Lookup::Miss(None);
-        }
-        // Read before the match is found: a change meanwhile makes the entry old.
-        let bucket = Account::bucket(subject);
-        let generation = account.generation(bucket);
-        Lookup::Miss(Some(Admission { hash, bucket, generation }))
+        None
     }
 
     #[inline]
@@ -134,10 +192,56 @@ impl Cache {
         Some(&self.slots.get(index)?.entry.as_ref()?.hit)
     }
 
-    /// Keeps a match; returns where.
-    pub(crate) fn admit(&mut self, admission: &Admission, subject: &[u8], mut hit: Hit) -> usize {
-        let Admission { hash, bucket, generation } = *admission;
+    /// Keeps what was found for `subject` if it is wanted again, and tells where. `decided` bytes of it
+    /// decided, up to the end of a token.
+    ///
+    /// # Errors
+    /// The match, if it is not kept.
+    pub(crate) fn offer(
+        &mut self,
+        miss: &Miss,
+        subject: &[u8],
+        decided: usize,
+        account: &Account,
+        hit: Hit,
+    ) -> Result<usize, Hit> {
+        let shape = Self::shape(subject, decided);
+        let hash = self.hash(shape);
         let index = self.index(hash);
+        let mark = (hash >> 32) as u32;
+        let slot = &mut self.slots[index];
+        if !slot.missed.contains(&mark) {
+            slot.missed = [mark, slot.missed[0]];
+            return Err(hit);
+        }
+        if let Some(entry) = &mut slot.entry
+            && entry.shape() != shape
+            && entry.is_fresh(account)
+            && std::mem::take(&mut entry.used)
+        {
+            // Both are in use. Whoever came first stays, unless there can be room for both.
+            if self.slots.len() >= MAX_SLOTS {
+                return Err(hit);
+            }
+            self.grow();
+        }
+        Ok(self.admit(self.index(hash), miss, shape, hit))
+    }
+
+    /// What decided, if that is not all.
+    fn shape(subject: &[u8], decided: usize) -> Shape<'_> {
+        let whole = Shape { tokens: subject, open: 0 };
+        // The first token decides always: about reserved subjects and about the bucket.
+        let first = memchr::memchr(b'.', subject).unwrap_or(subject.len());
+        let (tokens, rest) = subject.split_at(decided.clamp(first, subject.len()));
+        let deciding = 1 + memchr::memchr_iter(b'.', tokens).count();
+        match open_tokens(rest) {
+            Some(open) if deciding < MAX_DECIDING as usize => Shape { tokens, open },
+            _ => whole,
+        }
+    }
+
+    fn admit(&mut self, index: usize, miss: &Miss, shape: Shape<'_>, mut hit: Hit) -> usize {
         let more = hit.size();
         self.kept -= self.slots[index].entry.take().map_or(0, |entry| entry.hit.size());
         if self.kept + more > MAX_KEPT {
@@ -145,9 +249,20 @@ impl Cache {
             self.kept = 0;
         }
         self.kept += more;
-        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        hit.id = self.last_id;
-        let entry = Entry { subject: subject.into(), bucket, generation, used: true, hit };
+        if shape.open == 0 {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            hit.id = self.last_id;
+        } else {
+            self.deciding |= 1 << (1 + memchr::memchr_iter(b'.', shape.tokens).count());
+        }
+        let entry = Entry {
+            tokens: shape.tokens.into(),
+            open: shape.open,
+            bucket: miss.bucket,
+            generation: miss.generation,
+            used: true,
+            hit,
+        };
         self.slots[index].entry = Some(Box::new(entry));
         self.last = index;
         index
@@ -155,12 +270,14 @@ impl Cache {
 
     pub(crate) fn clear(&mut self) {
         self.slots = Vec::new();
+        self.deciding = 0;
         self.kept = 0;
     }
 
-    fn hash(&self, subject: &[u8]) -> u64 {
+    fn hash(&self, shape: Shape<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(subject);
+        hasher.write(shape.tokens);
+        hasher.write_u32(shape.open);
         hasher.finish()
     }
 
@@ -176,7 +293,7 @@ impl Cache {
         for mut slot in old {
             let Some(entry) = slot.entry.take() else { continue };
             // Two in different slots stay in different ones.
-            let index = self.index(self.hash(&entry.subject));
+            let index = self.index(self.hash(entry.shape()));
             self.slots[index] = Slot { missed: slot.missed, entry: Some(entry) };
         }
     }
@@ -202,25 +319,33 @@ mod tests {
         }
     }
 
-    /// Looks `subject` up as a session does; true for a hit.
+    /// Looks `subject` up as a session does; true for a hit, which must be what a search finds.
     fn ask(cache: &mut Cache, account: &Account, subject: &str) -> bool {
         match cache.look(subject.as_bytes(), account) {
             Lookup::Hit(index) => {
-                assert!(cache.get(index).is_some());
+                let mut found = Matches::default();
+                account.find(subject.as_bytes(), &mut found);
+                let cached = &cache.get(index).expect("it is a hit").matches;
+                assert_eq!(cached.plain.len(), found.plain.len(), "{subject}");
+                assert!(cached.plain.iter().zip(&found.plain).all(|(a, b)| Arc::ptr_eq(a, b)));
                 true
             }
-            Lookup::Miss(None) => false,
-            Lookup::Miss(Some(admission)) => {
+            Lookup::Miss(miss) => {
                 let mut hit = Hit { id: 0, matches: Matches::default(), allowed: true };
-                account.find(subject.as_bytes(), &mut hit.matches);
-                cache.admit(&admission, subject.as_bytes(), hit);
+                let decided = account.find(subject.as_bytes(), &mut hit.matches);
+                let _ = cache.offer(&miss, subject.as_bytes(), decided, account, hit);
                 false
             }
         }
     }
 
+    /// Its subscriptions make the second token count.
     fn account() -> Arc<Account> {
-        Account::new("$G", 1, Arc::new(Nobody))
+        let account = Account::new("$G", 1, Arc::new(Nobody));
+        for subject in ["a.x", "once.x", "often.x", "subject.x"] {
+            account.subscribe_service(subject.as_bytes(), Arc::new(Nobody));
+        }
+        account
     }
 
     #[test]
@@ -254,6 +379,43 @@ mod tests {
             account.subscribe_service(subject, Arc::new(Nobody));
             assert!(!ask(&mut cache, &account, "a.b"));
             assert!(ask(&mut cache, &account, "a.b"));
+        }
+    }
+
+    #[test]
+    fn tokens_that_do_not_decide_may_be_any() {
+        let (account, mut cache) = (account(), Cache::default());
+        for subject in ["_INBOX.me.*", "_INBOX.you.*", "a.*.>"] {
+            account.subscribe_service(subject.as_bytes(), Arc::new(Nobody));
+        }
+        for (subject, is_hit) in [
+            ("_INBOX.me.1", false),
+            ("_INBOX.me.2", false),
+            ("_INBOX.me.3", true),
+            ("_INBOX.me.*", true),
+            ("_INBOX.me.3.4", false),
+            ("_INBOX.me.", false),
+            ("_INBOX.me", false),
+            ("_INBOX.meander.3", false),
+            ("_INBOX.you.3", false),
+            ("_INBOX.me.3", true),
+            ("_INBOX.you.4", false),
+            ("_INBOX.you.5", true),
+            ("_INBOX.me.4", true),
+            ("nobody.hears.1", false),
+            ("nobody.hears.2", false),
+            ("nobody.cares.3", true),
+            ("nobody..4", false),
+            ("a.b.1", false),
+            ("a.b.2", false),
+            ("a.b.3", true),
+            ("a.c.3", false),
+        ] {
+            assert_eq!(ask(&mut cache, &account, subject), is_hit, "{subject}");
+        }
+        account.subscribe_service(b"_INBOX.me.7", Arc::new(Nobody));
+        for subject in ["_INBOX.me.6", "_INBOX.me.7", "_INBOX.me.8"] {
+            assert!(!ask(&mut cache, &account, subject), "{subject}");
         }
     }
 

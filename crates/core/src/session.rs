@@ -360,31 +360,42 @@ impl Session {
             self.note(|| Violation::Reply(reply.to_vec()));
             return;
         }
-        let index = match found.unwrap_or_else(|| self.cache.look(subject, account)) {
-            Lookup::Hit(index) => index,
-            Lookup::Miss(admission) => {
-                let mut matches = match admission {
-                    Some(_) => Matches::default(),
-                    None => std::mem::take(&mut self.scratch),
-                };
-                account.find(subject, &mut matches);
-                let allowed =
-                    self.permissions.as_ref().is_none_or(|rights| rights.can_publish(subject));
-                let hit = Hit { id: 0, matches, allowed };
-                match admission {
-                    Some(admission) => self.cache.admit(&admission, subject, hit),
-                    None => {
-                        if hit.allowed || self.client.may_respond(subject, batch.mono_ns) {
-                            self.deliver(account, subject, publish, &hit, batch);
-                        } else {
-                            self.refuse_publish(subject, batch);
-                        }
-                        self.scratch = hit.matches;
-                        return self.scratch.clear();
-                    }
-                }
+        let miss = match found.unwrap_or_else(|| self.cache.look(subject, account)) {
+            Lookup::Hit(index) => {
+                return self.deliver_cached(account, subject, publish, index, batch);
             }
+            Lookup::Miss(miss) => miss,
         };
+        let mut matches = std::mem::take(&mut self.scratch);
+        let mut decided = account.find(subject, &mut matches);
+        let mut allowed = true;
+        if let Some(rights) = &self.permissions {
+            decided = subject.len();
+            allowed = rights.can_publish(subject);
+        }
+        let hit = Hit { id: 0, matches, allowed };
+        match self.cache.offer(&miss, subject, decided, account, hit) {
+            Ok(index) => self.deliver_cached(account, subject, publish, index, batch),
+            Err(hit) => {
+                if hit.allowed || self.client.may_respond(subject, batch.mono_ns) {
+                    self.deliver(account, subject, publish, &hit, batch);
+                } else {
+                    self.refuse_publish(subject, batch);
+                }
+                self.scratch = hit.matches;
+                self.scratch.clear();
+            }
+        }
+    }
+
+    fn deliver_cached(
+        &mut self,
+        account: &Account,
+        subject: &[u8],
+        publish: &Publish<'_>,
+        index: usize,
+        batch: &mut Batch,
+    ) {
         match self.cache.get(index) {
             Some(hit) if hit.allowed || self.client.may_respond(subject, batch.mono_ns) => {
                 self.deliver(account, subject, publish, hit, batch);

@@ -86,22 +86,31 @@ pub fn overlaps(a: &[u8], b: &[u8]) -> bool {
 /// Matches all tokens of `pattern` against the first tokens of `subject`, which has no empty token.
 /// Yields how many bytes they cover, up to a separator or to the end.
 pub(crate) fn consume(pattern: &[u8], subject: &[u8]) -> Option<usize> {
-    let (mut p, mut s) = (0, 0);
+    consume_within(pattern, subject).0
+}
+
+/// As [`consume`], and tells up to where the text of `subject` decided: any other text after that, in as
+/// many tokens, would have given the same.
+pub(crate) fn consume_within(pattern: &[u8], subject: &[u8]) -> (Option<usize>, usize) {
+    let (mut p, mut s, mut decided) = (0, 0, 0);
     loop {
         let p_end = token_end(pattern, p);
         let token = &pattern[p..p_end];
         if token == b">" {
-            return (p_end == pattern.len()).then_some(subject.len());
+            return ((p_end == pattern.len()).then_some(subject.len()), decided);
         }
         let s_end = token_end(subject, s);
-        if token != b"*" && token != &subject[s..s_end] {
-            return None;
+        if token != b"*" {
+            decided = s_end;
+            if token != &subject[s..s_end] {
+                return (None, decided);
+            }
         }
         if p_end == pattern.len() {
-            return Some(s_end);
+            return (Some(s_end), decided);
         }
         if s_end == subject.len() {
-            return None;
+            return (None, decided);
         }
         (p, s) = (p_end + 1, s_end + 1);
     }

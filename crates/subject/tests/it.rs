@@ -128,6 +128,44 @@ fn visit(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
+    /// Tokens after those that decided may be any, wildcards and ones that patterns name too.
+    #[test]
+    fn what_did_not_decide_may_be_other_text(
+        patterns in vec(pattern(), 0..30),
+        subjects in vec(published(), 1..20),
+        others in vec(prop_oneof![select(&TOKENS[..]), Just("*"), Just(">"), Just("new")], 6),
+        seed in any::<u64>(),
+    ) {
+        let mut sublist = Sublist::with_seed(seed);
+        for (id, pattern) in (0..).zip(&patterns) {
+            sublist.insert(pattern.as_bytes(), None, id);
+        }
+        let mut out = MatchSet::new();
+        for subject in &subjects {
+            let decided = sublist.matches_within(subject.as_bytes(), &mut out);
+            let found = look_up(&sublist, subject, &mut out);
+            if decided == subject.len() {
+                continue;
+            }
+            let (prefix, rest) = subject.split_at(decided);
+            prop_assert!(decided == 0 || rest.starts_with('.'), "{} of {}", decided, subject);
+            let mut other = prefix.to_owned();
+            let count = if decided == 0 { subject.split('.').count() } else { rest.matches('.').count() };
+            for (token, nth) in others.iter().zip(0..count) {
+                if decided > 0 || nth > 0 {
+                    other.push('.');
+                }
+                other.push_str(token);
+            }
+            if count <= others.len() {
+                prop_assert_eq!(
+                    look_up(&sublist, &other, &mut out), found,
+                    "{} for {} in {:?}", other, subject, patterns
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_sublist_answers_like_a_linear_scan(
         changes in vec(change(), 1..60),

@@ -22,7 +22,6 @@ use node::{Branch, Node};
 
 use crate::grammar::{SEPARATOR, has_empty_token, is_wildcard_token, token_end};
 use crate::hash;
-use crate::pattern::consume;
 
 /// How many first-token buckets the generation has. A power of two.
 const BUCKETS: usize = 128;
@@ -174,8 +173,30 @@ impl<T> Sublist<T> {
     where
         T: Clone,
     {
+        self.matches_within(subject, out);
+    }
+
+    /// As [`Sublist::matches`], and tells how many bytes of `subject`, up to the end of a token,
+    /// decided: every subject that begins with the same tokens and has as many, none of them empty,
+    /// reaches the same.
+    ///
+    /// ```
+    /// use natterjack_subject::{MatchSet, Sublist};
+    ///
+    /// let mut sublist = Sublist::new();
+    /// sublist.insert(b"_INBOX.me.*", None, 1);
+    /// sublist.insert(b"svc.*", None, 2);
+    /// let mut found = MatchSet::new();
+    /// assert_eq!(sublist.matches_within(b"_INBOX.me.17", &mut found), "_INBOX.me".len());
+    /// assert_eq!(sublist.matches_within(b"events.me.17", &mut found), "events".len());
+    /// ```
+    pub fn matches_within(&self, subject: &[u8], out: &mut MatchSet<T>) -> usize
+    where
+        T: Clone,
+    {
         out.clear();
-        let _ = self.visit(subject, |node| {
+        let mut decided = 0;
+        let _ = self.visit(subject, &mut decided, |node| {
             out.plain.extend_from_slice(node.plain.as_slice());
             let groups = node.groups();
             if !groups.is_empty() {
@@ -183,6 +204,7 @@ impl<T> Sublist<T> {
             }
             ControlFlow::Continue(())
         });
+        decided
     }
 
     /// As [`matches`](Self::matches), and tells whether each subject that differs from this one in its
@@ -203,49 +225,8 @@ impl<T> Sublist<T> {
     where
         T: Clone,
     {
-        self.matches(subject, out);
-        let last = subject.iter().rposition(|byte| *byte == SEPARATOR);
-        last.is_some_and(|last| !has_empty_token(subject) && self.are_siblings_alike(subject, last))
-    }
-
-    /// Whether no pattern asks for a certain token behind the separator at `last`.
-    fn are_siblings_alike(&self, subject: &[u8], last: usize) -> bool {
-        let mut open: SmallVec<[(&Branch<T>, usize); 8]> = SmallVec::new();
-        open.extend(self.root.next().map(|branch| (branch, 0)));
-        while let Some((branch, at)) = open.pop() {
-            if at > last {
-                if !branch.literals.is_empty() {
-                    return false;
-                }
-                continue;
-            }
-            let rest = &subject[at..last];
-            let token = &rest[..token_end(rest, 0)];
-            let literal = (!is_wildcard_token(token))
-                .then(|| branch.literals.get(self.seed, token))
-                .flatten();
-            for node in [branch.star.as_deref(), literal].into_iter().flatten() {
-                // Up to the last token the label must fit, or no sibling gets there.
-                let label = &*node.label;
-                match node.consume(rest) {
-                    Some(used) if used < rest.len() || label.ends_with(b">") => {
-                        if used < rest.len() {
-                            open.extend(node.next().map(|next| (next, at + used + 1)));
-                        }
-                    }
-                    Some(_) => open.extend(node.next().map(|next| (next, last + 1))),
-                    None => {
-                        let end = label.iter().rposition(|byte| *byte == SEPARATOR);
-                        let Some(end) = end else { continue };
-                        let asks = !is_wildcard_token(&label[end + 1..]);
-                        if asks && consume(&label[..end], rest) == Some(rest.len()) {
-                            return false;
-                        }
-                    }
-                }
-            }
-        }
-        true
+        let decided = self.matches_within(subject, out);
+        subject.iter().rposition(|byte| *byte == SEPARATOR).is_some_and(|last| decided <= last)
     }
 
     /// Whether a message published on `subject` reaches anyone. Stops at the first.
@@ -325,16 +306,19 @@ impl<T> Sublist<T> {
         let test = |node: &Node<T>| {
             if test(node) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        self.visit(subject, test).is_break()
+        self.visit(subject, &mut 0, test).is_break()
     }
 
-    /// Calls `found` with the node of each stored pattern that matches `subject`.
+    /// Calls `found` with the node of each stored pattern that matches `subject`. `decided` is raised to
+    /// the end of the last token whose text mattered.
     fn visit(
         &self,
         subject: &[u8],
+        decided: &mut usize,
         mut found: impl FnMut(&Node<T>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if has_empty_token(subject) {
+            *decided = subject.len();
             return ControlFlow::Continue(());
         }
         // Branches still to be searched, each with the start of the token it is asked for.
@@ -343,13 +327,20 @@ impl<T> Sublist<T> {
         while let Some((branch, at)) = open.pop() {
             let rest = &subject[at..];
             let token = &rest[..token_end(rest, 0)];
+            if !branch.literals.is_empty() {
+                *decided = (*decided).max(at + token.len());
+            }
             // A wildcard token in a published subject is reached by wildcards only.
             let literal = (!is_wildcard_token(token))
                 .then(|| branch.literals.get(self.seed, token))
                 .flatten();
             let nodes = [branch.rest.as_deref(), branch.star.as_deref(), literal];
             for node in nodes.into_iter().flatten() {
-                match node.consume(rest) {
+                let (used, within) = node.consume(rest);
+                if within > 0 {
+                    *decided = (*decided).max(at + within);
+                }
+                match used {
                     None => {}
                     Some(used) if used == rest.len() => found(node)?,
                     Some(used) => open.extend(node.next().map(|next| (next, at + used + 1))),

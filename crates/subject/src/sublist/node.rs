@@ -14,7 +14,7 @@ use super::subs::{Group, Subs};
 use crate::grammar::{SEPARATOR, is_wildcard_token, token_end, tokens};
 use crate::hash;
 use crate::label::Label;
-use crate::pattern::consume;
+use crate::pattern::consume_within;
 
 /// Up to this many children are scanned; more go to a hash table.
 const FEW: usize = 8;
@@ -66,9 +66,15 @@ impl<T> Node<T> {
         Self { label: Label::new(label), hash, wild, plain: Subs::None, more: None }
     }
 
-    /// Matches the label against the first tokens of `rest`; yields how many bytes they cover.
-    pub(super) fn consume(&self, rest: &[u8]) -> Option<usize> {
-        if self.wild { consume(&self.label, rest) } else { self.strip(rest) }
+    /// Matches the label against the first tokens of `rest`; yields how many bytes they cover, and up to
+    /// where the text of `rest` decided.
+    pub(super) fn consume(&self, rest: &[u8]) -> (Option<usize>, usize) {
+        if !self.wild
+            && let Some(used) = self.strip(rest)
+        {
+            return (Some(used), used);
+        }
+        consume_within(&self.label, rest)
     }
 
     /// Like [`Node::consume`], with wildcard tokens standing for themselves.
