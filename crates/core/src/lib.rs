@@ -13,6 +13,7 @@ pub mod auth;
 pub mod batch;
 pub mod budget;
 mod cache;
+pub mod chunk;
 pub mod client;
 pub mod jwt;
 pub mod mapping;

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::Budget;
+use crate::chunk::Chunk;
 
 /// The socket side of a client, implemented by the server.
 pub trait Wire: Send + Sync {
@@ -56,7 +57,7 @@ pub struct Ticket(u64);
 
 #[derive(Default)]
 struct Queue {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are written already.
     head: usize,
     pending: usize,
@@ -69,6 +70,8 @@ struct Queue {
 
 /// Small appends are joined up to this size, so that a thousand acknowledgements are one slice.
 const JOIN: usize = 32 * 1024;
+/// When this much waits, more waits in memory that goes back to the system afterwards.
+const MUCH: usize = 128 * 1024;
 /// Slices handed to one vectored write.
 pub const MAX_SLICES: usize = 64;
 
@@ -207,10 +210,7 @@ impl Outbox {
             }
         };
         if written < buffer.len() {
-            queue.pending += buffer.len() - written;
-            self.budget.take(buffer.len() - written);
-            queue.chunks.push_front(std::mem::take(buffer));
-            queue.head = written;
+            queue.put_first(buffer, written, &self.budget);
         } else {
             buffer.clear();
         }
@@ -266,7 +266,7 @@ impl Outbox {
 
     /// For the writer, which holds `writing`: the next chunks to write and how much of the first one is
     /// written; `None` ends the duty.
-    pub fn writer_take(&self) -> Option<(VecDeque<Vec<u8>>, usize)> {
+    pub fn writer_take(&self) -> Option<(VecDeque<Chunk>, usize)> {
         let mut queue = self.lock();
         if queue.chunks.is_empty() {
             queue.writing = false;
@@ -276,7 +276,7 @@ impl Outbox {
     }
 
     /// For the writer: what it took, and how many bytes of it were written. It keeps the duty.
-    pub fn writer_give_back(&self, chunks: VecDeque<Vec<u8>>, head: usize, written: usize) {
+    pub fn writer_give_back(&self, chunks: VecDeque<Chunk>, head: usize, written: usize) {
         let mut queue = self.lock();
         queue.give_back(chunks, head, written, &self.budget);
         queue.writing = true;
@@ -300,7 +300,7 @@ impl Outbox {
 }
 
 /// The slices of `chunks` from `head` on, at most [`MAX_SLICES`].
-pub fn slices(chunks: &VecDeque<Vec<u8>>, head: usize) -> smallvec::SmallVec<[IoSlice<'_>; 8]> {
+pub fn slices(chunks: &VecDeque<Chunk>, head: usize) -> smallvec::SmallVec<[IoSlice<'_>; 8]> {
     chunks
         .iter()
         .take(MAX_SLICES)
@@ -335,28 +335,58 @@ impl Queue {
         }
         self.pending += buffer.len();
         budget.take(buffer.len());
-        if let Some(last) = self.chunks.back_mut()
-            && last.len() + buffer.len() <= JOIN
-        {
-            last.extend_from_slice(buffer);
+        let joined = self.chunks.back_mut().map_or(0, |last| last.fill(buffer, JOIN));
+        if joined == buffer.len() {
             buffer.clear();
-        } else if buffer.capacity() > buffer.len() * 2 {
+        } else if self.pending > MUCH {
+            self.spread(&buffer[joined..]);
+            buffer.clear();
+        } else if joined > 0 || buffer.capacity() > buffer.len() * 2 {
             // Memory is accounted by length: do not let a large buffer wait with a few bytes in it.
-            self.chunks.push_back(buffer.as_slice().to_vec());
+            self.chunks.push_back(buffer[joined..].to_vec().into());
             buffer.clear();
         } else {
-            self.chunks.push_back(std::mem::take(buffer));
+            self.chunks.push_back(std::mem::take(buffer).into());
         }
     }
 
-    fn take(&mut self) -> (VecDeque<Vec<u8>>, usize) {
+    /// Takes what the socket left of `buffer`, in front of what came meanwhile.
+    fn put_first(&mut self, buffer: &mut Vec<u8>, written: usize, budget: &Budget) {
+        let left = buffer.len() - written;
+        self.pending += left;
+        budget.take(left);
+        if left <= MUCH {
+            self.chunks.push_front(std::mem::take(buffer).into());
+            self.head = written;
+            return;
+        }
+        let after = std::mem::take(&mut self.chunks);
+        self.spread(&buffer[written..]);
+        self.chunks.extend(after);
+        buffer.clear();
+    }
+
+    /// Appends to memory that goes back to the system.
+    fn spread(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let Some(mut segment) = Chunk::segment() else {
+                self.chunks.push_back(bytes.to_vec().into());
+                return;
+            };
+            let count = segment.fill(bytes, 0);
+            self.chunks.push_back(segment);
+            bytes = &bytes[count..];
+        }
+    }
+
+    fn take(&mut self) -> (VecDeque<Chunk>, usize) {
         self.writing = true;
         (std::mem::take(&mut self.chunks), std::mem::take(&mut self.head))
     }
 
     fn give_back(
         &mut self,
-        mut chunks: VecDeque<Vec<u8>>,
+        mut chunks: VecDeque<Chunk>,
         head: usize,
         written: usize,
         budget: &Budget,
@@ -447,6 +477,30 @@ mod tests {
         socket.room.store(9, Ordering::Relaxed);
         outbox.append_and_write(&mut b"!".to_vec(), &socket).unwrap();
         assert_eq!(*socket.taken.lock().unwrap(), b"hello world!");
+    }
+
+    #[test]
+    fn what_waits_in_segments_leaves_in_order_and_whole() {
+        let (outbox, socket) =
+            (Outbox::new(1 << 30, Arc::new(Budget::new(1 << 30))), Socket::default());
+        let mut expected = Vec::new();
+        for round in 0..150_usize {
+            // From a few bytes to more than a segment holds.
+            let mut buffer = vec![round as u8; round * round * 3 + 1];
+            expected.extend_from_slice(&buffer);
+            socket.room.store(round * 7, Ordering::Relaxed);
+            outbox.append_and_write(&mut buffer, &socket).unwrap();
+            assert!(buffer.is_empty());
+        }
+        let taken = socket.taken.lock().unwrap().len();
+        assert_eq!(outbox.pending(), expected.len() - taken);
+        while let Some((chunks, head)) = outbox.writer_take() {
+            socket.room.store(300_000, Ordering::Relaxed);
+            let written = socket.try_write(&slices(&chunks, head)).unwrap();
+            outbox.writer_give_back(chunks, head, written);
+        }
+        assert!(*socket.taken.lock().unwrap() == expected, "bytes out of order");
+        assert_eq!((outbox.pending(), outbox.budget().used()), (0, 0));
     }
 
     #[test]
