@@ -95,19 +95,32 @@ impl Peer {
     /// Performs one read buffer as a connection's task does; returns how many operations it held.
     fn read(&mut self, mut bytes: &[u8], batch: &mut Batch) -> usize {
         let mut operations = 0;
-        while let Ok(Step::Op { op, consumed }) = self.parser.next(bytes) {
-            let flow = self.session.handle(&op, batch);
-            assert!(matches!(flow, Flow::Continue | Flow::FirstPing), "nothing to object to");
+        while !bytes.is_empty() {
+            let consumed = self.step(bytes, batch);
             bytes = &bytes[consumed..];
             operations += 1;
             if batch.is_large() {
                 batch.flush();
             }
         }
-        assert!(bytes.is_empty(), "whole operations");
         self.session.end_batch();
         batch.flush();
         operations
+    }
+
+    /// Performs one operation, a publish the short way as a connection does; the bytes it took.
+    fn step(&mut self, bytes: &[u8], batch: &mut Batch) -> usize {
+        if let Some((publish, consumed)) = self.parser.next_publish(bytes)
+            && let Flow::Continue = self.session.publish(&publish, batch)
+        {
+            return consumed;
+        }
+        let Ok(Step::Op { op, consumed }) = self.parser.next(bytes) else {
+            panic!("only whole and right operations")
+        };
+        let flow = self.session.handle(&op, batch);
+        assert!(matches!(flow, Flow::Continue | Flow::FirstPing), "nothing to object to");
+        consumed
     }
 }
 

@@ -30,8 +30,10 @@ const TABLE: &str = "docs/instructions.tsv";
 /// Operations of the shorter run; the longer one has twice as many.
 const OPERATIONS: u64 = 20_000;
 
-/// Percent by which a number may differ from the recorded one.
+/// Percent by which a number may exceed the recorded one, and instructions by which it always may: what
+/// is inlined into what changes that much without anybody's doing.
 const TOLERANCE: f64 = 3.0;
+const SLACK: f64 = 10.0;
 
 /// What a workload takes, by its name.
 type Numbers = BTreeMap<String, f64>;
@@ -222,8 +224,7 @@ fn compare(before: &Numbers, now: &Numbers, whole: bool) -> Report {
         let percent = (number / recorded - 1.0) * 100.0;
         let row = format!("{name:34} {recorded:8.0} -> {number:8.0}  {percent:+6.1} %");
         writeln!(report.text, "{row}").expect("a String takes every write");
-        // Half an instruction is the precision of the table.
-        if percent > TOLERANCE && number - recorded > 1.0 {
+        if percent > TOLERANCE && number - recorded > SLACK {
             let fault = format!("{name}: {percent:.1} % more, {recorded:.0} -> {number:.0}");
             report.faults.push(fault);
         }
@@ -259,8 +260,8 @@ mod tests {
 
     #[test]
     fn only_what_leaves_the_tolerance_is_a_fault() {
-        let before = numbers(&[("a", 1000.0), ("b", 1000.0), ("c", 1000.0), ("d", 10.0)]);
-        let now = numbers(&[("a", 1029.0), ("b", 1031.0), ("c", 900.0), ("d", 10.9)]);
+        let before = numbers(&[("a", 1000.0), ("b", 1000.0), ("c", 1000.0), ("d", 90.0)]);
+        let now = numbers(&[("a", 1029.0), ("b", 1031.0), ("c", 900.0), ("d", 99.0)]);
         let report = compare(&before, &now, true);
         assert_eq!(report.faults, ["b: 3.1 % more, 1000 -> 1031"]);
         assert_eq!(report.gains, 1);
