@@ -339,12 +339,16 @@ impl Account {
         out: Routed<'_>,
         batch: &mut Batch,
     ) -> bool {
-        let start = if members.len() > 1 { batch.random() as usize % members.len() } else { 0 };
-        let (before, from) = members.split_at(start);
-        (start..).zip(from).chain((0..).zip(before)).any(|(at, member)| {
+        let start = match members.len() as u64 {
+            0 | 1 => 0,
+            // The upper half of the number, scaled: cheaper than a division.
+            count => (((batch.random() >> 32) * count) >> 32) as usize,
+        };
+        let offer = |at: usize, batch: &mut Batch| {
             let key = out.key.map(|key| LineKey { index: key.index + at as u32, ..key });
-            self.offer(member, Routed { key, ..out }, batch)
-        })
+            members.get(at).is_some_and(|member| self.offer(member, Routed { key, ..out }, batch))
+        };
+        offer(start, batch) || (start + 1..members.len()).chain(0..start).any(|at| offer(at, batch))
     }
 
     #[inline]

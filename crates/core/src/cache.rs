@@ -29,8 +29,8 @@ const MAX_DECIDING: u32 = 16;
 
 /// A cached verdict and match.
 pub(crate) struct Hit {
-    /// Differs from that of all other matches of this connection, for long, if the subject is the same
-    /// each time; else 0.
+    /// Stays the same while the entry is asked for the same subject, and differs for long from that of
+    /// all others of this connection; 0 while it is not cached.
     pub(crate) id: u32,
     pub(crate) matches: Matches,
     /// Whether the connection may publish there.
@@ -59,7 +59,9 @@ struct Shape<'a> {
 }
 
 struct Entry {
-    tokens: Box<[u8]>,
+    /// The subject of the last hit. The first `decided` bytes are the tokens that decide.
+    subject: Vec<u8>,
+    decided: usize,
     open: u32,
     bucket: Bucket,
     generation: u64,
@@ -70,21 +72,34 @@ struct Entry {
 
 impl Entry {
     fn shape(&self) -> Shape<'_> {
-        Shape { tokens: &self.tokens, open: self.open }
+        Shape { tokens: &self.subject[..self.decided], open: self.open }
     }
 
+    /// Whether the entry tells about this subject, which is then its last one.
     #[inline]
-    fn covers(&self, subject: &[u8]) -> bool {
-        if self.open == 0 { *self.tokens == *subject } else { self.covers_open(subject) }
+    fn covers(&mut self, subject: &[u8], ids: &mut u32) -> bool {
+        *self.subject == *subject || (self.open > 0 && self.covers_other(subject, ids))
     }
 
-    fn covers_open(&self, subject: &[u8]) -> bool {
-        subject.strip_prefix(&*self.tokens).is_some_and(|rest| open_tokens(rest) == Some(self.open))
+    fn covers_other(&mut self, subject: &[u8], ids: &mut u32) -> bool {
+        let Some(rest) = subject.strip_prefix(&self.subject[..self.decided]) else { return false };
+        if open_tokens(rest) != Some(self.open) {
+            return false;
+        }
+        self.subject.truncate(self.decided);
+        self.subject.extend_from_slice(rest);
+        self.hit.id = next_id(ids);
+        true
     }
 
     fn is_fresh(&self, account: &Account) -> bool {
         self.generation == account.generation(self.bucket)
     }
+}
+
+fn next_id(ids: &mut u32) -> u32 {
+    *ids = ids.checked_add(1).unwrap_or(1);
+    *ids
 }
 
 /// How many tokens there are, each after a dot; `None` if one is empty or the first dot is missing.
@@ -112,7 +127,8 @@ pub(crate) struct Cache {
     deciding: u32,
     hasher: DefaultHashBuilder,
     kept: usize,
-    last_id: u32,
+    /// The last one given to a match.
+    ids: u32,
 }
 
 /// What a look-up tells.
@@ -133,7 +149,7 @@ impl Cache {
     #[inline]
     pub(crate) fn look(&mut self, subject: &[u8], account: &Account) -> Lookup {
         if let Some(entry) = self.slots.get_mut(self.last).and_then(|slot| slot.entry.as_mut())
-            && entry.covers(subject)
+            && entry.covers(subject, &mut self.ids)
             && entry.is_fresh(account)
         {
             entry.used = true;
@@ -146,7 +162,7 @@ impl Cache {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, Slot::default);
         }
-        if let Some(hit) = self.probe(Shape { tokens: subject, open: 0 }, account) {
+        if let Some(hit) = self.probe(Shape { tokens: subject, open: 0 }, subject, account) {
             return hit;
         }
         if self.deciding != 0
@@ -158,12 +174,14 @@ impl Cache {
         Lookup::Miss(Miss { bucket, generation: account.generation(bucket) })
     }
 
-    fn probe(&mut self, shape: Shape<'_>, account: &Account) -> Option<Lookup> {
+    /// The entry of this shape, which is one of the subject.
+    fn probe(&mut self, shape: Shape<'_>, subject: &[u8], account: &Account) -> Option<Lookup> {
         let index = self.index(self.hash(shape));
         let entry = self.slots[index].entry.as_mut()?;
         if entry.shape() != shape || !entry.is_fresh(account) {
             return None;
         }
+        entry.covers(subject, &mut self.ids);
         entry.used = true;
         self.last = index;
         Some(Lookup::Hit(index))
@@ -179,7 +197,7 @@ impl Cache {
             if self.deciding >> deciding & 1 == 1 {
                 let (tokens, rest) = subject.split_at(dot);
                 let open = open_tokens(rest)?;
-                if let Some(hit) = self.probe(Shape { tokens, open }, account) {
+                if let Some(hit) = self.probe(Shape { tokens, open }, subject, account) {
                     return Some(hit);
                 }
             }
@@ -225,7 +243,20 @@ impl Cache {
             }
             self.grow();
         }
-        Ok(self.admit(self.index(hash), miss, shape, hit))
+        let (decided, open) = (shape.tokens.len(), shape.open);
+        if open > 0 {
+            self.deciding |= 1 << (1 + memchr::memchr_iter(b'.', shape.tokens).count());
+        }
+        let entry = Entry {
+            subject: subject.into(),
+            decided,
+            open,
+            bucket: miss.bucket,
+            generation: miss.generation,
+            used: true,
+            hit: Hit { id: next_id(&mut self.ids), ..hit },
+        };
+        Ok(self.admit(self.index(hash), entry))
     }
 
     /// What decided, if that is not all.
@@ -241,28 +272,14 @@ impl Cache {
         }
     }
 
-    fn admit(&mut self, index: usize, miss: &Miss, shape: Shape<'_>, mut hit: Hit) -> usize {
-        let more = hit.size();
+    fn admit(&mut self, index: usize, entry: Entry) -> usize {
+        let more = entry.hit.size();
         self.kept -= self.slots[index].entry.take().map_or(0, |entry| entry.hit.size());
         if self.kept + more > MAX_KEPT {
             self.slots.iter_mut().for_each(|slot| slot.entry = None);
             self.kept = 0;
         }
         self.kept += more;
-        if shape.open == 0 {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            hit.id = self.last_id;
-        } else {
-            self.deciding |= 1 << (1 + memchr::memchr_iter(b'.', shape.tokens).count());
-        }
-        let entry = Entry {
-            tokens: shape.tokens.into(),
-            open: shape.open,
-            bucket: miss.bucket,
-            generation: miss.generation,
-            used: true,
-            hit,
-        };
         self.slots[index].entry = Some(Box::new(entry));
         self.last = index;
         index
@@ -305,6 +322,7 @@ mod tests {
     use crate::account::InterestWatcher;
     use crate::batch::Batch;
     use crate::service::{Message, Origin, Service};
+    use std::collections::HashMap;
     use std::sync::Arc;
 
     struct Nobody;
@@ -319,13 +337,25 @@ mod tests {
         }
     }
 
+    /// A cache, and which subject each number of a match meant.
+    #[derive(Default)]
+    struct Asked {
+        cache: Cache,
+        ids: HashMap<u32, String>,
+    }
+
     /// Looks `subject` up as a session does; true for a hit, which must be what a search finds.
-    fn ask(cache: &mut Cache, account: &Account, subject: &str) -> bool {
+    fn ask(asked: &mut Asked, account: &Account, subject: &str) -> bool {
+        let Asked { cache, ids } = asked;
         match cache.look(subject.as_bytes(), account) {
             Lookup::Hit(index) => {
                 let mut found = Matches::default();
                 account.find(subject.as_bytes(), &mut found);
-                let cached = &cache.get(index).expect("it is a hit").matches;
+                let hit = cache.get(index).expect("it is a hit");
+                // One number for one subject: what was encoded for the last one is repeated.
+                let known = ids.insert(hit.id, subject.to_owned());
+                assert!(known.is_none_or(|known| known == subject), "{subject}");
+                let cached = &hit.matches;
                 assert_eq!(cached.plain.len(), found.plain.len(), "{subject}");
                 assert!(cached.plain.iter().zip(&found.plain).all(|(a, b)| Arc::ptr_eq(a, b)));
                 true
@@ -354,7 +384,7 @@ mod tests {
         for _ in 0..MAX_KEPT / 4 {
             account.subscribe_service(b">", Arc::new(Nobody));
         }
-        let mut cache = Cache::default();
+        let mut cache = Asked::default();
         for number in 0..40 {
             for _ in 0..2 {
                 ask(&mut cache, &account, &format!("subject.{number}"));
@@ -363,14 +393,14 @@ mod tests {
         let kept = |cache: &Cache| -> usize {
             cache.slots.iter().flat_map(|slot| &slot.entry).map(|entry| entry.hit.size()).sum()
         };
-        assert_eq!(kept(&cache), cache.kept);
-        assert!((1..=MAX_KEPT).contains(&cache.kept), "{} kept", cache.kept);
+        assert_eq!(kept(&cache.cache), cache.cache.kept);
+        assert!((1..=MAX_KEPT).contains(&cache.cache.kept), "{} kept", cache.cache.kept);
         assert!(ask(&mut cache, &account, "subject.39"));
     }
 
     #[test]
     fn a_subject_is_kept_from_its_second_miss_on_until_interest_changes() {
-        let (account, mut cache) = (account(), Cache::default());
+        let (account, mut cache) = (account(), Asked::default());
         let asked: Vec<bool> = (0..4).map(|_| ask(&mut cache, &account, "a.b")).collect();
         assert_eq!(asked, [false, false, true, true]);
         account.subscribe_service(b"b.c", Arc::new(Nobody));
@@ -384,7 +414,7 @@ mod tests {
 
     #[test]
     fn tokens_that_do_not_decide_may_be_any() {
-        let (account, mut cache) = (account(), Cache::default());
+        let (account, mut cache) = (account(), Asked::default());
         for subject in ["_INBOX.me.*", "_INBOX.you.*", "a.*.>"] {
             account.subscribe_service(subject.as_bytes(), Arc::new(Nobody));
         }
@@ -421,11 +451,11 @@ mod tests {
 
     #[test]
     fn the_table_grows_for_subjects_in_use_and_not_for_those_that_come_once() {
-        let (account, mut cache) = (account(), Cache::default());
+        let (account, mut cache) = (account(), Asked::default());
         for number in 0..10_000 {
             assert!(!ask(&mut cache, &account, &format!("once.{number}")));
         }
-        assert_eq!((cache.slots.len(), cache.kept), (SLOTS, 0));
+        assert_eq!((cache.cache.slots.len(), cache.cache.kept), (SLOTS, 0));
         let subjects: Vec<String> = (0..200).map(|number| format!("often.{number}")).collect();
         for subject in subjects.iter().cycle().take(200 * 20) {
             ask(&mut cache, &account, subject);
@@ -436,12 +466,12 @@ mod tests {
 
     #[test]
     fn too_many_subjects_do_not_push_each_other_out() {
-        let (account, mut cache) = (account(), Cache::default());
+        let (account, mut cache) = (account(), Asked::default());
         let subjects: Vec<String> = (0..2 * MAX_SLOTS).map(|n| format!("often.{n}")).collect();
         for subject in subjects.iter().cycle().take(20 * subjects.len()) {
             ask(&mut cache, &account, subject);
         }
-        assert_eq!(cache.slots.len(), MAX_SLOTS);
+        assert_eq!(cache.cache.slots.len(), MAX_SLOTS);
         let hits = subjects.iter().filter(|subject| ask(&mut cache, &account, subject)).count();
         assert!(hits > MAX_SLOTS / 2, "{hits} of {}", subjects.len());
     }

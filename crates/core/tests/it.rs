@@ -203,6 +203,52 @@ fn one_member_of_each_queue_group_gets_a_message_and_all_get_some() {
     assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
 }
 
+/// The control line of the message before is repeated only where it is the same.
+#[test]
+fn messages_that_are_alike_and_others_are_encoded_in_one_batch() {
+    let mut world = World::new();
+    let (mut one, mut two) = (world.peer(QUIET), world.peer(QUIET));
+    world.tell(&mut one, "SUB a.* 1\r\nSUB a.b 23\r\n");
+    world.tell(&mut two, "SUB a.> 1\r\nSUB a.b workers 9\r\n");
+    let mut publisher = world.peer(QUIET);
+    let mut expected = (String::new(), String::new());
+    let mut sent = String::new();
+    let messages = [
+        ("a.b", "", "hello"),
+        ("a.b", "", "world"),
+        ("a.b", "", "longer than that"),
+        ("a.b", "", "1"),
+        ("a.b", "r", "1"),
+        ("a.b", "", "2"),
+        ("a.c", "", "3"),
+        ("a.d", "", "4"),
+        ("a.d", "", "5"),
+        ("a.b", "", "6"),
+        ("a.c", "", ""),
+    ];
+    // More than once, so that the matches come from the cache.
+    for (subject, reply, payload) in [messages; 4].concat() {
+        let size = payload.len();
+        let reply = if reply.is_empty() { String::new() } else { format!("{reply} ") };
+        sent.push_str(&format!("PUB {subject} {reply}{size}\r\n{payload}\r\n"));
+        let sids = if subject == "a.b" { (vec![1, 23], vec![1, 9]) } else { (vec![1], vec![1]) };
+        for (sids, expected) in [(sids.0, &mut expected.0), (sids.1, &mut expected.1)] {
+            for sid in sids {
+                expected.push_str(&format!("MSG {subject} {sid} {reply}{size}\r\n{payload}\r\n"));
+            }
+        }
+    }
+    assert_eq!(world.tell(&mut publisher, &sent), "");
+    // Of one message the order of its copies for one client is free.
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.split("MSG ").map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&one.heard()), sorted(&expected.0));
+    assert_eq!(sorted(&two.heard()), sorted(&expected.1));
+}
+
 #[test]
 fn a_member_that_cannot_take_a_message_is_passed_over() {
     let mut world = World::new();
