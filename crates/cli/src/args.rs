@@ -156,6 +156,12 @@ pub(crate) enum Verb {
     },
     /// Measure how much a server does, and how fast
     Bench(verbs::bench::Bench),
+    /// Servers: checks for monitoring systems, lists and reports
+    #[command(visible_aliases = ["srv", "sys", "system"])]
+    Server {
+        #[command(subcommand)]
+        verb: verbs::server::Verb,
+    },
     /// Connections by name, shared with the nats tool
     #[command(visible_alias = "ctx")]
     Context {

@@ -53,6 +53,11 @@ impl Failure {
         Self::new(status::USAGE, "usage", message)
     }
 
+    /// The command has said what there is to say: only the status is left.
+    pub(crate) fn said(status: u8) -> Self {
+        Self::new(status, "said", "")
+    }
+
     /// A file or stream of the system failed.
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
         Self::new(status::FAILED, "io", format!("{what}: {error}"))

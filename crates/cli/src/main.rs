@@ -147,6 +147,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Stream { verb } => verb.run(context).await,
         Verb::Consumer { verb } => verb.run(context).await,
         Verb::Bench(verb) => verb.run(context).await,
+        Verb::Server { verb } => verb.run(context).await,
         Verb::Context { verb } => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context),

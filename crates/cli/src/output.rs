@@ -149,6 +149,9 @@ impl Output {
 
     /// Reports why the command failed.
     pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
         if self.json {
             complain(&failure.json().to_string());
             return;

@@ -42,7 +42,7 @@ impl Table {
         out.line(self.render(out.format).trim_end());
     }
 
-    fn render(&self, format: Format) -> String {
+    pub(crate) fn render(&self, format: Format) -> String {
         match format {
             Format::Table | Format::Json => self.lines(),
             Format::Md => self.markdown(),

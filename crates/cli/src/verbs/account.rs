@@ -1,5 +1,8 @@
 //! `natterjack account info`: who is connected to what, and what the account may use.
 
+mod backup;
+mod report;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +23,26 @@ pub(crate) enum Account {
     /// Connection, user, expiry, round trip, limits, JetStream use
     #[command(visible_alias = "nfo")]
     Info,
+    /// Show what servers know of this account
+    #[command(visible_alias = "rep")]
+    Report {
+        #[command(subcommand)]
+        verb: report::Report,
+    },
+    /// Save all streams into a directory
+    #[command(visible_alias = "snapshot")]
+    Backup(backup::BackupAll),
+    /// Make streams from a backup of an account
+    Restore(backup::RestoreAll),
 }
 
 impl Account {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Info => info(context).await,
+            Self::Report { verb } => verb.run(context).await,
+            Self::Backup(verb) => verb.run(context).await,
+            Self::Restore(verb) => verb.run(context).await,
         }
     }
 }

@@ -70,10 +70,10 @@ pub(crate) enum Consumer {
 pub(crate) struct Name {
     /// Name of the stream
     #[arg(add = complete::streams())]
-    stream: String,
+    pub(crate) stream: String,
     /// Name of the consumer
     #[arg(add = complete::consumers())]
-    consumer: String,
+    pub(crate) consumer: String,
 }
 
 impl Consumer {
@@ -99,7 +99,7 @@ impl Consumer {
 }
 
 /// The server's object for a consumer.
-async fn consumer_info(api: &Api, name: &Name) -> Result<Value, Failure> {
+pub(crate) async fn consumer_info(api: &Api, name: &Name) -> Result<Value, Failure> {
     let Name { stream, consumer } = name;
     check_name("stream", stream)?;
     check_name("consumer", consumer)?;

@@ -1,6 +1,7 @@
 //! `natterjack kv`: buckets, and the keys in them.
 
 mod bucket;
+mod fields;
 mod history;
 mod keys;
 mod watch;
@@ -28,7 +29,7 @@ pub(crate) enum Verb {
     /// Read a key
     Get(keys::Get),
     /// Set a key that has no value yet
-    Create(keys::Put),
+    Create(keys::Create),
     /// Set a key whose last change has a revision that you know
     Update(keys::Update),
     /// Delete a key and keep its history; without a key, delete the bucket
@@ -58,9 +59,9 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self {
             Self::Add(verb) => verb.run(context).await,
-            Self::Put(verb) => verb.run(context, false).await,
+            Self::Put(verb) => verb.run(context).await,
             Self::Get(verb) => verb.run(context).await,
-            Self::Create(verb) => verb.run(context, true).await,
+            Self::Create(verb) => verb.run(context).await,
             Self::Update(verb) => verb.run(context).await,
             Self::Del(verb) => verb.run(context).await,
             Self::Purge(verb) => verb.run(context).await,

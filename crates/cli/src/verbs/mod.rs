@@ -12,5 +12,6 @@ pub(crate) mod publish;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod rtt;
+pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod subscribe;

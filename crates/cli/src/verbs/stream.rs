@@ -16,12 +16,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 pub(crate) use add::config_from;
-pub(crate) use backup::Backup;
+pub(crate) use backup::{Backup, How, META, save};
 pub(crate) use edit::by_hand;
 pub(crate) use fields::{metadata, nanos};
 pub(crate) use list::capital;
-pub(crate) use messages::first_since;
+pub(crate) use messages::{first_since, get};
 pub(crate) use report::{leaders, replicas};
+pub(crate) use restore::{Place, read_meta, restore};
 
 use crate::api::Api;
 use crate::complete;

@@ -160,8 +160,11 @@ fn buckets_are_made_changed_listed_and_removed() {
     let md = run(&server, &["kv", "ls", "--output", "md"]).ok();
     assert!(md.text().starts_with("| Bucket | Description | Created | Size | Values |"), "{md:?}");
     assert!(run(&server, &["kv", "info", "B"]).ok().text().contains("History Kept: 3"));
-    let plan = run(&server, &["kv", "edit", "B", "--history", "4", "--dry-run"]).ok().json();
-    assert_eq!(plan["max_msgs_per_subject"], 4);
+    let plan =
+        run(&server, &["kv", "edit", "B", "--history", "4", "--dry-run", "--json"]).ok().json();
+    assert_eq!(plan["config"]["max_msgs_per_subject"], 4);
+    let changed = serde_json::json!({"field": "max_msgs_per_subject", "from": 3, "to": 4});
+    assert_eq!(plan["differences"][0], changed);
     let edited = run(&server, &["kv", "edit", "B", "--history", "4", "-f", "--json"]).ok().json();
     assert_eq!(edited["config"]["max_msgs_per_subject"], 4);
     assert_eq!(edited["config"]["max_msg_size"], 1024, "what was not named stays");
@@ -193,4 +196,42 @@ fn keys_are_listed_with_what_is_asked_for() {
     assert_eq!(csv.text(), "Key,Value\nx.a,1\nx.b,2\ny,3\n");
     let verbose = run(&server, &["kv", "ls", "B", "-v", "--output", "csv"]).ok();
     assert!(verbose.text().starts_with("Key,Created,Revision\nx.a,"), "{verbose:?}");
+}
+
+#[test]
+fn keys_and_marks_may_have_a_time_to_live() {
+    let server = server();
+    run(&server, &["kv", "add", "B", "--marker-ttl", "1h", "--storage", "memory"]).ok();
+    run(&server, &["kv", "create", "B", "k", "v", "--ttl", "1h"]).ok();
+    run(&server, &["kv", "create", "B", "k", "v", "--ttl", "1h"]).exits(7);
+    let ttl = |seq: &str| {
+        let message = run(&server, &["stream", "get", "KV_B", seq, "--json"]).ok().json();
+        message["headers"]["Nats-TTL"][0].as_str().map(str::to_owned)
+    };
+    assert_eq!(ttl("1").as_deref(), Some("3600s"));
+    let purged = ["kv", "purge", "B", "k", "--ttl", "30m", "-f", "--json"];
+    assert_eq!(run(&server, &purged).ok().json()["revision"], 2);
+    assert_eq!(ttl("2").as_deref(), Some("1800s"));
+    run(&server, &["kv", "get", "B", "k"]).exits(5);
+    assert_eq!(run(&server, &["kv", "history", "B", "k", "--json"]).ok().json()[0]["op"], "PURGE");
+}
+
+#[test]
+fn a_bucket_may_take_from_others() {
+    let server = server();
+    let plan = |more: &[&str]| {
+        let mut all = vec!["kv", "add", "B", "--dry-run"];
+        all.extend(more);
+        run(&server, &all).ok().json()
+    };
+    let mirror = plan(&["--mirror", "A", "--mirror-domain", "hub"]);
+    assert_eq!(mirror["mirror"]["name"], "KV_A");
+    assert_eq!(mirror["mirror"]["external"]["api"], "$JS.hub.API");
+    assert!(mirror.get("subjects").is_none());
+    let source =
+        plan(&["--source", "A", "--republish-source", ">", "--republish-destination", "r.>"]);
+    let transform = serde_json::json!([{"src": "$KV.A.>", "dest": "$KV.B.>"}]);
+    assert_eq!(source["sources"][0]["subject_transforms"], transform);
+    assert_eq!(source["republish"], serde_json::json!({"src": ">", "dest": "r.>"}));
+    run(&server, &["kv", "add", "B", "--mirror", "A", "--source", "C"]).exits(2);
 }

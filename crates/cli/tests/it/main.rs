@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod accounts;
 mod auth;
 mod bench;
 mod configs;
@@ -15,6 +16,7 @@ mod objects;
 mod output;
 mod reports;
 mod serve;
+mod servers;
 mod streams;
 mod tour;
 mod witness;

@@ -1,6 +1,7 @@
 //! The server that the tests talk to: ours, or with `NATTERJACK_REFERENCE_TESTS=PATH` the nats-server
 //! there, so that the command is known to work with both.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -62,16 +63,20 @@ pub(super) fn is_reference() -> bool {
 pub(super) fn server() -> Tested {
     match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
         None => Tested::Ours(Server::builder().jetstream_in_memory().start_blocking().unwrap()),
-        Some(program) => Tested::Theirs(Theirs::start(&program)),
+        Some(program) => {
+            let store = tempfile::tempdir().unwrap();
+            let path = store.path().to_owned();
+            let arguments = ["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"].map(OsStr::new);
+            let arguments = [&arguments[..], &[path.as_os_str()]].concat();
+            Tested::Theirs(Theirs::start(&program, &arguments, store))
+        }
     }
 }
 
 impl Theirs {
-    fn start(program: &std::ffi::OsStr) -> Self {
-        let store = tempfile::tempdir().unwrap();
+    fn start(program: &OsStr, arguments: &[&OsStr], store: tempfile::TempDir) -> Self {
         let mut child = Command::new(program)
-            .args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"])
-            .arg(store.path())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -91,5 +96,33 @@ impl Theirs {
         // Nobody reads the log any more; the program must not wait for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Self { url: url.unwrap(), child, _store: store }
+    }
+}
+
+/// Whether the server answers the system account's questions; ours does not yet.
+pub(super) fn has_system_services() -> bool {
+    is_reference()
+}
+
+/// A server named `one` with the accounts `SYS` (user `sys`) and `A` (user `a`), password `p`.
+pub(super) fn with_system_account() -> Tested {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("server.conf");
+    let text = format!(
+        "listen: \"127.0.0.1:-1\"\nserver_name: one\njetstream {{ store_dir: {:?} }}\n\
+         accounts {{ SYS {{ users: [{{ user: sys, password: p }}] }}, \
+         A {{ jetstream: enabled, users: [{{ user: a, password: p }}] }} }}\nsystem_account: SYS\n",
+        dir.path().join("store")
+    );
+    std::fs::write(&conf, text).unwrap();
+    match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
+        None => {
+            let server = Server::builder().config_file(&conf).unwrap();
+            Tested::Ours(server.start_blocking().unwrap())
+        }
+        Some(program) => {
+            let arguments = ["-c".as_ref(), conf.as_os_str()];
+            Tested::Theirs(Theirs::start(&program, &arguments, dir))
+        }
     }
 }

@@ -6,53 +6,35 @@ use clap::{Args, ValueEnum};
 use natterjack::kv::{Found, WatchEvent};
 use serde_json::{Value, json};
 
+use super::fields::Fields;
 use super::history::shortened;
 use super::{Bucket, Change, printable};
 use crate::api::Api;
 use crate::complete;
 use crate::connect::Context;
+use crate::diff;
 use crate::exit::{Failure, Outcome, status};
 use crate::json::{flag, int, number, text};
 use crate::prompt;
 use crate::table::{Sheet, Table};
 use crate::units;
-use crate::verbs::stream::metadata;
 
 /// Make a bucket.
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Name of the bucket
     bucket: String,
-    /// Changes that are kept of each key, 1 to 64
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    history: u8,
-    /// How long a value is kept
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
-    ttl: Option<Duration>,
-    /// Allow values with a time to live, and show for this long that they expired
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
-    marker_ttl: Option<Duration>,
-    /// Servers that keep a copy
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    replicas: u8,
-    /// Most bytes of one value
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
-    max_value_size: Option<i64>,
-    /// Most bytes of the bucket
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
-    max_bucket_size: Option<i64>,
     /// Where values are kept
     #[arg(long, default_value = "file")]
     storage: Storage,
-    /// Text for people
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-    /// Compress what is stored
-    #[arg(long)]
-    compress: bool,
-    /// Key and value for people, may be given several times
-    #[arg(long, value_name = "KEY:VALUE")]
-    metadata: Vec<String>,
+    #[command(flatten)]
+    fields: Fields,
+    /// Hold what another bucket holds
+    #[arg(long, value_name = "BUCKET", conflicts_with = "source")]
+    mirror: Option<String>,
+    /// JetStream domain of that bucket
+    #[arg(long, value_name = "DOMAIN", requires = "mirror")]
+    mirror_domain: Option<String>,
     /// Print the configuration instead of making the bucket
     #[arg(long)]
     dry_run: bool,
@@ -60,7 +42,9 @@ pub(crate) struct Add {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Storage {
+    #[value(alias = "f")]
     File,
+    #[value(alias = "m")]
     Memory,
 }
 
@@ -95,28 +79,12 @@ pub(crate) struct Edit {
     /// Name of the bucket
     #[arg(add = complete::buckets())]
     bucket: String,
-    /// Changes that are kept of each key, 1 to 64
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    history: Option<u8>,
-    /// How long a value is kept; 0s for ever
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
-    ttl: Option<Duration>,
-    /// Servers that keep a copy
-    #[arg(long, value_name = "N")]
-    replicas: Option<u8>,
-    /// Most bytes of one value; -1 is no limit
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_negative_numbers = true)]
-    max_value_size: Option<i64>,
-    /// Most bytes of the bucket; -1 is no limit
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_negative_numbers = true)]
-    max_bucket_size: Option<i64>,
-    /// Text for people
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Print the new configuration instead of applying it
+    /// Only show the differences
     #[arg(long)]
     dry_run: bool,
 }
@@ -136,10 +104,6 @@ pub(crate) struct Compact {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-}
-
-fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A bucket's name: letters, digits, `-` and `_` (ADR-8).
@@ -181,39 +145,36 @@ impl Add {
 
     /// The stream behind the bucket (ADR-8).
     fn config(&self) -> Result<Value, Failure> {
-        let ttl = self.ttl.map_or(0, nanos);
-        // The server's default of two minutes must not exceed the age of messages.
-        let window = if ttl > 0 { ttl.min(120_000_000_000) } else { 120_000_000_000 };
         let mut config = json!({
             "name": format!("KV_{}", self.bucket),
             "subjects": [format!("$KV.{}.>", self.bucket)],
             "retention": "limits",
             "storage": match self.storage { Storage::File => "file", Storage::Memory => "memory" },
             "discard": "new",
-            "num_replicas": self.replicas,
-            "max_msgs_per_subject": self.history,
+            "num_replicas": 1,
+            "max_msgs_per_subject": 1,
             "max_msgs": -1,
             "max_consumers": -1,
-            "max_bytes": self.max_bucket_size.unwrap_or(-1),
-            "max_msg_size": self.max_value_size.unwrap_or(-1),
-            "max_age": ttl,
-            "duplicate_window": window,
+            "max_bytes": -1,
+            "max_msg_size": -1,
+            "max_age": 0,
+            "duplicate_window": 120_000_000_000_u64,
             "allow_rollup_hdrs": true,
             "allow_direct": true,
             "deny_delete": true,
         });
-        if let Some(text) = &self.description {
-            config["description"] = text.as_str().into();
-        }
-        if self.compress {
-            config["compression"] = "s2".into();
-        }
-        if let Some(keep) = self.marker_ttl {
-            config["allow_msg_ttl"] = true.into();
-            config["subject_delete_marker_ttl"] = nanos(keep).into();
-        }
-        if !self.metadata.is_empty() {
-            config["metadata"] = metadata(&self.metadata)?.into();
+        self.fields.apply(&self.bucket, &mut config)?;
+        if let Some(from) = &self.mirror {
+            config["mirror"] = json!({ "name": format!("KV_{}", from.trim_start_matches("KV_")) });
+            if let Some(domain) = &self.mirror_domain {
+                config["mirror"]["external"] =
+                    json!({ "api": format!("$JS.{domain}.API"), "deliver": "" });
+            }
+            config["mirror_direct"] = true.into();
+            // A mirror listens on nothing.
+            if let Some(object) = config.as_object_mut() {
+                object.remove("subjects");
+            }
         }
         Ok(config)
     }
@@ -266,32 +227,20 @@ fn show(context: &Context, info: &Value) {
 impl Edit {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let bucket = Bucket::open(context, &self.bucket).await?;
-        let mut config = bucket.kv.status().await?.raw["config"].take();
-        for (name, value) in [
-            ("max_msgs_per_subject", self.history.map(i64::from)),
-            ("max_age", self.ttl.map(nanos)),
-            ("num_replicas", self.replicas.map(i64::from)),
-            ("max_msg_size", self.max_value_size),
-            ("max_bytes", self.max_bucket_size),
-        ] {
-            if let Some(value) = value {
-                config[name] = value.into();
-            }
-        }
-        if let Some(ttl) = self.ttl.filter(|ttl| !ttl.is_zero()) {
-            let window = int(&config, "/duplicate_window");
-            config["duplicate_window"] = window.min(nanos(ttl)).into();
-        }
-        if let Some(text) = &self.description {
-            config["description"] = text.as_str().into();
-        }
+        let info = bucket.kv.status().await?.raw;
+        let before = &info["config"];
+        let mut after = before.clone();
+        self.fields.apply(&self.bucket, &mut after)?;
+        let what = format!("bucket {}", self.bucket);
+        let edit = diff::Edit { what: &what, force: self.force, dry_run: self.dry_run };
+        let agreed = edit.agreed(context, before, &after)?;
         if self.dry_run {
-            context.out.document(&config);
-            return Ok(());
+            return bucket.close().await;
         }
-        prompt::confirm(&format!("Really edit bucket {}", self.bucket), self.force)?;
-        let call = format!("STREAM.UPDATE.KV_{}", self.bucket);
-        let info = bucket.api.ask(&call, &config).await?;
+        let info = match agreed {
+            true => bucket.api.ask(&format!("STREAM.UPDATE.KV_{}", self.bucket), &after).await?,
+            false => info,
+        };
         bucket.close().await?;
         show(context, &info);
         Ok(())

@@ -1,7 +1,10 @@
 //! Reading and writing keys.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use clap::Args;
+use natterjack::codec::Binary;
 use serde_json::json;
 
 use super::{Bucket, Change};
@@ -10,6 +13,7 @@ use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::message::read_stdin;
 use crate::prompt;
+use crate::units;
 
 /// Set a key.
 #[derive(Debug, Args)]
@@ -22,6 +26,16 @@ pub(crate) struct Put {
     key: String,
     /// The value; without one it is read from standard input
     value: Option<String>,
+}
+
+/// Set a key that has no value yet.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    put: Put,
+    /// How long the value is kept; the bucket needs --marker-ttl
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    ttl: Option<Duration>,
 }
 
 /// Set a key whose last change has a revision that you know.
@@ -82,6 +96,9 @@ pub(crate) struct Purge {
     /// The key
     #[arg(add = complete::keys())]
     key: String,
+    /// How long the mark of the purge is kept; the bucket needs --marker-ttl
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    ttl: Option<Duration>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -109,16 +126,27 @@ pub(crate) struct Revert {
     dry_run: bool,
 }
 
+impl Create {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        self.put.store(context, true, self.ttl).await
+    }
+}
+
 impl Put {
-    pub(crate) async fn run(self, context: &Context, new: bool) -> Outcome {
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        self.store(context, false, None).await
+    }
+
+    async fn store(self, context: &Context, new: bool, ttl: Option<Duration>) -> Outcome {
         let value = match self.value {
             Some(value) => Bytes::from(value),
             None => read_stdin().await?,
         };
         let bucket = Bucket::open(context, &self.bucket).await?;
-        let revision = match new {
-            true => bucket.kv.create(&self.key, &value).await?,
-            false => bucket.kv.put(&self.key, &value).await?,
+        let revision = match (new, ttl) {
+            (true, Some(ttl)) => bucket.kv.create_for(&self.key, &value, ttl).await?,
+            (true, None) => bucket.kv.create(&self.key, &value).await?,
+            (false, _) => bucket.kv.put(&self.key, &value).await?,
         };
         stored(context, &self.bucket, &self.key, revision, &value);
         bucket.close().await
@@ -235,7 +263,17 @@ impl Purge {
             return would(context, "purge", &self.bucket, &self.key);
         }
         prompt::confirm(&format!("Purge key {} > {}", self.bucket, self.key), self.force)?;
-        let revision = bucket.kv.purge(&self.key).await?;
+        let revision = match self.ttl {
+            None => bucket.kv.purge(&self.key).await?,
+            Some(ttl) => {
+                let subject = format!("$KV.{}.{}", self.bucket, self.key);
+                let jetstream = context.jetstream(&bucket.connector);
+                let empty = Bytes::new();
+                let mark = jetstream.publish(&subject, &empty).codec(Binary);
+                let mark = mark.header("KV-Operation", "PURGE").header("Nats-Rollup", "sub");
+                mark.ttl(ttl).await?.seq
+            }
+        };
         if out.json {
             let key = &self.key;
             out.object(

@@ -23,7 +23,7 @@ use crate::units;
 pub(super) const DATA: &str = "stream.tar.s2";
 
 /// Name of the file with configuration and state.
-pub(super) const META: &str = "backup.json";
+pub(crate) const META: &str = "backup.json";
 
 /// Save a stream into a directory, with its consumers.
 #[derive(Debug, Args)]
