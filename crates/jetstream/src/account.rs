@@ -70,6 +70,10 @@ impl Usage {
     }
 }
 
+fn bytes_max(limits: &AccountLimits) -> [u64; 2] {
+    [limits.max_memory, limits.max_file].map(|max| max.unwrap_or(u64::MAX))
+}
+
 /// One account with JetStream.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -77,6 +81,8 @@ pub(crate) struct Account {
     /// False once the account lost JetStream; its streams stay.
     pub(crate) enabled: AtomicBool,
     limits: RwLock<AccountLimits>,
+    /// Its limits of bytes in memory and in files, `u64::MAX` for none: asked for each message.
+    bytes_max: [AtomicU64; 2],
     pub(crate) usage: Usage,
     consumers: AtomicI64,
     api_total: AtomicU64,
@@ -95,6 +101,7 @@ impl Account {
             name: name.into(),
             enabled: AtomicBool::new(true),
             limits: RwLock::new(limits),
+            bytes_max: bytes_max(&limits).map(AtomicU64::new),
             usage: Usage::default(),
             consumers: AtomicI64::new(0),
             api_total: AtomicU64::new(0),
@@ -110,7 +117,15 @@ impl Account {
     }
 
     pub(crate) fn set_limits(&self, limits: AccountLimits) {
+        for (known, max) in self.bytes_max.iter().zip(bytes_max(&limits)) {
+            known.store(max, Ordering::Relaxed);
+        }
         *sync::write(&self.limits) = limits;
+    }
+
+    /// How many bytes its memory or file streams may hold; `u64::MAX` for any number.
+    pub(crate) fn bytes_max(&self, memory: bool) -> u64 {
+        self.bytes_max[usize::from(!memory)].load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_enabled(&self) -> bool {

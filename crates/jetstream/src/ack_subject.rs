@@ -53,6 +53,40 @@ impl AckSubject<'_> {
 /// Reads an ack subject; `None` when it is none or a number is out of range.
 pub fn parse(subject: &[u8]) -> Option<AckSubject<'_>> {
     let rest = subject.strip_prefix(PREFIX)?;
+    parse_short(rest).or_else(|| parse_any(rest))
+}
+
+/// The first form, which is what clients answer to, in one pass.
+fn parse_short(rest: &[u8]) -> Option<AckSubject<'_>> {
+    let (stream, rest) = split_token(rest)?;
+    let (consumer, mut rest) = split_token(rest)?;
+    let mut numbers = [0_u64; 5];
+    for (index, number) in numbers.iter_mut().enumerate() {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // As many fit whatever they are.
+        if !(1..=19).contains(&digits) {
+            return None;
+        }
+        let (text, tail) = rest.split_at(digits);
+        *number = text.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
+        rest = match (index, tail.split_first()) {
+            (0..4, Some((b'.', tail))) => tail,
+            (4, None) => tail,
+            _ => return None,
+        };
+    }
+    let [deliveries, stream_seq, consumer_seq, time, pending] = numbers;
+    let time_ns = i64::try_from(time).ok()?;
+    let token = AckToken { deliveries, stream_seq, consumer_seq, time_ns, pending };
+    Some(AckSubject { domain: None, account_hash: None, stream, consumer, token })
+}
+
+fn split_token(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = rest.iter().position(|byte| *byte == b'.')?;
+    Some((&rest[..dot], &rest[dot + 1..]))
+}
+
+fn parse_any(rest: &[u8]) -> Option<AckSubject<'_>> {
     let mut tokens: [&[u8]; 10] = [&[]; 10];
     let mut count = 0;
     for token in rest.split(|b| *b == b'.') {

@@ -131,18 +131,7 @@ pub fn go_quote(text: &str) -> String {
 
 /// Appends `value` as decimal digits.
 pub fn write_u64(out: &mut Vec<u8>, value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut start = digits.len();
-    let mut rest = value;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends `text` as a JSON string, quotes included.

@@ -33,31 +33,36 @@ pub fn write_rfc3339(out: &mut Vec<u8>, unix_ns: i64) {
         return;
     }
     let seconds = unix_ns.div_euclid(NANOS);
-    let mut nanos = unix_ns.rem_euclid(NANOS);
+    let nanos = unix_ns.rem_euclid(NANOS);
     let days = seconds.div_euclid(86_400);
     let of_day = seconds.rem_euclid(86_400);
     let (year, month, day) = civil_from_days(days);
-    digits(out, year, 4);
-    out.push(b'-');
-    digits(out, month, 2);
-    out.push(b'-');
-    digits(out, day, 2);
-    out.push(b'T');
-    digits(out, of_day / 3_600, 2);
-    out.push(b':');
-    digits(out, of_day / 60 % 60, 2);
-    out.push(b':');
-    digits(out, of_day % 60, 2);
-    if nanos != 0 {
-        let mut width = 9;
-        while nanos % 10 == 0 {
-            nanos /= 10;
-            width -= 1;
-        }
-        out.push(b'.');
-        digits(out, nanos, width);
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    for (at, value) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, of_day / 3_600),
+        (14, of_day / 60 % 60),
+        (17, of_day % 60),
+        (20, nanos / 10_000_000),
+        (22, nanos / 100_000 % 100),
+        (24, nanos / 1_000 % 100),
+        (26, nanos / 10 % 100),
+    ] {
+        // Both digits at once: 0 to 99, and years end before 2263.
+        text[at] += (value / 10) as u8;
+        text[at + 1] += (value % 10) as u8;
     }
-    out.push(b'Z');
+    text[28] += (nanos % 10) as u8;
+    let mut end = 29;
+    while text[end - 1] == b'0' && end > 20 {
+        end -= 1;
+    }
+    let end = if end == 20 { 19 } else { end };
+    text[end] = b'Z';
+    out.extend_from_slice(&text[..=end]);
 }
 
 /// [`write_rfc3339`] into a string.
@@ -84,16 +89,6 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     }
     let stamp: jiff::Timestamp = text.parse().ok()?;
     i64::try_from(stamp.as_nanosecond()).ok()
-}
-
-fn digits(out: &mut Vec<u8>, value: i64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    let mut rest = value;
-    for slot in out[start..].iter_mut().rev() {
-        *slot = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
 }
 
 /// Days since 1970-01-01 to year, month, day in the proleptic Gregorian calendar.

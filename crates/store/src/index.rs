@@ -4,6 +4,7 @@
 //! and both kinds of log go through the same calls, which is why a replay ends in the same state.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::chunk::{Chunk, Entry};
 use crate::query::Memo;
@@ -21,6 +22,8 @@ pub(crate) struct Index {
     pub(crate) limits: Limits,
     pub(crate) memo: Memo,
     memory: bool,
+    /// Where a message was found last.
+    hint: AtomicUsize,
 }
 
 /// A message on its way into the index.
@@ -45,6 +48,7 @@ impl Index {
             limits,
             memo: Memo::default(),
             memory,
+            hint: AtomicUsize::new(0),
         }
     }
 
@@ -59,8 +63,9 @@ impl Index {
         self.chunks.push_back(Chunk::new(id, self.state.last_seq + 1, offset, self.memory));
     }
 
-    /// Adds a message to the last chunk; its sequence is above all earlier ones.
-    pub(crate) fn push(&mut self, m: Incoming<'_>) {
+    /// Adds a message to the last chunk; its sequence is above all earlier ones. Returns the id of
+    /// its subject.
+    pub(crate) fn push(&mut self, m: Incoming<'_>) -> u32 {
         let listed = self.limits.max_msgs_per_subject.filter(|&max| max <= LISTED as u64);
         let (subject, new) =
             self.subjects.add(m.subject, m.seq, listed.map_or(0, |max| max as usize));
@@ -86,6 +91,7 @@ impl Index {
         state.messages += 1;
         state.bytes += bytes;
         (state.last_seq, state.last_time) = (m.seq, m.time);
+        subject
     }
 
     /// Uses up sequences to `upto` without messages.
@@ -101,12 +107,10 @@ impl Index {
         }
     }
 
-    /// Removes what the limits do not allow after a message on `subject` was added.
-    pub(crate) fn enforce_after(&mut self, subject: &[u8], gone: &mut impl FnMut(u64)) {
-        if let (Some(max), Some(id)) =
-            (self.limits.max_msgs_per_subject, self.subjects.find(subject))
-        {
-            self.enforce_subject(id, max, gone);
+    /// Removes what the limits do not allow after a message on a subject was added.
+    pub(crate) fn enforce_after(&mut self, subject: u32, gone: &mut impl FnMut(u64)) {
+        if let Some(max) = self.limits.max_msgs_per_subject {
+            self.enforce_subject(subject, max, gone);
         }
         self.enforce_stream(gone);
     }
@@ -150,8 +154,14 @@ impl Index {
 
     /// Chunk and place of a live message.
     pub(crate) fn find(&self, seq: u64) -> Option<(usize, usize)> {
+        // Mostly it is in the chunk of the one before.
+        let hint = self.hint.load(Ordering::Relaxed);
+        if let Some(at) = self.chunks.get(hint).and_then(|chunk| chunk.find(seq)) {
+            return Some((hint, at));
+        }
         let chunk = self.chunk_at(seq);
         let at = self.chunks.get(chunk)?.find(seq)?;
+        self.hint.store(chunk, Ordering::Relaxed);
         Some((chunk, at))
     }
 

@@ -67,7 +67,7 @@ impl Log {
     pub fn append_at(&mut self, seq: u64, m: NewMessage<'_>) -> Appended {
         let seq = seq.max(self.index.state.last_seq + 1);
         let len = record::message_len(&m);
-        let (subject, headers) = (m.subject, !m.headers.is_empty());
+        let headers = !m.headers.is_empty();
         let offset = match &mut self.file {
             Some(file) => {
                 let write = |out: &mut BytesMut| record::put_message(out, seq, &m);
@@ -80,7 +80,8 @@ impl Log {
             }
         };
         let len = len as u32;
-        self.index.push(Incoming { seq, time: m.time, subject, headers, offset, len });
+        let incoming = Incoming { seq, time: m.time, subject: m.subject, headers, offset, len };
+        let subject = self.index.push(incoming);
         self.enforce(Some(subject));
         Appended { seq, pos: self.advance(len) }
     }
@@ -164,7 +165,7 @@ impl Log {
         self.advance(1)
     }
 
-    fn enforce(&mut self, subject: Option<&[u8]>) {
+    fn enforce(&mut self, subject: Option<u32>) {
         let Log { index, evicted, file, .. } = self;
         let before = index.state.bytes;
         let mut removed = file.as_mut().map(|file| file.removed());

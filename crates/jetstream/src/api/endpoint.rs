@@ -93,6 +93,13 @@ pub(super) fn strip_prefix<'a>(subject: &'a [u8], domain: Option<&str>) -> Optio
 impl<'a> Endpoint<'a> {
     /// Reads the part after the prefix.
     pub(super) fn parse(rest: &'a str) -> Option<Self> {
+        // What comes with each message first.
+        if let Some(tail) = rest.strip_prefix("CONSUMER.MSG.NEXT.")
+            && let Some((stream, consumer)) = tail.split_once('.')
+            && !consumer.contains('.')
+        {
+            return Some(Self::ConsumerNext { stream, consumer });
+        }
         let (family, tail) = rest.split_once('.').unwrap_or((rest, ""));
         match family {
             "INFO" if tail.is_empty() && rest == "INFO" => Some(Self::AccountInfo),

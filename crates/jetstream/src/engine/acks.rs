@@ -20,7 +20,7 @@ impl JetStream {
         reply: Option<&[u8]>,
         payload: &[u8],
     ) -> bool {
-        match self.take_ack(host, now, account, subject, reply, payload) {
+        match self.take_ack(host, now, None, (account, subject), reply, payload) {
             Some(stream) => {
                 stream.settle(host, now);
                 true
@@ -30,13 +30,13 @@ impl JetStream {
     }
 
     /// As [`ack`](Self::ack), but leaves [`StreamCell::settle`] of the stream that took it to the
-    /// caller: once for all acks of a read buffer.
+    /// caller: once for all acks of a read buffer. `last` took the ack before this one.
     pub fn take_ack(
         &self,
         host: &mut dyn Host,
         now: Now,
-        account: &str,
-        subject: &[u8],
+        last: Option<Arc<StreamCell>>,
+        (account, subject): (&str, &[u8]),
         reply: Option<&[u8]>,
         payload: &[u8],
     ) -> Option<Arc<StreamCell>> {
@@ -51,10 +51,17 @@ impl JetStream {
         if !ack.is_for(account, self.shared.options.domain.as_deref()) {
             return None;
         }
-        let stream = std::str::from_utf8(ack.stream).ok()?;
         let consumer = std::str::from_utf8(ack.consumer).ok()?;
-        let cell = self.stream(account, stream)?;
         let reply = reply.filter(|reply| !reply.is_empty());
+        // One that was deleted since takes nothing; another may have its name.
+        if let Some(cell) = last
+            && cell.scope().stream.as_bytes() == ack.stream
+            && *cell.scope().account == *account
+            && cell.lock().ack(host, now, consumer, &ack.token, payload, reply)
+        {
+            return Some(cell);
+        }
+        let cell = self.stream(account, std::str::from_utf8(ack.stream).ok()?)?;
         let taken = cell.lock().ack(host, now, consumer, &ack.token, payload, reply);
         taken.then_some(cell)
     }

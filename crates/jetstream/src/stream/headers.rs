@@ -31,6 +31,24 @@ pub struct PublishHeaders<'a> {
     pub marker_reason: Option<&'a [u8]>,
 }
 
+/// What a publisher without headers asked for.
+pub const NONE: PublishHeaders<'static> = PublishHeaders {
+    msg_id: None,
+    expected_stream: None,
+    expected_last_seq: None,
+    expected_last_subject_seq: None,
+    expected_last_subject_seq_subject: None,
+    expected_last_msg_id: None,
+    rollup: None,
+    ttl: None,
+    incr: None,
+    batch_id: None,
+    schedule: None,
+    scheduler: None,
+    stream_source: None,
+    marker_reason: None,
+};
+
 /// The name and value of each header line.
 pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = match block.iter().position(|b| *b == b'\n') {

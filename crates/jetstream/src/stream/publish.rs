@@ -63,10 +63,16 @@ impl Stream {
             return;
         }
         let time = now.unix_ns.max(self.log.state().last_time);
-        let found = headers::scan(msg.headers);
-        match self.admit(time, msg, &found) {
+        let scanned;
+        let found = if msg.headers.is_empty() {
+            &headers::NONE
+        } else {
+            scanned = headers::scan(msg.headers);
+            &scanned
+        };
+        match self.admit(time, msg, found) {
             Ok(Verdict::Store(admitted)) => {
-                let (seq, pos) = self.store(time, msg, &found, &admitted);
+                let (seq, pos) = self.store(time, msg, found, &admitted);
                 if let Some(reply) = reply {
                     self.answers.ack(pos, reply, seq);
                 }
@@ -252,9 +258,7 @@ impl Stream {
         if server_max.is_some_and(|max| self.shared.usage.get(memory) + more > max) {
             return Err(ApiError::InsufficientResources);
         }
-        let limits = self.account.limits();
-        let account_max = if memory { limits.max_memory } else { limits.max_file };
-        if account_max.is_some_and(|max| self.account.usage.get(memory) + more > max) {
+        if self.account.usage.get(memory).saturating_add(more) > self.account.bytes_max(memory) {
             return Err(ApiError::AccountResourcesExceeded);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Receivers of JetStream in the accounts: streams, the API, acknowledgements.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 use natterjack_core::batch::Batch;
@@ -128,6 +129,11 @@ fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {
     client
 }
 
+thread_local! {
+    /// The stream that took the last ack on this thread, and its server.
+    static LAST: RefCell<(Weak<Hub>, Weak<StreamCell>)> = const { RefCell::new((Weak::new(), Weak::new())) };
+}
+
 /// `$JS.ACK.>` and `$JS.FC.>`.
 pub(crate) struct Acks {
     hub: Weak<Hub>,
@@ -150,15 +156,21 @@ impl Service for Acks {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Some(jetstream) = hub.jetstream() else { return false };
         let now = now(batch);
+        let last =
+            LAST.with_borrow(|(of, cell)| if of.ptr_eq(&self.hub) { cell.upgrade() } else { None });
+        let known = last.as_ref().map(Arc::as_ptr);
         let taken = jetstream.engine().take_ack(
             &mut Effects::new(&hub, batch),
             now,
-            account,
-            message.subject,
+            last,
+            (account, message.subject),
             message.reply,
             message.payload,
         );
         let Some(cell) = taken else { return false };
+        if known != Some(Arc::as_ptr(&cell)) {
+            LAST.set((self.hub.clone(), Arc::downgrade(&cell)));
+        }
         // Acks of one read buffer are settled together.
         batch.settle_later(cell.id(), || {
             Some(Ingest::new(hub.weak(), cell.clone()) as Arc<dyn Service>)

@@ -127,7 +127,7 @@ mod tests {
             let offset = 160 + n as u32 * 60;
             let (seq, time) = (1000 + n * gap, 5_000_000 + n as i64 * 977);
             let (headers, subject) = (n % 3 == 0, n as u32 % 7);
-            chunk.push(Entry { seq, offset, len: 50, headers, subject, time }, None);
+            chunk.push(Entry { seq, offset, len: 50, headers, subject, time });
             chunk.push_other(offset + 50, 10);
         }
         let last = chunk.seq(29);

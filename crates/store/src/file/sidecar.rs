@@ -168,7 +168,7 @@ mod tests {
             let offset = 160 + seq as u32 * 60;
             runs.push(chunk.last(), seq, [0, 1, 1, 2][seq as usize % 4]);
             let entry = Entry { seq, offset, len: 60, headers: false, subject: 2, time: 8 };
-            chunk.push(entry, None);
+            chunk.push(entry);
         }
         assert_eq!(runs.0, [(5, 6, 1), (7, 7, 2), (9, 10, 1), (11, 11, 2), (13, 13, 1)]);
         let basis = Some(Basis { segment: 3, crc: 4 });

@@ -144,8 +144,8 @@ impl<'a> Replayer<'a> {
         damages.behind(seq);
         self.seen = seq;
         let subject = &*gone.subject;
-        self.index.push(Incoming { seq, time, subject, headers, offset, len });
-        self.index.enforce_after(subject, &mut |_| {});
+        let id = self.index.push(Incoming { seq, time, subject, headers, offset, len });
+        self.index.enforce_after(id, &mut |_| {});
         true
     }
 
@@ -275,12 +275,12 @@ impl<'a> Replayer<'a> {
             return;
         }
         let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
-        self.index.push(incoming);
+        let id = self.index.push(incoming);
         if !erased {
             self.owner.message(&ReplayedMessage { seq, time, flags, subject, headers });
         }
         if self.begun {
-            self.index.enforce_after(subject, &mut |_| {});
+            self.index.enforce_after(id, &mut |_| {});
         }
     }
 
