@@ -248,6 +248,79 @@ fn ttls_go_on_after_a_restart() {
     assert_eq!(world.state("S")["first_seq"], 2);
 }
 
+/// A stream of 400 KB: ids on all messages, a TTL on the fifth.
+fn big() -> World {
+    let mut world = world();
+    world.must("CONSUMER.CREATE.S.c", &consumer("c"));
+    let payload = "x".repeat(1000);
+    for n in 0..400 {
+        let ttl = if n == 4 { "\r\nNats-TTL: 100" } else { "" };
+        world.put(&format!("s.{}", n % 7), &format!("Nats-Msg-Id: {n}{ttl}"), &payload);
+        if n % 100 == 0 {
+            world.pass(30 * SECOND);
+        }
+    }
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "50");
+    for sent in world.take_all("_I.pull") {
+        let reply = sent.reply.unwrap();
+        assert_eq!(world.ack(&reply, "+ACK").as_deref(), Some(""));
+    }
+    world.must("STREAM.MSG.DELETE.S", r#"{"seq":7}"#);
+    world
+}
+
+#[test]
+fn after_an_orderly_end_nothing_is_read_again_and_nothing_is_forgotten() {
+    let mut world = big();
+    let before = world.must("STREAM.INFO.S", r#"{"deleted_details":true,"subjects_filter":">"}"#);
+    let report = world.restart();
+    assert_eq!(report.streams[0].log.taken_over, 1);
+    assert!(report.streams[0].log.bytes < 10_000, "{report:?}");
+    let after = world.must("STREAM.INFO.S", r#"{"deleted_details":true,"subjects_filter":">"}"#);
+    assert_eq!(before, after);
+    assert_eq!(world.must("CONSUMER.INFO.S.c", "")["ack_floor"]["stream_seq"], 50);
+    let expected = [
+        ("Nats-Msg-Id: 399", r#"{"stream":"S","seq":400,"duplicate": true}"#),
+        ("Nats-Msg-Id: 150", r#"{"stream":"S","seq":151,"duplicate": true}"#),
+        // The first is older than the window of two minutes by now.
+        ("Nats-Msg-Id: 0", r#"{"stream":"S","seq":401}"#),
+        ("Nats-Expected-Last-Msg-Id: 0", r#"{"stream":"S","seq":402}"#),
+    ];
+    world.pass(15 * SECOND);
+    for (headers, answer) in expected {
+        assert_eq!(world.put("s.a", headers, "x"), answer, "{headers}");
+    }
+    world.restart();
+    assert_eq!(
+        error_of(&world.put("s.a", "Nats-Expected-Last-Msg-Id: 0", "x")),
+        "10070 wrong last msg ID: "
+    );
+    // The message with a TTL went, as it would have without a restart.
+    assert_eq!(world.refusal("STREAM.MSG.GET.S", r#"{"seq":5}"#), "10037 no message found");
+    assert_eq!(world.put("s.a", "", "x"), r#"{"stream":"S","seq":403}"#);
+}
+
+#[test]
+fn what_was_not_read_at_the_start_is_looked_at_later() {
+    let mut world = big();
+    assert_eq!(world.restart().streams[0].log.taken_over, 1);
+    let mut paths = world.disk.files();
+    paths.retain(|path| path.starts_with("streams/") && path.ends_with(".seg"));
+    // Within the payload of some message in the middle.
+    world.disk.change(&paths[0], |file| file[200_000] ^= 1);
+    world.pass(SECOND);
+    assert!(world.host.damage.is_empty());
+    world.pass(9 * SECOND);
+    let damage = world.host.damage.remove(0);
+    assert!(world.host.damage.is_empty() && damage.durable, "{damage:?}");
+    assert_eq!((damage.path.as_str(), damage.seqs.len()), (paths[0].as_str(), 1));
+    assert_eq!(world.state("S")["lost"]["msgs"].as_array().map(Vec::len), Some(1));
+    // The next start scans the file and says so again.
+    let report = world.restart();
+    assert_eq!(report.streams[0].log.taken_over, 0);
+    assert_eq!(report.streams[0].log.damage[0].seqs, damage.seqs);
+}
+
 #[test]
 fn memory_is_forgotten() {
     let mut world = world();

@@ -39,6 +39,8 @@ pub(crate) struct Recorder {
     pub(crate) disk: VecDeque<(u64, DiskRequest)>,
     pub(crate) wakes: BTreeMap<u64, u64>,
     pub(crate) congested: bool,
+    /// Damage that was found after the start.
+    pub(crate) damage: Vec<natterjack_store::Damage>,
     random: u64,
 }
 
@@ -96,6 +98,10 @@ impl Host for Recorder {
     }
 
     fn watch_interest(&mut self, _account: &str, _subject: &[u8], _stream_id: u64, _on: bool) {}
+
+    fn damaged(&mut self, _account: &str, _stream: &str, damage: &natterjack_store::Damage) {
+        self.damage.push(damage.clone());
+    }
 
     fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
@@ -162,6 +168,14 @@ impl World {
             let result = request.run(&self.disk);
             self.engine.completed(&mut self.host, self.now, owner, request.id, result);
         }
+    }
+
+    /// The server ends in order and starts again.
+    pub(crate) fn restart(&mut self) -> RecoveryReport {
+        self.engine.shutdown(&mut self.host, self.now);
+        self.run_disk();
+        assert!(self.engine.is_idle());
+        self.start()
     }
 
     fn settle_disk(&mut self) {

@@ -1,11 +1,11 @@
 //! The file log: what was durable is there after any crash.
 
-use natterjack_sim::{Rng, Survival};
-use natterjack_store::{Disk, DiskResult, Limits, SyncPolicy};
+use natterjack_sim::{Message, Rng, Survival};
+use natterjack_store::{Disk, DiskResult, Limits, Log, SyncPolicy};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::workload::limits;
+use crate::workload::{limits, message};
 use crate::world::World;
 use crate::{each, seeds};
 
@@ -130,6 +130,35 @@ fn a_relaxed_log_survives_a_kill_and_is_whole_after_a_power_cut() {
         assert_eq!(world.log.durable(), world.log.end());
         // A power cut takes what was not synced; the rest is what was stored.
         world.power_cut();
+    });
+}
+
+#[test]
+fn a_secure_removal_is_finished_although_a_checkpoint_came_between() {
+    const SECRET: &[u8] = b"the launch code is twelve zeros";
+    each(seeds(11_000, 20), |seed| {
+        let mut world = World::new(seed, 1, Limits::default(), SyncPolicy::Always);
+        let message = Message { payload: SECRET.to_vec(), ..message(&mut world.rng, 1, 1) };
+        world.publish(message);
+        world.idle();
+        let seq = world.log.state().last_seq;
+        world.log.remove(seq, true).expect("it is there");
+        world.log.checkpoint(&[]);
+        // The checkpoint is written, and perhaps what comes after it.
+        for _ in 0..1 + world.rng.below(3) {
+            world.step();
+        }
+        world.disk.crash(Survival::Everything);
+        let (log, _) =
+            Log::recover(&world.disk, 1, Limits::default(), world.options.clone(), &mut ())
+                .expect("it opens");
+        world.log = log;
+        world.idle();
+        for path in world.disk.paths() {
+            let len = world.disk.len(&path).expect("it is there") as usize;
+            let content = world.disk.read_at(&path, 0, len).expect("it is there");
+            assert!(!content.windows(SECRET.len()).any(|part| part == SECRET), "{path}");
+        }
     });
 }
 

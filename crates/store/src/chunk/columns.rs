@@ -57,8 +57,7 @@ impl Chunk {
             (marks, rest) if rest.len() == deltas => (marks, rest.to_vec()),
             _ => return None,
         };
-        let mark = |m: &[u8; MARK]| Some((u64_at(m, 0)? as i64, u32_at(m, 8)?));
-        let marks = marks.as_chunks().0.iter().map(mark).collect::<Option<Vec<_>>>()?;
+        let marks = marks.as_chunks().0.iter().map(take_mark).collect();
         let (last, max) = (u64_at(bytes, 16)? as i64, u64_at(bytes, 24)? as i64);
         let chunk = Chunk {
             id,
@@ -78,10 +77,13 @@ impl Chunk {
 
     /// Whether the arrays agree with each other.
     fn fits(&self, ids: usize) -> bool {
-        // Sums and maxima without branches: this is most of the work of a start.
+        // Sums without branches: this is most of the work of a start.
         let dead = self.words.iter().map(|word| word / DEAD).sum::<u32>();
-        let gone = self.subjects.iter().map(|&id| u32::from(id == NO_SUBJECT)).sum::<u32>();
-        let top = self.subjects.iter().map(|&id| id.wrapping_add(1)).max().unwrap_or(0);
+        let (mut gone, mut wild) = (0, 0);
+        for &id in &self.subjects {
+            gone += u32::from(id == NO_SUBJECT);
+            wild += u32::from(id as usize >= ids);
+        }
         let ends = self.words.last().map_or(0, |word| word & OFFSET);
         let others = self.others.last().copied().unwrap_or(0);
         let sparse = self.seqs.as_ref().is_none_or(|seqs| {
@@ -89,7 +91,7 @@ impl Chunk {
         });
         dead.checked_add(self.live) == Some(self.words.len() as u32)
             && gone == dead
-            && top as usize <= ids
+            && wild == dead
             && ends.max(others) <= self.end
             && self.end <= OFFSET
             && self.base.checked_add(u64::from(u32::MAX)).is_some()
@@ -110,6 +112,11 @@ fn put_numbers(out: &mut Vec<u8>, numbers: &[u32]) {
     out.resize(at + 4 * numbers.len(), 0);
     let slots = out[at..].as_chunks_mut().0;
     slots.iter_mut().zip(numbers).for_each(|(slot, n)| *slot = n.to_le_bytes());
+}
+
+fn take_mark(mark: &[u8; MARK]) -> (i64, u32) {
+    let &[a, b, c, d, e, f, g, h, i, j, k, l] = mark;
+    (i64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
 }
 
 fn take_numbers(bytes: &[u8]) -> Vec<u32> {
