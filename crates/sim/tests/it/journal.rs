@@ -308,13 +308,13 @@ impl World {
         let segments = self.disk.paths().into_iter().filter(|path| path.ends_with(".seg"));
         let mut marks = BTreeSet::new();
         for path in segments {
-            let content = self.disk.read_at(&path, 0, 1 << 20).unwrap();
+            let content = self.disk.read_at(&path, 0, 1 << 20).expect("listed");
             for part in content.split(|byte| *byte == b'<') {
                 marks.extend(part.split(|byte| *byte == b'>').next().map(<[u8]>::to_vec));
             }
         }
         for payload in self.lanes.iter().flat_map(|lane| lane.gone.values()) {
-            let mark = payload[1..].split(|byte| *byte == b'>').next().unwrap();
+            let mark = payload[1..].split(|byte| *byte == b'>').next().unwrap_or_default();
             assert!(!marks.contains(mark), "{} is still there", String::from_utf8_lossy(mark));
         }
     }
