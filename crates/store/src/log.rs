@@ -444,7 +444,7 @@ impl Log {
     /// to replay; what is there to compact is left to later from now on. [`Log::is_idle`] then
     /// also waits for what the next start profits from.
     pub fn close(&mut self) -> bool {
-        self.file.as_mut().is_some_and(|file| file.close())
+        self.file.as_mut().is_some_and(|file| file.close(&self.index))
     }
 
     /// Damage that was found since the last call in what recovery took over unread

@@ -301,6 +301,26 @@ fn after_an_orderly_end_nothing_is_read_again_and_nothing_is_forgotten() {
 }
 
 #[test]
+fn what_a_start_had_to_read_the_next_one_need_not() {
+    let mut world = world();
+    let payload = "x".repeat(100_000);
+    for n in 0..300 {
+        world.put(&format!("s.{}", n % 7), "", &payload);
+    }
+    // Without power nothing is left of what lies beside the segments.
+    let report = world.crash();
+    let log = &report.streams[0].log;
+    assert!(log.taken_over == 0 && log.bytes > 30_000_000, "{report:?}");
+    world.pass(SECOND);
+    // The server is killed.
+    let report = world.start();
+    let log = &report.streams[0].log;
+    assert!(log.taken_over >= 4 && log.taken_over == log.segments - 1, "{report:?}");
+    assert!(log.bytes < 1_000_000, "{report:?}");
+    assert_eq!(world.state("S")["messages"], 300);
+}
+
+#[test]
 fn what_was_not_read_at_the_start_is_looked_at_later() {
     let mut world = big();
     assert_eq!(world.restart().streams[0].log.taken_over, 1);

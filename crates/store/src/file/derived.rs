@@ -35,7 +35,7 @@ pub(crate) struct Derived {
     /// Files of tables that are there.
     pub(super) on_disk: Vec<Arc<str>>,
     writing: Option<Writing>,
-    /// Where the last checkpoint ended.
+    /// What is behind this is to be read at the next start, or about as much.
     since: u64,
     /// Bytes that it took to write, and about as much for each dead message.
     cost: u64,
@@ -64,8 +64,8 @@ struct Writing {
 }
 
 impl Derived {
-    /// What recovery knows: flags of scanned segments, the table that it took, where the last
-    /// checkpoint was and what it cost.
+    /// What recovery knows: flags of scanned segments, the table that it took, from where on it
+    /// scanned and what its checkpoint cost.
     pub(super) fn recovered(
         runs: BTreeMap<u64, Runs>,
         tables: Vec<Arc<str>>,
@@ -174,23 +174,25 @@ impl FileLog {
         self.derived.tables.push_back((self.end, path, data));
     }
 
-    /// Whether so much was appended since the last checkpoint that the next start should not have to
-    /// replay it, and the segment is nearly full.
+    /// Whether so much was appended since the last checkpoint, or had to be scanned at the start,
+    /// that the next one should not have to read it, and the segment is nearly full.
     pub(super) fn progressed(&self) -> bool {
-        let enough = self.options.segment_bytes - self.options.segment_bytes / ROLL;
-        let Some(last) = self.segments.back().filter(|last| last.len >= enough) else {
+        let Some(last) = self.segments.back() else { return false };
+        let full = self.options.segment_bytes - self.options.segment_bytes / ROLL;
+        let least = u64::from(full).max(SHARE * self.derived.cost);
+        let appended = self.end - self.derived.since;
+        if appended < least || (last.len < full && appended < 2 * least) {
             return false;
-        };
-        let least = u64::from(enough).max(SHARE * self.derived.cost);
-        let old = || self.segments.iter().take_while(|segment| segment.id != last.id);
+        }
         // What has no sidecar yet would not be named.
-        self.end - self.derived.since >= least
-            && !old().any(|segment| segment.sidecar == Sidecar::Missing)
+        let mut old = self.segments.iter().take_while(|segment| segment.id != last.id);
+        !old.any(|segment| segment.sidecar == Sidecar::Missing)
     }
 
     /// Begins nothing any more that only later helps. True if a last checkpoint is worth the
     /// effort.
-    pub(crate) fn close(&mut self) -> bool {
+    pub(crate) fn close(&mut self, index: &Index) -> bool {
+        while self.derived.waiting_bytes < WAITING && self.make_missing(index, self.safe()) {}
         self.derived.closing = true;
         let least = REPLAYED.min(u64::from(self.options.segment_bytes) / 4);
         self.end - self.derived.since >= least.max(self.derived.cost / SHARE)
@@ -242,17 +244,16 @@ impl FileLog {
         }
     }
 
-    /// Makes a sidecar for a complete segment that has none.
-    fn make_missing(&mut self, index: &Index, safe: u64) {
+    /// Makes a sidecar for a complete segment that has none. False if there is no such segment.
+    fn make_missing(&mut self, index: &Index, safe: u64) -> bool {
         let old = self.segments.len().saturating_sub(1);
         let missing = self.segments.iter().take(old).position(|segment| {
             segment.sidecar == Sidecar::Missing
                 && segment.base + u64::from(segment.len) <= safe
                 && !self.compaction.busy_with(segment.id)
         });
-        if let Some(at) = missing {
-            self.make(index, at);
-        }
+        missing.into_iter().for_each(|at| self.make(index, at));
+        missing.is_some()
     }
 
     /// Takes the result of a write. False if it was not one of these.

@@ -145,8 +145,8 @@ pub(crate) struct Recovered {
     pub(crate) taken_over: Vec<(u64, u32)>,
     /// Files of tables that are there.
     pub(crate) tables: Vec<Arc<str>>,
-    /// Where the checkpoint lies from which the log was replayed.
-    pub(crate) since: u64,
+    /// Bytes that were scanned and need not be the next time.
+    pub(crate) scanned: u64,
     /// Bytes of that checkpoint and of its table.
     pub(crate) cost: u64,
 }
@@ -167,7 +167,7 @@ impl FileLog {
             runs: BTreeMap::new(),
             taken_over: Vec::new(),
             tables: Vec::new(),
-            since: 0,
+            scanned: 0,
             cost: 0,
         };
         FileLog::recovered(options, fresh)
@@ -197,7 +197,12 @@ impl FileLog {
             health: Health::default(),
             cache: Cache::new(options.tail_bytes, options.block_bytes),
             compaction: Compaction::default(),
-            derived: Derived::recovered(found.runs, found.tables, found.since, found.cost),
+            derived: Derived::recovered(
+                found.runs,
+                found.tables,
+                end.saturating_sub(found.scanned),
+                found.cost,
+            ),
             scrub: Scrub::new(found.taken_over),
             next_request: 1,
             leftovers: found.leftovers,

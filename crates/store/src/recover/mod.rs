@@ -273,7 +273,7 @@ impl Opener<'_> {
         let basis = start.table.as_ref().map(|table| table.checkpoint);
         let mut replayer =
             Replayer::new(index, replay, start.checkpoint.as_deref(), start.table.take());
-        let (mut closed, mut since) = (false, 0);
+        let (mut closed, mut scanned) = (false, 0);
         let erasures: OnceCell<Vec<TornErasure>> = OnceCell::new();
         for (at, (file, cut)) in files.iter().enumerate() {
             let cut = *cut;
@@ -316,7 +316,6 @@ impl Opener<'_> {
                 // What was before the checkpoint was durable before it.
                 damages.durable = damages.durable.max(header.base);
                 replayer.begin(&mut damages);
-                since = header.base;
             } else if at > start.at {
                 damages.expect(header.prev_end, end, segments.back(), replayer.last_seq());
             }
@@ -364,7 +363,8 @@ impl Opener<'_> {
             if at < start.at && named.is_some() {
                 all_runs.push(found.clone());
             }
-            if segment.sidecar == Sidecar::Missing && !found.0.is_empty() {
+            if segment.sidecar == Sidecar::Missing {
+                scanned += u64::from(segment.len);
                 runs.insert(segment.id, found);
             }
             segments.push_back(segment);
@@ -390,7 +390,7 @@ impl Opener<'_> {
             runs,
             taken_over,
             tables: table.iter().map(|&id| self.path(&table::name(id)).into()).collect(),
-            since,
+            scanned,
             cost: start.table_len + start.checkpoint.map_or(0, |body| 2 * body.len() as u64),
         }))
     }

@@ -155,6 +155,8 @@ impl<'a> Replayer<'a> {
     }
 
     pub(super) fn open(&mut self, segment: u64) {
+        // Nothing comes to the chunk before.
+        self.index.chunks.back_mut().into_iter().for_each(Chunk::shrink);
         let chunk = Chunk::new(segment, self.last_seq() + 1, HEADER_LEN, false);
         self.index.chunks.push_back(chunk);
     }
