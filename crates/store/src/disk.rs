@@ -63,6 +63,17 @@ pub trait Disk {
     /// # Errors
     /// As the system reports.
     fn sync(&self, path: &str) -> Result<(), DiskError>;
+    /// As [`Disk::sync`] for several files, passing over those that are not there. A system that can
+    /// sync all of them at once does so.
+    ///
+    /// # Errors
+    /// Of whichever file; nothing is known of the others then.
+    fn sync_files(&self, paths: &[Arc<str>]) -> Result<(), DiskError> {
+        paths.iter().try_for_each(|path| match self.sync(path) {
+            Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+    }
     /// Writes all of `data` at `offset` of a file that is there and longer than that, and makes these
     /// bytes durable. After an error nothing is known of them. The commit journal is written so.
     ///

@@ -13,8 +13,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::{each, seeds};
 
-const SIZES: JournalOptions =
-    JournalOptions { file_bytes: 64 << 10, round_bytes: 2 << 10, batch_bytes: 12 << 10 };
+const SIZES: JournalOptions = JournalOptions {
+    file_bytes: 64 << 10,
+    file_bytes_max: 100 << 10,
+    round_bytes: 2 << 10,
+    batch_bytes: 12 << 10,
+};
 
 struct Nobody;
 
@@ -202,7 +206,7 @@ impl World {
         for &at in &busy {
             let head = &self.lanes[at].queue[0];
             let more = weight + Journal::weight(head);
-            let fits = self.journal().takes(head) && more <= SIZES.batch_bytes;
+            let fits = SIZES.takes(head) && more <= SIZES.batch_bytes;
             if fits && self.rng.chance(4, 5) && self.journal().has_room(more) {
                 weight = more;
                 batch.push(at);

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 use super::file::{self, BEGIN, Header};
+use super::options::JournalOptions;
 use super::record::{BLOCK, Writer, entry_len, record_len};
 use super::redo::{self, Redone};
 use super::work::Work;
@@ -16,22 +17,8 @@ const MAKE_AFTER: u32 = 32;
 /// As many again after the disk had no room for them.
 const RETRY_AFTER: u32 = 1 << 16;
 
-/// Sizes of a journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalOptions {
-    /// Bytes of each of the two files; 8 MiB by default. An existing file keeps its length.
-    pub file_bytes: u64,
-    /// Rounds of more bytes than this are not written twice; 64 KiB by default.
-    pub round_bytes: usize,
-    /// Bytes that are committed at once; 1 MiB by default.
-    pub batch_bytes: usize,
-}
-
-impl Default for JournalOptions {
-    fn default() -> Self {
-        JournalOptions { file_bytes: 8 << 20, round_bytes: 64 << 10, batch_bytes: 1 << 20 }
-    }
-}
+/// A larger buffer for records is not kept.
+const KEPT: usize = 256 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -56,11 +43,11 @@ pub(super) struct Half {
     epoch: u64,
     number: u64,
     /// Where the next record goes.
-    end: u64,
+    pub(super) end: u64,
     /// The files that its records write to, and up to where.
-    files: HashMap<Arc<str>, u64>,
-    /// Bytes that were to be erased are in it.
-    scrub: bool,
+    pub(super) files: HashMap<Arc<str>, u64>,
+    /// Up to here there are bytes that were to be erased.
+    scrub: u64,
 }
 
 impl Half {
@@ -73,8 +60,13 @@ impl Half {
             number: 0,
             end: BEGIN,
             files: HashMap::new(),
-            scrub: false,
+            scrub: 0,
         }
+    }
+
+    /// Bytes that it holds are to be erased.
+    fn soil(&mut self) {
+        self.scrub = self.scrub.max(self.end);
     }
 
     fn room(&self) -> u64 {
@@ -94,6 +86,8 @@ pub struct Journal {
     active: usize,
     /// The next epoch; the later one counts more.
     epoch: u64,
+    /// Its files are too small.
+    grow: bool,
     /// Rounds that wanted a journal while it had no files, up to where they are made.
     asked: u32,
     enough: u32,
@@ -123,6 +117,7 @@ impl Journal {
             halves,
             active: 0,
             epoch,
+            grow: false,
             asked: 0,
             enough: MAKE_AFTER,
             syncing: HashMap::new(),
@@ -130,28 +125,6 @@ impl Journal {
             record: Vec::new(),
         };
         Ok((journal, redone))
-    }
-
-    /// Whether a request may be committed through the journal: it only writes into files and syncs
-    /// them, and is small.
-    pub fn takes(&self, request: &DiskRequest) -> bool {
-        let mut bytes = 0;
-        for (step, op) in request.ops.iter().enumerate() {
-            match op {
-                DiskOp::Write { path, data, .. } => {
-                    bytes += entry_len(path, data.len());
-                    let synced =
-                        |later: &DiskOp| matches!(later, DiskOp::Sync(other) if other == path);
-                    if path.len() > usize::from(u16::MAX) || !request.ops[step..].iter().any(synced)
-                    {
-                        return false;
-                    }
-                }
-                DiskOp::Sync(_) => {}
-                _ => return false,
-            }
-        }
-        bytes > 0 && bytes <= self.options.round_bytes
     }
 
     /// The bytes that a request takes of [`JournalOptions::batch_bytes`].
@@ -172,13 +145,16 @@ impl Journal {
         let room = self.turn(record_len(weight) as u64).is_some();
         if !room {
             self.asked = self.asked.saturating_add(1);
+            self.grow |= self.is_retiring();
         }
         room
     }
 
-    /// Bytes that are committed at once at most.
-    pub fn batch_bytes(&self) -> usize {
-        self.options.batch_bytes
+    /// Whether there will be room when a [`Work`] that is under way is done. That is the sooner the
+    /// less is synced meanwhile.
+    pub fn is_retiring(&self) -> bool {
+        let busy = |half: &Half| half.state == State::Busy && !half.files.is_empty();
+        self.stuck.is_none() && self.halves.iter().any(busy)
     }
 
     /// The file in turn for a record of so many bytes. What is in the one with the later epoch is
@@ -212,9 +188,8 @@ impl Journal {
         };
         for (path, offset, data) in writes() {
             // Records that were written once change only to be erased.
-            for half in &mut self.halves {
-                half.scrub |= half.files.get(path).is_some_and(|end| offset < *end);
-            }
+            let holds = |half: &&mut Half| half.files.get(path).is_some_and(|end| offset < *end);
+            self.halves.iter_mut().filter(holds).for_each(Half::soil);
             let end = offset + data.len() as u64;
             let files = &mut self.halves[at].files;
             match files.get_mut(path) {
@@ -246,7 +221,9 @@ impl Journal {
             // Whatever is there of it, nothing comes behind it.
             half.end = half.len;
         }
-        self.record.shrink_to(4 * BLOCK);
+        if self.record.capacity() > KEPT {
+            self.record = Vec::new();
+        }
         written
     }
 
@@ -289,10 +266,13 @@ impl Journal {
             return Some(if done { Ok(()) } else { Err(error) });
         }
         let weight: usize = paths.iter().map(|path| entry_len(path, 0)).sum();
-        let at = self.turn(record_len(weight) as u64)?;
-        for half in &mut self.halves {
-            half.scrub |= paths.iter().any(|path| half.files.contains_key(path));
-        }
+        let Some(at) = self.turn(record_len(weight) as u64) else {
+            // What room is left does not count: `work` makes more.
+            self.fill_up();
+            return None;
+        };
+        let holds = |half: &&mut Half| paths.iter().any(|path| half.files.contains_key(path));
+        self.halves.iter_mut().filter(holds).for_each(Half::soil);
         Some(self.write(disk, at, |record| paths.iter().for_each(|path| record.forget(path))))
     }
 
@@ -361,7 +341,12 @@ impl Journal {
             State::Empty => self.asked > 0,
             // Its last record may be unknown, or the other one has taken over.
             State::Live => at == other || self.halves[at].room() == 0,
-            State::Ready | State::Busy => false,
+            // It was passed over and is too old to take over, or is still to be scrubbed.
+            State::Ready => {
+                let half = &self.halves[at];
+                half.scrub > 0 || half.epoch < self.halves[self.active].epoch
+            }
+            State::Busy => false,
         });
         let at = at.filter(|_| !busy)?;
         let (salt, len) = (self.salt, self.options.file_bytes.max(BEGIN + BLOCK as u64));
@@ -370,8 +355,13 @@ impl Journal {
         let state = std::mem::replace(&mut half.state, State::Busy);
         let path = half.path.clone();
         Some(match state {
-            State::Live => Work::retire(at, path, header, &half.files, half.scrub, half.end),
-            State::Empty => Work::reuse(at, path, header),
+            State::Live => {
+                let grow = self.grow && half.len < self.options.file_bytes_max;
+                let grown = (2 * half.len).min(self.options.file_bytes_max);
+                let more = std::mem::take(&mut self.grow) && grow;
+                Work::retire(at, path, header, half).growing(more.then_some((half.len, grown)))
+            }
+            State::Empty | State::Ready => Work::reuse(at, path, header),
             _ => Work::make(at, path, header, len),
         })
     }
@@ -385,6 +375,11 @@ impl Journal {
     /// may have taken bytes with it, and its error.
     pub(super) fn may_void(&self, work: &Work) -> bool {
         self.stuck.is_none() && !work.files().iter().any(|path| self.syncing.contains_key(path))
+    }
+
+    /// Up to where zeros are to be written over what is void.
+    pub(super) fn take_scrub(&mut self, work: &Work) -> u64 {
+        std::mem::take(&mut self.halves[work.half()].scrub)
     }
 
     /// Takes work back that is to be done again.
@@ -402,8 +397,8 @@ impl Journal {
             Ok(()) => {
                 half.state = if work.header().empty { State::Empty } else { State::Ready };
                 half.epoch = work.header().epoch;
-                half.len = work.made().unwrap_or(half.len);
-                (half.number, half.end, half.scrub) = (0, BEGIN, false);
+                half.len = work.len().unwrap_or(half.len);
+                (half.number, half.end) = (0, BEGIN);
                 half.files = HashMap::new();
                 Ok(())
             }
@@ -421,17 +416,29 @@ impl Journal {
         }
     }
 
-    /// Whether there are records that the next start would do again.
+    /// Whether there are records that [`Journal::rest`] could void.
     pub fn is_live(&self) -> bool {
-        self.halves.iter().any(|half| half.state == State::Live)
+        self.stuck.is_none() && self.halves.iter().any(|half| half.state == State::Live)
     }
 
     /// Lets [`Journal::work`] void all records, since nothing is committed for a while.
     pub fn rest(&mut self) {
-        let other = 1 - self.active;
-        if self.halves[self.active].state == State::Live && self.halves[other].state == State::Ready
-        {
-            self.active = other;
+        let [active, next] = [&self.halves[self.active], &self.halves[1 - self.active]];
+        if active.state != State::Live {
+            return;
+        }
+        if next.state == State::Ready && next.epoch > active.epoch {
+            self.active = 1 - self.active;
+        } else if next.state != State::Busy {
+            self.fill_up();
+        }
+    }
+
+    /// Makes the file in turn take no more, so that [`Journal::work`] retires it.
+    fn fill_up(&mut self) {
+        let half = &mut self.halves[self.active];
+        if half.state == State::Live {
+            half.end = half.len;
         }
     }
 
@@ -446,7 +453,7 @@ impl Journal {
         let header = Header { epoch: self.next_epoch(), salt: self.salt, empty: true };
         let half = &mut self.halves[at];
         half.state = State::Busy;
-        Some(Work::retire(at, half.path.clone(), header, &half.files, half.scrub, half.end))
+        Some(Work::retire(at, half.path.clone(), header, half))
     }
 }
 

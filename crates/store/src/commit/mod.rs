@@ -16,9 +16,10 @@
 //! After a crash [`Journal::open`] does again what the records of both files say, before anything else
 //! is opened. What makes that safe:
 //!
-//! - Only writes into files that exist for good are journaled ([`Journal::takes`]). Rounds that begin or
-//!   remove a file, and large ones, which should not be written twice, are performed on their own
-//!   with their own syncs. A file that is not there any more was removed since, and is passed over.
+//! - Only writes into files that exist for good are journaled ([`JournalOptions::takes`]). Rounds that
+//!   begin or remove a file, and large ones, which should not be written twice, are performed on
+//!   their own with their own syncs. A file that is not there any more was removed since, and is
+//!   passed over.
 //! - Bytes are written again where they were written, in the same order, so doing it twice or to a file
 //!   that already has them changes nothing. An append that was synced by itself meanwhile lies
 //!   elsewhere. Bytes that are overwritten (secure removal) are overwritten through the journal, too,
@@ -28,20 +29,22 @@
 
 mod file;
 mod journal;
+mod options;
 mod record;
 mod redo;
 mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use journal::{Journal, JournalOptions};
+pub use journal::Journal;
+pub use options::JournalOptions;
 pub use redo::{JournalDamage, Redone};
 pub use work::Work;
 
 use crate::disk::{Disk, DiskOp, DiskRequest, DiskResult};
 
-/// Performs requests that [`Journal::takes`], and makes them durable together: under one sync of the
-/// journal, or under their own if it cannot take them. They belong to different logs.
+/// Performs requests that [`JournalOptions::takes`], and makes them durable together: under one sync
+/// of the journal, or under their own if it cannot take them. They belong to different logs.
 ///
 /// Nobody else may write to their files meanwhile. The results are in the order of `batch`.
 pub fn commit(

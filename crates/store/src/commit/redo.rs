@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::file::{self, BEGIN, Found, Header};
 use super::journal::{Half, unreadable};
 use super::record::{self, BLOCK, Kind};
-use super::work;
 use crate::disk::{Disk, DiskError};
 use crate::recover::RecoverError;
 
@@ -168,11 +167,10 @@ fn apply(disk: &dyn Disk, records: &[Bytes], redone: &mut Redone) -> Result<(), 
         }
         redone.records += 1;
     }
-    for (path, _) in files.iter().filter(|(_, there)| **there) {
-        work::sync(disk, path)?;
-        redone.files += 1;
-    }
-    Ok(())
+    let there = files.into_iter().filter(|(_, there)| *there);
+    let there: Vec<Arc<str>> = there.map(|(path, _)| path).collect();
+    redone.files = there.len();
+    disk.sync_files(&there)
 }
 
 /// Keeps bytes of the journal that cannot be read.
