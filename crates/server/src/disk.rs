@@ -1,6 +1,9 @@
 //! The real disk, and the threads that work on it.
 
+mod durable;
+mod file_system;
 mod pool;
+mod queue;
 mod real;
 
 pub(crate) use pool::{IoPool, SharedDisk};

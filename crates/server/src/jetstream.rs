@@ -62,14 +62,18 @@ impl JetStreamGlue {
     pub(crate) fn new(engine: Engine, hub: &Weak<Hub>) -> Self {
         let Engine { engine, store } = engine;
         let hub = hub.clone();
-        let io = IoPool::start(store.disk(), move |owner, id, result| {
+        let io = IoPool::start(store.disk(), move |completions, told| {
             let Some(hub) = hub.upgrade() else { return };
             let Some(jetstream) = hub.jetstream() else { return };
             with_batch(&hub, |batch| {
                 batch.as_service(|batch| {
                     let now = now(batch);
                     let mut effects = Effects::new(&hub, batch);
-                    jetstream.engine.completed(&mut effects, now, owner, id, result);
+                    for (owner, id, result) in completions.drain(..) {
+                        jetstream.engine.completed(&mut effects, now, owner, id, result);
+                    }
+                    // The disk goes on while the answers leave.
+                    drop(told);
                 });
             });
         });

@@ -1,40 +1,72 @@
 //! Threads that perform disk requests and report each to its owner.
 //!
 //! Requests of one owner are performed one after the other, in the order of submission; those of
-//! different owners in parallel. Reads go ahead of an owner's order on a thread of their own, so that a
-//! consumer that catches up does not wait for a sync.
+//! different owners side by side. Small rounds that want to be durable are taken together, whoever
+//! they belong to, and committed under one sync of the commit journal (`natterjack_store::commit`):
+//! while one thread does so, the next ones gather. All else, and everything while there is no
+//! journal, is performed on its own. Reads go ahead of an owner's order on a thread of their own, so
+//! that a consumer that catches up does not wait for a sync.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use hashbrown::{HashMap, HashSet};
-use natterjack_store::{Disk, DiskRequest, DiskResult, RequestId};
+use natterjack_store::commit::{self, Journal, JournalOptions, Redone, Work};
+use natterjack_store::{Disk, DiskError, DiskOp, DiskRequest, DiskResult, RecoverError, RequestId};
 
-type Done = dyn Fn(u64, RequestId, DiskResult) + Send + Sync;
+use super::queue::Queue;
+
+/// A request that was performed: its owner, its id, how it went.
+pub(crate) type Completion = (u64, RequestId, DiskResult);
+type Done = dyn Fn(&mut Vec<Completion>, Told<'_>) + Send + Sync;
+type Report = dyn Fn(&DiskError) + Send + Sync;
 pub(crate) type SharedDisk = Arc<dyn Disk + Send + Sync>;
 
 /// Threads for writes; syncs of several streams overlap on them.
 const WRITERS: usize = 3;
 /// Threads for reads.
 const READERS: usize = 1;
+/// Completions told at once: their answers share writes to sockets, and the first does not wait long.
+const TOLD: usize = 64;
+/// Without a commit for so long the journal's records are made superfluous.
+const REST: Duration = Duration::from_secs(2);
+/// Files of a journal.
+const FILES: usize = 2;
+/// How long a request waits at a time for the journal to have room.
+const ROOM: Duration = Duration::from_millis(10);
 
-#[derive(Default)]
-struct Queue {
-    /// Owners with something to do, none of whose requests is being performed.
-    ready: VecDeque<u64>,
-    waiting: HashMap<u64, VecDeque<DiskRequest>>,
-    busy: HashSet<u64>,
-    reads: VecDeque<(u64, DiskRequest)>,
-    stopping: bool,
-}
-
+/// Where both are held, the journal is locked before the queue.
 struct Shared {
     queue: Mutex<Queue>,
     write: Condvar,
     read: Condvar,
     disk: SharedDisk,
     done: Box<Done>,
+    journal: OnceLock<(JournalOptions, Mutex<Journal>)>,
+    report: OnceLock<Box<Report>>,
+}
+
+/// To be dropped when the owners know what was performed, and before what follows from that, such as
+/// answers to publishers: their next requests are begun then.
+pub(crate) struct Told<'a> {
+    shared: &'a Shared,
+    owners: Vec<u64>,
+    /// The next requests may be committed.
+    commits: bool,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let options = self.shared.options();
+        let mut queue = self.shared.lock();
+        if self.commits {
+            queue.committing = false;
+        }
+        self.owners.drain(..).for_each(|owner| queue.release(owner, options));
+        let wanted = queue.wanted().min(queue.idle);
+        drop(queue);
+        (0..wanted).for_each(|_| self.shared.write.notify_one());
+    }
 }
 
 /// The pool. Dropping it lets the threads end when nothing is left to do.
@@ -43,34 +75,179 @@ pub(crate) struct IoPool {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.queue)
+    }
+
+    fn options(&self) -> Option<&JournalOptions> {
+        self.journal.get().map(|(options, _)| options)
+    }
+
+    fn journal(&self) -> Option<&Mutex<Journal>> {
+        self.journal.get().map(|(_, journal)| journal)
+    }
+
+    fn stopped(&self, error: &DiskError) {
+        if let Some(report) = self.report.get() {
+            report(error);
+        }
     }
 
     fn write_loop(&self) {
         let mut queue = self.lock();
         loop {
-            if let Some(owner) = queue.ready.pop_front() {
-                let request = queue.waiting.get_mut(&owner).and_then(VecDeque::pop_front);
-                let Some(request) = request else { continue };
-                queue.busy.insert(owner);
+            if queue.commit_is_due() {
+                queue.committing = true;
+                let batch = queue.take_batch(self.options().map_or(0, |it| it.batch_bytes));
                 drop(queue);
-                let result = request.run(self.disk.as_ref());
-                // Told before the next one begins, so that results come in order too.
-                (self.done)(owner, request.id, result);
+                self.commit(batch);
                 queue = self.lock();
-                queue.busy.remove(&owner);
-                if queue.waiting.get(&owner).is_some_and(|waiting| !waiting.is_empty()) {
-                    queue.ready.push_back(owner);
-                } else {
-                    queue.waiting.remove(&owner);
-                }
-            } else if queue.stopping {
+            } else if let Some(work) = queue.work.take() {
+                drop(queue);
+                self.run_work(work);
+                queue = self.lock();
+            } else if let Some((owner, request)) = queue.alone.pop_front() {
+                drop(queue);
+                let result = self.perform(&request);
+                // Told before the next one begins, so that results come in order too.
+                let told = Told { shared: self, owners: vec![owner], commits: false };
+                (self.done)(&mut vec![(owner, request.id, result)], told);
+                queue = self.lock();
+            } else if queue.stopping && !queue.full {
+                drop(queue);
+                // Others may have waited for what this one has done.
+                self.write.notify_all();
                 return;
             } else {
-                queue = self.write.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self.wait(queue);
+                continue;
             }
+            // This thread goes on with one of what there is.
+            for _ in 1..queue.wanted().min(1 + queue.idle) {
+                self.write.notify_one();
+            }
+        }
+    }
+
+    fn wait<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.idle += 1;
+        let watches = !queue.watched && queue.committed.is_some();
+        if !watches {
+            queue = self.write.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+            return queue;
+        }
+        queue.watched = true;
+        (queue, _) = self.write.wait_timeout(queue, REST).unwrap_or_else(PoisonError::into_inner);
+        queue.idle -= 1;
+        queue.watched = false;
+        let rested = queue.committed.is_some_and(|at| at.elapsed() >= REST);
+        let Some(journal) = self.journal().filter(|_| rested && queue.work.is_none()) else {
+            return queue;
+        };
+        drop(queue);
+        let mut journal = guard(journal);
+        journal.rest();
+        let work = journal.work();
+        let mut queue = self.lock();
+        match work {
+            Some(work) => queue.work = Some(work),
+            None => queue.committed = queue.committed.filter(|_| journal.is_live()),
+        }
+        queue
+    }
+
+    /// Commits requests and tells their owners.
+    fn commit(&self, batch: Vec<(u64, DiskRequest)>) {
+        let Some(journal) = self.journal() else { return };
+        let weight = batch.iter().map(|(_, request)| Journal::weight(request)).sum();
+        let has_room = guard(journal).has_room(weight);
+        let results = if has_room {
+            let requests: Vec<&DiskRequest> = batch.iter().map(|(_, request)| request).collect();
+            commit::commit(self.disk.as_ref(), journal, &requests)
+        } else {
+            Vec::new()
+        };
+        let mut locked = guard(journal);
+        let work = locked.work();
+        let mut queue = self.lock();
+        if work.is_some() {
+            queue.work = work;
+        }
+        if !has_room {
+            if locked.is_retiring() {
+                // That takes a sync per stream; so would this batch without the journal, and the next.
+                queue.full = true;
+                batch.into_iter().rev().for_each(|waits| queue.commits.push_front(waits));
+            } else {
+                queue.alone.extend(batch);
+            }
+            queue.committing = false;
+            return;
+        }
+        queue.committed = Some(Instant::now());
+        drop((queue, locked));
+        let mut results = batch.iter().zip(results).peekable();
+        let mut commits = true;
+        while results.peek().is_some() {
+            let part = results.by_ref().take(TOLD);
+            let mut told: Vec<_> =
+                part.map(|((owner, it), result)| (*owner, it.id, result)).collect();
+            let owners = told.iter().map(|(owner, ..)| *owner).collect();
+            (self.done)(&mut told, Told { shared: self, owners, commits });
+            commits = false;
+        }
+    }
+
+    /// Performs a request on its own.
+    fn perform(&self, request: &DiskRequest) -> DiskResult {
+        let disk = self.disk.as_ref();
+        let syncs = || request.ops.iter().any(|op| matches!(op, DiskOp::Sync(_)));
+        let Some(journal) = self.journal().filter(|_| syncs()) else { return request.run(disk) };
+        guard(journal).begin(request);
+        let result = request.run(disk);
+        if let Err(error) = guard(journal).end(request, &result) {
+            self.stopped(&error);
+        }
+        if result != DiskResult::Done || !guard(journal).brings_back(request) {
+            return result;
+        }
+        loop {
+            let replaced = guard(journal).replaced(disk, request);
+            match replaced {
+                Some(Ok(())) => return result,
+                Some(Err(error)) => {
+                    return DiskResult::Failed { step: request.ops.len().saturating_sub(1), error };
+                }
+                None => {
+                    let mut work = self.lock().work.take();
+                    if work.is_none() {
+                        work = guard(journal).work();
+                    }
+                    match work {
+                        Some(work) => self.run_work(work),
+                        None => std::thread::sleep(ROOM),
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_work(&self, work: Work) {
+        let Some(journal) = self.journal() else { return };
+        if let Err(error) = work.run(self.disk.as_ref(), journal) {
+            self.stopped(&error);
+        }
+        let next = guard(journal).work();
+        let mut queue = self.lock();
+        queue.full = false;
+        if next.is_some() {
+            queue.work = next;
         }
     }
 
@@ -80,7 +257,8 @@ impl Shared {
             if let Some((owner, request)) = queue.reads.pop_front() {
                 drop(queue);
                 let result = request.run(self.disk.as_ref());
-                (self.done)(owner, request.id, result);
+                let told = Told { shared: self, owners: Vec::new(), commits: false };
+                (self.done)(&mut vec![(owner, request.id, result)], told);
                 queue = self.lock();
             } else if queue.stopping {
                 return;
@@ -92,10 +270,11 @@ impl Shared {
 }
 
 impl IoPool {
-    /// Starts the threads. `done` is called on them, once per request, with no lock held.
+    /// Starts the threads. `done` is called on them with what is performed, each request once, with
+    /// no lock held; see [`Told`].
     pub(crate) fn start(
         disk: SharedDisk,
-        done: impl Fn(u64, RequestId, DiskResult) + Send + Sync + 'static,
+        done: impl Fn(&mut Vec<Completion>, Told<'_>) + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
@@ -103,6 +282,8 @@ impl IoPool {
             read: Condvar::new(),
             disk,
             done: Box::new(done),
+            journal: OnceLock::new(),
+            report: OnceLock::new(),
         });
         let spawn = |name: &str, work: fn(&Shared)| {
             let shared = shared.clone();
@@ -114,22 +295,43 @@ impl IoPool {
         IoPool { shared, threads }
     }
 
+    /// Does again what the store's commit journal holds, and uses it from now on. To be called before
+    /// anything else of the store is opened. `report` hears of what stops the journal.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(crate) fn open_journal(
+        &self,
+        options: JournalOptions,
+        salt: u64,
+        report: impl Fn(&DiskError) + Send + Sync + 'static,
+    ) -> Result<Redone, RecoverError> {
+        let (journal, redone) = Journal::open(self.shared.disk.as_ref(), options, salt)?;
+        // Opened once: a second one would not be taken.
+        let _ = self.shared.report.set(Box::new(report));
+        let _ = self.shared.journal.set((options, Mutex::new(journal)));
+        Ok(redone)
+    }
+
     /// Queues a request. The owner bounds how many of its requests are outstanding.
     pub(crate) fn submit(&self, owner: u64, request: DiskRequest) {
-        let mut queue = self.shared.lock();
+        let shared = &self.shared;
+        let mut queue = shared.lock();
         if request.is_read() {
             queue.reads.push_back((owner, request));
             drop(queue);
-            self.shared.read.notify_one();
+            shared.read.notify_one();
             return;
         }
-        let waiting = queue.waiting.entry(owner).or_default();
-        waiting.push_back(request);
-        let is_first = waiting.len() == 1;
-        if is_first && !queue.busy.contains(&owner) {
-            queue.ready.push_back(owner);
-            drop(queue);
-            self.shared.write.notify_one();
+        if queue.busy.contains(&owner) {
+            queue.behind.entry(owner).or_default().push_back(request);
+            return;
+        }
+        queue.dispatch(owner, request, shared.options());
+        let wake = queue.wanted() > 0 && queue.idle > 0;
+        drop(queue);
+        if wake {
+            shared.write.notify_one();
         }
     }
 
@@ -138,12 +340,20 @@ impl IoPool {
         self.shared.lock().stopping = true;
         self.shared.write.notify_all();
         self.shared.read.notify_all();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *guard(&self.threads));
         let own = std::thread::current().id();
         for thread in threads {
             if thread.thread().id() != own {
                 let _ = thread.join();
+            }
+        }
+        let Some(journal) = self.shared.journal() else { return };
+        // The next start has nothing to do again.
+        for _ in 0..FILES {
+            let work = guard(journal).close();
+            if let Some(Err(error)) = work.map(|work| work.run(self.shared.disk.as_ref(), journal))
+            {
+                self.shared.stopped(&error);
             }
         }
     }
@@ -162,32 +372,65 @@ mod tests {
     use super::*;
     use crate::disk_memory::MemoryDisk;
     use bytes::Bytes;
-    use natterjack_store::DiskOp;
     use std::sync::mpsc;
 
-    #[test]
-    fn requests_of_one_owner_are_done_in_order_and_all_before_the_stop() {
+    const OWNERS: u64 = 7;
+
+    fn write(path: &str, offset: u64, data: &'static [u8]) -> DiskOp {
+        DiskOp::Write { path: path.into(), offset, data: Bytes::from_static(data) }
+    }
+
+    /// Submits rounds of several owners and checks that each hears of its own, in order.
+    fn run(disk: &SharedDisk, options: Option<JournalOptions>) {
         let (sender, done) = mpsc::channel();
-        let pool = IoPool::start(Arc::new(MemoryDisk::default()), move |owner, id, result| {
-            assert_eq!(result, DiskResult::Done);
-            sender.send((owner, id)).unwrap();
+        let pool = IoPool::start(disk.clone(), move |completions, _| {
+            for (owner, id, result) in completions.drain(..) {
+                assert_eq!(result, DiskResult::Done);
+                sender.send((owner, id)).unwrap();
+            }
         });
-        for number in 0..300 {
-            let op = DiskOp::Write {
-                path: format!("{}", number % 3).into(),
-                offset: number,
-                data: Bytes::from_static(b"x"),
-            };
-            pool.submit(number % 3, DiskRequest { id: RequestId(number), ops: vec![op] });
+        if let Some(options) = options {
+            pool.open_journal(options, 5, |error| panic!("{error}")).unwrap();
+        }
+        for number in 0..2100 {
+            let (owner, at) = (number % OWNERS, number / OWNERS);
+            let path = format!("{owner}");
+            let mut ops = vec![write(&path, at, b"x"), DiskOp::Sync(path.as_str().into())];
+            if at.is_multiple_of(50) {
+                // One that the journal does not take.
+                ops.insert(0, DiskOp::Truncate { path: path.as_str().into(), len: at });
+            }
+            pool.submit(owner, DiskRequest { id: RequestId(number), ops });
         }
         pool.stop();
         drop(pool);
         let all: Vec<_> = done.iter().collect();
-        assert_eq!(all.len(), 300);
-        for owner in 0..3 {
-            let ids: Vec<u64> =
-                all.iter().filter(|(of, _)| *of == owner).map(|(_, id)| id.0).collect();
+        assert_eq!(all.len(), 2100);
+        for owner in 0..OWNERS {
+            let of_owner = all.iter().filter(|(of, _)| *of == owner);
+            let ids: Vec<u64> = of_owner.map(|(_, id)| id.0).collect();
             assert!(ids.is_sorted(), "owner {owner}: {ids:?}");
+            assert_eq!(disk.read_at(&format!("{owner}"), 0, 1000).unwrap(), vec![b'x'; 300]);
         }
+    }
+
+    #[test]
+    fn requests_of_one_owner_are_done_in_order_and_all_before_the_stop() {
+        run(&(Arc::new(MemoryDisk::default()) as SharedDisk), None);
+    }
+
+    #[test]
+    fn so_are_those_that_share_syncs() {
+        let disk: SharedDisk = Arc::new(MemoryDisk::default());
+        let small = JournalOptions {
+            file_bytes: 64 << 10,
+            file_bytes_max: 64 << 10,
+            ..JournalOptions::default()
+        };
+        run(&disk, Some(small));
+        // There is a journal, and nothing to be done again.
+        assert_eq!(disk.len("journal/0").unwrap(), 64 << 10);
+        let (_, redone) = Journal::open(disk.as_ref(), small, 6).unwrap();
+        assert_eq!(redone, Redone::default());
     }
 }

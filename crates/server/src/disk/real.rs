@@ -9,13 +9,22 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use natterjack_store::{Disk, DiskError, DiskErrorKind};
 
+use super::durable::Durables;
+use super::file_system::FileSystem;
+
 /// Files kept open; the least recently used one is closed for the next.
 const OPEN_FILES: usize = 512;
+
+/// From so many files on the whole file system is synced instead.
+const MANY_FILES: usize = 12;
 
 /// The store's directory on a real disk.
 pub(crate) struct RealDisk {
     root: PathBuf,
     open: Mutex<OpenFiles>,
+    /// The files of [`Disk::write_durable`].
+    durable: Mutex<Durables>,
+    file_system: FileSystem,
 }
 
 #[derive(Default)]
@@ -39,7 +48,8 @@ impl RealDisk {
     /// The disk below `root`, which is created if need be.
     pub(crate) fn new(root: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
-        Ok(RealDisk { root, open: Mutex::default() })
+        let file_system = FileSystem::of(&root);
+        Ok(RealDisk { root, open: Mutex::default(), durable: Mutex::default(), file_system })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -57,6 +67,7 @@ impl RealDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(create);
         let file = options.open(self.path(path)).map_err(|error| failed(op, path, &error))?;
+        self.file_system.note(&file);
         let file = Arc::new(file);
         if open.files.len() >= OPEN_FILES
             && let Some(oldest) =
@@ -69,12 +80,13 @@ impl RealDisk {
     }
 
     fn forget(&self, path: &str) {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).forget(path);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).files.remove(path);
     }
 }
 
 #[cfg(all(unix, not(natterjack_portable)))]
-fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, data, offset)
 }
 
@@ -88,7 +100,7 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 static SEEK: Mutex<()> = Mutex::new(());
 
 #[cfg(any(not(unix), natterjack_portable))]
-fn write_all_at(mut file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_all_at(mut file: &File, data: &[u8], offset: u64) -> io::Result<()> {
     use std::io::{Seek, SeekFrom, Write};
     let _guard = SEEK.lock().unwrap_or_else(PoisonError::into_inner);
     file.seek(SeekFrom::Start(offset))?;
@@ -145,6 +157,28 @@ impl Disk for RealDisk {
     fn sync(&self, path: &str) -> Result<(), DiskError> {
         let file = self.file("sync", path, false)?;
         file.sync_data().map_err(|error| failed("sync", path, &error))
+    }
+
+    /// One sync of the whole file system costs little more than that of a file, since what takes the
+    /// time is the device's flush of its cache: with many files it is far cheaper, as long as others
+    /// do not have gigabytes to write.
+    fn sync_files(&self, paths: &[Arc<str>]) -> Result<(), DiskError> {
+        if paths.len() >= MANY_FILES
+            && let Some(synced) = self.file_system.sync()
+        {
+            return synced.map_err(|error| failed("sync", "", &error));
+        }
+        paths.iter().try_for_each(|path| match self.sync(path) {
+            Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+    }
+
+    fn write_durable(&self, path: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        durable
+            .write(path, &self.path(path), offset, data)
+            .map_err(|error| failed("sync", path, &error))
     }
 
     fn truncate(&self, path: &str, len: u64) -> Result<(), DiskError> {
@@ -216,6 +250,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = RealDisk::new(folder.path().join("store")).unwrap();
         disk.create_dir("a/b").unwrap();
+        disk.write_at("a/b/journal", 0, &[0; 16384]).unwrap();
+        disk.write_durable("a/b/journal", 4096, &[1; 8192]).unwrap();
+        disk.write_durable("a/b/journal", 5000, b"\x02").unwrap();
+        let found = disk.read_at("a/b/journal", 4095, 906).unwrap();
+        assert!(found[0] == 0 && found[1..905].iter().all(|byte| *byte == 1) && found[905] == 2);
+        assert_eq!(disk.len("a/b/journal").unwrap(), 16384);
+        disk.remove("a/b/journal").unwrap();
+        let names: Vec<Arc<str>> = (0..20).map(|name| format!("a/{name}").into()).collect();
+        for name in &names[..18] {
+            disk.write_at(name, 0, b"x").unwrap();
+        }
+        disk.sync_files(&names).unwrap();
+        disk.sync_files(&names[16..]).unwrap();
+        names[..18].iter().for_each(|name| disk.remove(name).unwrap());
         disk.write_at("a/b/one", 2, b"xy").unwrap();
         disk.sync("a/b/one").unwrap();
         disk.sync_dir("a/b").unwrap();

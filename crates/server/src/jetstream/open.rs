@@ -10,7 +10,8 @@ use natterjack_config::Options as ServerOptions;
 use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_config::reload::friendly_bytes;
 use natterjack_jetstream::{JetStream, Options};
-use natterjack_store::{Damage, Recovery, SyncPolicy};
+use natterjack_store::commit::JournalOptions;
+use natterjack_store::{Damage, DiskError, Recovery, SyncPolicy};
 use tokio::sync::watch;
 
 use super::{JetStreamGlue, effects::Effects, now};
@@ -54,6 +55,11 @@ impl OpenStore {
 
     pub(crate) fn directory(&self) -> String {
         self.directory.display().to_string()
+    }
+
+    /// Whether what is synced survives a power cut.
+    fn is_on_disk(&self) -> bool {
+        !self.directory.as_os_str().is_empty()
     }
 
     pub(crate) fn unlock(&self) {
@@ -151,6 +157,9 @@ pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartE
     let disk = glue.store.disk();
     natterjack_store::directory::open(disk.as_ref())
         .map_err(|error| StartError::Store(error.to_string()))?;
+    if glue.store.is_on_disk() {
+        open_journal(glue, hub)?;
+    }
     let report = with_batch(hub, |batch| {
         batch.as_service(|batch| {
             let now = now(batch);
@@ -202,6 +211,47 @@ pub(crate) async fn settle(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
     if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
         log_warn!(hub.log(), "The store directory could not be settled: {error}");
     }
+}
+
+/// Makes whole what the last server could not finish, and lets streams share syncs from now on.
+fn open_journal(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartError> {
+    let hub_of_report = hub.weak();
+    let stopped = move |error: &DiskError| {
+        if let Some(hub) = hub_of_report.upgrade() {
+            log_error!(
+                hub.log(),
+                "the commit journal stops until the next start, each stream syncs by itself: {error}"
+            );
+        }
+    };
+    let mut options = JournalOptions::default();
+    if matches!(hub.options().jetstream.sync, ConfiguredSync::Every(_)) {
+        // What is synced now and then shares nothing, and is not written twice.
+        options.round_bytes = 0;
+    }
+    let redone = glue.io.open_journal(options, rand::random(), stopped);
+    let redone = redone.map_err(|error| StartError::Store(error.to_string()))?;
+    let log = hub.log();
+    if redone.records > 0 {
+        log_info!(
+            log,
+            "  Wrote {} bytes again from {} records of the commit journal",
+            redone.bytes,
+            redone.records
+        );
+    }
+    for damage in &redone.damage {
+        log_error!(
+            log,
+            "{} damaged bytes in the commit journal at {}:{}; they are kept in {:?}, and streams whose \
+             last records were in them report what is missing",
+            damage.len,
+            damage.path,
+            damage.offset,
+            damage.copy
+        );
+    }
+    Ok(())
 }
 
 /// Says what recovery found in one log beside what belongs there.
