@@ -9,7 +9,7 @@
 mod columns;
 
 use crate::SeqRange;
-use crate::slab::Slabs;
+use crate::slab::{Fill, Slabs};
 use crate::subjects::NO_SUBJECT;
 use crate::times::Times;
 
@@ -197,10 +197,22 @@ impl Chunk {
         self.bodies.as_ref()
     }
 
-    /// Stores the record of the message that is pushed next; nothing of a file log.
-    pub(crate) fn store(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
+    /// How large a memory log is known to be.
+    pub(crate) fn room(&self) -> usize {
+        self.bodies.as_ref().map_or(0, Slabs::room)
+    }
+
+    /// Takes buffers at once that suit a memory log of about `room` bytes.
+    pub(crate) fn follow(&mut self, room: usize) {
         if let Some(bodies) = &mut self.bodies {
-            bodies.append(self.end, len, write);
+            *bodies = Slabs::of(room);
+        }
+    }
+
+    /// Stores the record of the message that is pushed next; nothing of a file log.
+    pub(crate) fn store(&mut self, len: usize, fill: impl Fill) -> u32 {
+        if let Some(bodies) = &mut self.bodies {
+            bodies.append(self.end, len, fill);
         }
         self.end
     }
@@ -347,9 +359,7 @@ impl Chunk {
             }
             let (start, len, headers) = self.record(at);
             let record = self.bodies.as_ref().and_then(|old| old.get(old.at(start), start, len));
-            let offset = sparse.store(len as usize, |out| {
-                out.extend_from_slice(record.unwrap_or_default());
-            });
+            let offset = sparse.store(len as usize, record.unwrap_or_default());
             let (seq, subject) = (self.seq(at), self.subjects[at]);
             sparse.push(Entry { seq, offset, len, headers, subject, time });
         }

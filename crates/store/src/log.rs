@@ -1,11 +1,12 @@
 //! The log of one stream.
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::file::{Blocked, Fetch, FileLog, FileOptions, Refused};
 use crate::index::{Incoming, Index};
 use crate::op::{Op, Secure};
 use crate::record::{self, Shape};
+use crate::slab::Fill;
 use crate::types::Place;
 use crate::{
     Appended, Damage, DiskRequest, DiskResult, Filter, Get, Limits, Locate, Located, LogPos,
@@ -75,8 +76,8 @@ impl Log {
             }
             None => {
                 self.roll_memory(seq, len);
-                let write = |out: &mut Vec<u8>| record::put_message(out, seq, &m);
-                self.index.chunks.back_mut().map_or(0, |chunk| chunk.store(len, write))
+                let last = self.index.chunks.back_mut();
+                last.map_or(0, |chunk| chunk.store(len, Record { seq, m }))
             }
         };
         let len = len as u32;
@@ -520,7 +521,24 @@ impl Log {
         if full {
             let id = self.index.chunks.back().map_or(0, |chunk| chunk.id + 1);
             self.index.open_chunk(id, 0);
+            let chunks = &mut self.index.chunks;
+            let before = chunks.len().checked_sub(2).map_or(0, |at| chunks[at].room());
+            if let Some(last) = chunks.back_mut() {
+                last.follow(before);
+            }
         }
+    }
+}
+
+/// The record of a message that a memory log stores.
+struct Record<'a> {
+    seq: u64,
+    m: NewMessage<'a>,
+}
+
+impl Fill for Record<'_> {
+    fn fill(self, out: &mut impl BufMut) {
+        record::put_message(out, self.seq, &self.m);
     }
 }
 
