@@ -328,7 +328,7 @@ impl ConnectorBuilder {
     }
 
     /// Merges the sources and checks what can be checked without a network.
-    pub(crate) fn resolve(self) -> Result<Options, Error> {
+    pub(super) fn resolve(self) -> Result<Options, Error> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }

@@ -224,8 +224,11 @@ impl Link {
         let wait = state.wait_for(|state| {
             matches!(state, ConnState::Connected | ConnState::Draining | ConnState::Closed { .. })
         });
-        match tokio::time::timeout(limit, wait).await {
-            Ok(_) => self.check_open(),
+        // What `wait` yields keeps the state locked: it must be gone before the state is asked again,
+        // or a change in between waits for this reader, and this reader for the change.
+        let arrived = tokio::time::timeout(limit, wait).await.map(drop);
+        match arrived {
+            Ok(()) => self.check_open(),
             Err(_) => Err(Timeout { what: what.into(), after: limit }.into()),
         }
     }
@@ -563,5 +566,36 @@ impl Link {
         self.state.send_replace(ConnState::Closed { reason: reason.clone() });
         self.emit(Event::Closed { reason });
         self.stop.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builder::ConnectorBuilder;
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_the_connection_holds_no_change_of_it_up() {
+        const CHANGES: u64 = 20_000;
+        let link = Link::new(ConnectorBuilder::default().resolve().unwrap(), None);
+        let (told, done) = std::sync::mpsc::channel();
+        let changed = link.clone();
+        std::thread::spawn(move || {
+            for _ in 0..CHANGES {
+                changed.state.send_replace(ConnState::Connected);
+            }
+            told.send(()).unwrap();
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waiter = std::thread::spawn(move || {
+            runtime.block_on(async {
+                for _ in 0..CHANGES {
+                    link.connected("test", Duration::from_secs(60)).await.unwrap();
+                }
+            });
+        });
+        // Both threads hang in a lock for good if this fails.
+        done.recv_timeout(Duration::from_secs(60)).expect("the state could not be changed");
+        waiter.join().unwrap();
     }
 }
