@@ -64,13 +64,19 @@ pub(super) fn server() -> Tested {
     match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
         None => Tested::Ours(Server::builder().jetstream_in_memory().start_blocking().unwrap()),
         Some(program) => {
-            let store = tempfile::tempdir().unwrap();
-            let path = store.path().to_owned();
-            let arguments = ["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"].map(OsStr::new);
-            let arguments = [&arguments[..], &[path.as_os_str()]].concat();
-            Tested::Theirs(Theirs::start(&program, &arguments, store))
+            let dir = tempfile::tempdir().unwrap();
+            let conf = dir.path().join("server.conf");
+            let text = format!("listen: \"127.0.0.1:-1\"\n{}", jetstream(&dir));
+            std::fs::write(&conf, text).unwrap();
+            Tested::Theirs(Theirs::start(&program, &["-c".as_ref(), conf.as_os_str()], dir))
         }
     }
+}
+
+/// JetStream in the directory. Without a number nats-server lets streams reserve what the disk has free,
+/// which may be less than the gigabyte of a `bench`.
+fn jetstream(dir: &tempfile::TempDir) -> String {
+    format!("jetstream {{ store_dir: {:?}, max_file_store: 100GB }}\n", dir.path().join("store"))
 }
 
 impl Theirs {
@@ -109,10 +115,10 @@ pub(super) fn with_system_account() -> Tested {
     let dir = tempfile::tempdir().unwrap();
     let conf = dir.path().join("server.conf");
     let text = format!(
-        "listen: \"127.0.0.1:-1\"\nserver_name: one\njetstream {{ store_dir: {:?} }}\n\
+        "listen: \"127.0.0.1:-1\"\nserver_name: one\n{}\
          accounts {{ SYS {{ users: [{{ user: sys, password: p }}] }}, \
          A {{ jetstream: enabled, users: [{{ user: a, password: p }}] }} }}\nsystem_account: SYS\n",
-        dir.path().join("store")
+        jetstream(&dir)
     );
     std::fs::write(&conf, text).unwrap();
     match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
