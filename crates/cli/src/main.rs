@@ -114,7 +114,9 @@ fn run(cli: Cli) -> ExitCode {
 fn threads(verb: &Verb) -> usize {
     const TALKING: usize = 2;
     match verb {
-        Verb::Bench(_) => std::thread::available_parallelism().map_or(TALKING, usize::from),
+        Verb::Bench(_) => {
+            std::thread::available_parallelism().map_or(TALKING, usize::from).max(TALKING)
+        }
         _ => TALKING,
     }
 }

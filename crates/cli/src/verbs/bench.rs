@@ -1,8 +1,8 @@
 //! `natterjack bench`: how much a server does, and how fast. The forms are those of `nats bench`.
 //!
 //! Each client is a connection with a task of its own. What they do stands in one module for each group
-//! of forms ([`core`], [`service`], [`publish`], [`consume`], [`get`], [`kv`]), how they are started,
-//! watched and stopped in [`harness`], what comes out in [`stats`] and [`report`].
+//! of forms ([`core`], [`service`], [`publish`], [`consume`], [`ordered`], [`get`], [`kv`]), how they are
+//! started, watched and stopped in [`harness`], what comes out in [`stats`] and [`report`].
 
 mod consume;
 mod core;
@@ -12,12 +12,14 @@ mod harness;
 mod jetstream;
 mod kv;
 mod options;
+mod ordered;
 mod progress;
 mod publish;
 mod pull;
 mod report;
 mod service;
 mod stats;
+mod window;
 
 use clap::{Args, Subcommand};
 

@@ -1,14 +1,15 @@
 //! `bench pub` and `bench sub`: messages without answers.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::subject::Subject;
 use clap::Args;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 
 use super::facts::Facts;
-use super::harness::{Job, Kind, Run, Seat, Share};
+use super::harness::{Job, Kind, Run, Seat, Share, waiting};
 use super::options::{Common, Content, Pacing, Shape, listened};
 use super::report;
 use super::stats::Meter;
@@ -133,17 +134,34 @@ struct Subscriber {
     subject: String,
 }
 
+/// Messages after which a reader lets others have their turn, and an interruption.
+const TURN: u64 = 1 << 16;
+
+/// How often a reader who waits looks whether what it waits for can still come.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl Job for Subscriber {
     async fn work(&self, seat: &Seat, meter: &mut Meter) -> Outcome {
         let subscribed = seat.client.subscribe(self.subject.clone()).await;
         let mut messages = subscribed.map_err(|error| unlistened(&error))?;
         seat.begin().await?;
+        let arrived = || seat.client.statistics().in_messages.load(Ordering::Relaxed);
+        let before = arrived();
         while meter.messages() < seat.share {
-            let next = match messages.next().now_or_never() {
+            if meter.messages() % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let next = match waiting(&mut messages) {
                 Some(next) => next,
                 None => {
                     meter.rest();
-                    messages.next().await
+                    match tokio::time::timeout(LOOK, messages.next()).await {
+                        Ok(next) => next,
+                        Err(_) => {
+                            lost(arrived() - before, meter.messages(), seat.share)?;
+                            continue;
+                        }
+                    }
                 }
             };
             let Some(message) = next else { return Err(ended()) };
@@ -154,6 +172,18 @@ impl Job for Subscriber {
     }
 }
 
+/// Ends the wait for messages that have come and were dropped because too many waited.
+fn lost(arrived: u64, taken: u64, share: u64) -> Outcome {
+    let lost = arrived.saturating_sub(taken);
+    if lost == 0 || arrived < share {
+        return Ok(());
+    }
+    let (lost, arrived) = (units::count(lost), units::count(arrived));
+    let text = format!("{lost} of {arrived} messages came too fast for this program");
+    Err(Failure::new(status::PARTLY, "sub.slow", text)
+        .hint("bench pub with --throughput, or fewer clients on this machine"))
+}
+
 /// A subscription that cannot be made.
 pub(super) fn unlistened(error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(status::FAILED, "subscribe.failed", format!("subscribing: {error}"))
@@ -162,4 +192,18 @@ pub(super) fn unlistened(error: &(dyn std::error::Error + 'static)) -> Failure {
 /// The connection is over, for good.
 pub(super) fn ended() -> Failure {
     Failure::new(status::FAILED, "conn.closed", "the connection was closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_goes_on_while_the_rest_may_come() {
+        assert!(lost(5, 5, 10).is_ok());
+        assert!(lost(9, 5, 10).is_ok());
+        let failure = lost(10, 5, 10).unwrap_err();
+        assert_eq!(failure.exit, status::PARTLY);
+        assert_eq!(failure.message, "5 of 10 messages came too fast for this program");
+    }
 }

@@ -8,7 +8,7 @@ use natterjack::Connector;
 use serde_json::{Value, json};
 
 use super::options::Common;
-use super::{consume, get, publish};
+use super::{consume, get, ordered, publish};
 use crate::api::Api;
 use crate::complete;
 use crate::connect::Context;
@@ -43,7 +43,7 @@ enum Form {
         form: publish::Form,
     },
     /// Read through an ordered consumer for each client; each receives --msgs messages
-    Ordered(consume::Ordered),
+    Ordered(ordered::Ordered),
     /// Read through a durable consumer that all clients share, asking on before messages run out
     Consume(consume::Durable),
     /// Read through a durable consumer that all clients share, a batch at a time

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::options::Common;
@@ -106,13 +106,17 @@ impl Progress {
 fn bars(open: bool, total: u64, shares: &[u64]) -> Vec<ProgressBar> {
     let group = MultiProgress::new();
     let template = if open {
-        "{spinner} {elapsed:>4} {human_pos} messages {per_sec}"
+        "{spinner} {elapsed:>4} {human_pos} messages {rate}"
     } else {
-        "{elapsed:>4} [{bar:40}] {percent:>3}% {human_pos}/{human_len} {per_sec}"
+        "{elapsed:>4} [{bar:40}] {percent:>3}% {human_pos}/{human_len} {rate}"
     };
     // A template that is wrong costs its beauty only.
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // Writes into a text, which cannot fail.
+            let _ = write!(to, "{}/s", units::count(state.per_sec() as u64));
+        })
         .progress_chars("=> ");
     let each = shares.len() <= BARS && !open;
     let lengths: Vec<u64> = if each { shares.to_vec() } else { vec![total] };

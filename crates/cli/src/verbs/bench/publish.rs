@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 use async_nats::client::Request;
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
 use async_nats::subject::Subject;
-use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::core::{ended, fits, unlistened, unsent};
+use super::core::{fits, unsent};
 use super::facts::Facts;
 use super::harness::{Job, Kind, Run, Seat, Share};
 use super::jetstream::{Storage, StreamAdmin, With, most_bytes};
@@ -20,6 +18,7 @@ use super::options::{Content, Pacing, Shape};
 use super::report;
 use super::service::unanswered;
 use super::stats::Meter;
+use super::window::Window;
 use crate::exit::{Failure, Outcome, status};
 use crate::{json, units};
 
@@ -264,7 +263,7 @@ struct ApiError {
 }
 
 /// An empty answer is the server's word that nobody listens.
-fn check_ack(subject: &str, answer: &[u8]) -> Outcome {
+pub(super) fn check_ack(subject: &str, answer: &[u8]) -> Outcome {
     if answer.is_empty() {
         return Err(no_stream(subject));
     }
@@ -329,86 +328,6 @@ impl Job for OneByOne {
 struct Many {
     line: Line,
     window: usize,
-}
-
-/// Messages on their way, each in a place that has a reply subject of its own.
-struct Window {
-    client: Client,
-    answers: Subscriber,
-    replies: Vec<Subject>,
-    /// When the message in a place was sent.
-    sent: Vec<Option<(Instant, Subject)>>,
-    free: Vec<usize>,
-    limit: Duration,
-}
-
-impl Window {
-    async fn open(seat: &Seat, places: usize) -> Result<Self, Failure> {
-        let inbox = seat.client.new_inbox();
-        let subscribed = seat.client.subscribe(format!("{inbox}.*")).await;
-        Ok(Self {
-            client: seat.client.clone(),
-            answers: subscribed.map_err(|error| unlistened(&error))?,
-            replies: (0..places).map(|place| format!("{inbox}.{place}").into()).collect(),
-            sent: vec![None; places],
-            free: (0..places).rev().collect(),
-            limit: seat.limit,
-        })
-    }
-
-    /// Sends a message; there must be a free place.
-    async fn send(&mut self, subject: Subject, headers: Option<HeaderMap>, body: Bytes) -> Outcome {
-        let Some(place) = self.free.pop() else { return Ok(()) };
-        let reply = self.replies[place].clone();
-        self.sent[place] = Some((Instant::now(), subject.clone()));
-        let sent = match headers {
-            None => self.client.publish_with_reply(subject, reply, body).await,
-            Some(headers) => {
-                self.client.publish_with_reply_and_headers(subject, reply, headers, body).await
-            }
-        };
-        sent.map_err(|error| unsent(&error))
-    }
-
-    /// Waits for answers and notes those that are there.
-    async fn receive(&mut self, meter: &mut Meter, size: usize) -> Outcome {
-        let mut next = match self.answers.next().now_or_never() {
-            Some(next) => next,
-            None => match tokio::time::timeout(self.limit, self.answers.next()).await {
-                Ok(next) => next,
-                Err(_) => return Err(self.late()),
-            },
-        };
-        loop {
-            let answer = next.ok_or_else(ended)?;
-            let place = answer.subject.rsplit('.').next().and_then(|text| text.parse().ok());
-            let place: usize = place.unwrap_or(usize::MAX);
-            if let Some((sent, subject)) = self.sent.get_mut(place).and_then(Option::take) {
-                check_ack(&subject, &answer.payload)?;
-                self.free.push(place);
-                meter.time(sent.elapsed());
-                meter.add(size);
-            }
-            match self.answers.next().now_or_never() {
-                Some(more) => next = more,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn in_flight(&self) -> usize {
-        self.replies.len() - self.free.len()
-    }
-
-    fn late(&self) -> Failure {
-        let text = format!(
-            "no acknowledgement within {}, with {} messages on their way",
-            units::duration(self.limit),
-            units::count(self.in_flight() as u64)
-        );
-        Failure::new(status::TIMEOUT, "conn.timeout", text)
-            .hint("a longer --timeout, or a smaller --batch")
-    }
 }
 
 impl Job for Many {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_nats::subject::Subject;
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::core::{ended, unlistened, unsent};
-use super::harness::Seat;
+use super::harness::{Seat, waiting};
 use super::stats::Meter;
 use crate::exit::{Failure, Outcome, status};
 
@@ -103,7 +103,7 @@ impl Puller {
                 true => self.expires + HEARTBEAT,
                 false => SILENCE,
             };
-            let next = match self.answers.next().now_or_never() {
+            let next = match waiting(&mut self.answers) {
                 Some(next) => next,
                 None => {
                     meter.rest();
