@@ -1,12 +1,12 @@
 //! How fast publishers store on many streams, each message synced before its acknowledgement.
 //!
 //! ```text
-//! streams SERVER [PUBLISHERS [SECONDS]]
+//! streams SERVER [PUBLISHERS [SECONDS [STREAMS]]]
 //! ```
 //!
 //! Starts `SERVER` (a command line, to which `-a`, `-p` and `-c` are added) on a fresh store with
 //! `sync_interval: always`, on CPU 0 if `taskset` is there, and publishes 128 bytes at a time from
-//! `PUBLISHERS` connections (64) over 1, 16, 64 and 500 file streams for `SECONDS` (3), each publisher
+//! `PUBLISHERS` connections (64) over `STREAMS` (1,16,64,500) file streams for `SECONDS` (3), each publisher
 //! with 1 and then 100 messages under way, and each going round all streams.
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -229,11 +229,13 @@ fn measure(command: &str, publishers: usize, seconds: f64, streams: usize) -> Re
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let command = arguments.next().ok_or("usage: streams SERVER [PUBLISHERS [SECONDS]]")?;
+    let command =
+        arguments.next().ok_or("usage: streams SERVER [PUBLISHERS [SECONDS [STREAMS]]]")?;
     let publishers = arguments.next().map_or(Ok(64), |text| text.parse())?;
     let seconds = arguments.next().map_or(Ok(3.0), |text| text.parse())?;
-    for streams in [1, 16, 64, 500] {
-        measure(&command, publishers, seconds, streams)?;
+    let counts = arguments.next().unwrap_or_else(|| "1,16,64,500".to_owned());
+    for streams in counts.split(',') {
+        measure(&command, publishers, seconds, streams.parse()?)?;
     }
     Ok(())
 }

@@ -124,6 +124,28 @@ impl SimDisk {
         }))
     }
 
+    /// What would be left, at least, if the power went now; this disk goes on.
+    pub fn survivor(&self) -> SimDisk {
+        let inner = self.inner();
+        let left = |file: &File| File {
+            current: file.durable.clone(),
+            durable: file.durable.clone(),
+            pending: Vec::new(),
+        };
+        SimDisk(Mutex::new(Inner {
+            rng: inner.rng.clone(),
+            files: inner.files.iter().map(|(id, file)| (*id, left(file))).collect(),
+            next_file: inner.next_file,
+            names: inner.durable_names.clone(),
+            durable_names: inner.durable_names.clone(),
+            pending_names: Vec::new(),
+            capacity: u64::MAX,
+            faults: Vec::new(),
+            syncs: 0,
+            written: 0,
+        }))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
