@@ -46,6 +46,26 @@ pub struct ClientInfo {
     pub client_type: String,
 }
 
+impl ClientInfo {
+    /// Nobody in particular.
+    pub const fn nobody() -> Self {
+        Self {
+            start: 0,
+            host: String::new(),
+            id: 0,
+            acc: String::new(),
+            user: String::new(),
+            name: String::new(),
+            lang: String::new(),
+            ver: String::new(),
+            rtt: 0,
+            server: String::new(),
+            kind: String::new(),
+            client_type: String::new(),
+        }
+    }
+}
+
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }

@@ -33,16 +33,16 @@ pub fn write_rfc3339(out: &mut Vec<u8>, unix_ns: i64) {
         return;
     }
     let seconds = unix_ns.div_euclid(NANOS);
-    let nanos = unix_ns.rem_euclid(NANOS);
-    let days = seconds.div_euclid(86_400);
-    let of_day = seconds.rem_euclid(86_400);
-    let (year, month, day) = civil_from_days(days);
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    // Remainders of days and seconds, so they have 32 bits.
+    let of_day = seconds.rem_euclid(86_400) as u32;
+    let nanos = unix_ns.rem_euclid(NANOS) as u32;
     let mut text = *b"0000-00-00T00:00:00.000000000Z";
     for (at, value) in [
-        (0, year / 100),
-        (2, year % 100),
-        (5, month),
-        (8, day),
+        (0, year as u32 / 100),
+        (2, year as u32 % 100),
+        (5, month as u32),
+        (8, day as u32),
         (11, of_day / 3_600),
         (14, of_day / 60 % 60),
         (17, of_day % 60),
@@ -51,11 +51,11 @@ pub fn write_rfc3339(out: &mut Vec<u8>, unix_ns: i64) {
         (24, nanos / 1_000 % 100),
         (26, nanos / 10 % 100),
     ] {
-        // Both digits at once: 0 to 99, and years end before 2263.
-        text[at] += (value / 10) as u8;
-        text[at + 1] += (value % 10) as u8;
+        // Both digits at once: 0 to 99, and years are 1677 to 2262.
+        text[at] = b'0' + (value / 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
     }
-    text[28] += (nanos % 10) as u8;
+    text[28] = b'0' + (nanos % 10) as u8;
     let mut end = 29;
     while text[end - 1] == b'0' && end > 20 {
         end -= 1;

@@ -23,6 +23,16 @@ impl JetStream {
             return false;
         }
         let Some(reply) = request.reply() else { return true };
+        if let Some(subject) = subject
+            && request.headers.is_empty()
+            && request.payload.is_empty()
+        {
+            // The usual form says nothing but the subject.
+            if !stream.direct_last(host, reply, subject.as_bytes()) {
+                stream.settle(host, now);
+            }
+            return true;
+        }
         let status = if request.level_too_high() {
             Err("412 Required Api Level")
         } else {

@@ -100,18 +100,20 @@ impl<'a> Endpoint<'a> {
         {
             return Some(Self::ConsumerNext { stream, consumer });
         }
+        if let Some(tail) = rest.strip_prefix("DIRECT.GET.") {
+            // A plain loop beats a search: names are short.
+            return Some(match tail.bytes().position(|byte| byte == b'.') {
+                Some(dot) => {
+                    Self::DirectGet { stream: &tail[..dot], subject: Some(&tail[dot + 1..]) }
+                }
+                None => Self::DirectGet { stream: tail, subject: None },
+            });
+        }
         let (family, tail) = rest.split_once('.').unwrap_or((rest, ""));
         match family {
             "INFO" if tail.is_empty() && rest == "INFO" => Some(Self::AccountInfo),
             "STREAM" => Self::parse_stream(tail),
             "CONSUMER" => Self::parse_consumer(tail),
-            "DIRECT" => {
-                let tail = tail.strip_prefix("GET.")?;
-                Some(match tail.split_once('.') {
-                    Some((stream, subject)) => Self::DirectGet { stream, subject: Some(subject) },
-                    None => Self::DirectGet { stream: tail, subject: None },
-                })
-            }
             _ => None,
         }
     }
@@ -237,6 +239,7 @@ mod tests {
             ("FOO.BAR", None),
             ("STREAM.NAMES", Some(Endpoint::StreamNames)),
             ("STREAM.CREATE.S", Some(Endpoint::StreamCreate { stream: "S" })),
+            ("DIRECT.GET", None),
             ("DIRECT.GET.S", Some(Endpoint::DirectGet { stream: "S", subject: None })),
             ("DIRECT.GET.S.a.b", Some(Endpoint::DirectGet { stream: "S", subject: Some("a.b") })),
             (

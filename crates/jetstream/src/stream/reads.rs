@@ -262,10 +262,31 @@ impl Stream {
         self.read(host, reply, Job::Direct(request))
     }
 
-    fn read(&mut self, host: &mut dyn Host, reply: &[u8], mut job: Job) -> bool {
-        if self.run(host, reply, &mut job) {
-            return true;
+    /// Answers a Direct Get of the last message on `subject`, now or later. True when it was now.
+    pub(crate) fn direct_last(
+        &mut self,
+        host: &mut dyn Host,
+        reply: &[u8],
+        subject: &[u8],
+    ) -> bool {
+        let next = self.log.last_on(subject);
+        match self.found(next) {
+            Lookup::Wait => {
+                let request = GetRequest::last_direct(subject, false);
+                return self.wait(host, reply, Job::Direct(request));
+            }
+            Lookup::Missing => self.status(host, reply, "404 Message Not Found"),
+            Lookup::Found(found) => self.send_stored(host, reply, &found, None, false),
         }
+        true
+    }
+
+    fn read(&mut self, host: &mut dyn Host, reply: &[u8], mut job: Job) -> bool {
+        self.run(host, reply, &mut job) || self.wait(host, reply, job)
+    }
+
+    /// Keeps a read for later. True if there are too many, and it was refused.
+    fn wait(&mut self, host: &mut dyn Host, reply: &[u8], job: Job) -> bool {
         if self.waiting.jobs.len() >= WAITING_MAX {
             match job {
                 Job::Get { .. } => self.send_get(host, reply, Err(ApiError::InsufficientResources)),
@@ -321,6 +342,10 @@ impl Stream {
                 other => other,
             },
         };
+        self.found(next)
+    }
+
+    fn found(&mut self, next: Next) -> Lookup {
         match next {
             Next::End => Lookup::Missing,
             Next::Pending => Lookup::Wait,

@@ -78,9 +78,12 @@ impl Service for Api {
     ) -> bool {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Some(jetstream) = hub.jetstream() else { return false };
-        let client = match is_for_messages(message.subject) {
-            true => ClientInfo::default(),
-            false => client_info(&hub, account, origin),
+        let named;
+        let client = if is_for_messages(message.subject) {
+            &NOBODY
+        } else {
+            named = client_info(&hub, account, origin);
+            &named
         };
         let request = ApiRequest {
             account,
@@ -88,12 +91,14 @@ impl Service for Api {
             reply: message.reply,
             headers: message.headers,
             payload: message.payload,
-            client: &client,
+            client,
         };
         let now = now(batch);
         jetstream.engine().api(&mut Effects::new(&hub, batch), now, &request)
     }
 }
+
+static NOBODY: ClientInfo = ClientInfo::nobody();
 
 /// Whether a request asks for stored messages. Nobody is told who sent it, and there are many.
 fn is_for_messages(subject: &[u8]) -> bool {
