@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! case::load -> runner::run (server::Server, conn::Conn, pattern, json) -> results -> table
+//! shown::load (what the tests of the workspace name) ----------------------------------^
 //! ```
 
 pub mod case;
@@ -23,6 +24,7 @@ pub mod results;
 mod run;
 pub mod runner;
 pub mod server;
+pub mod shown;
 mod step;
 pub mod table;
 pub mod text;

@@ -8,7 +8,7 @@ use natterjack_conformance::case::{self, Case, Witness};
 use natterjack_conformance::results::Results;
 use natterjack_conformance::runner::{self, Outcome};
 use natterjack_conformance::server::Program;
-use natterjack_conformance::table;
+use natterjack_conformance::{shown, table};
 
 const USAGE: &str = "\
 natterjack-conformance run [options]      run the cases against both servers
@@ -24,7 +24,9 @@ natterjack-conformance run [options]      run the cases against both servers
     --record            write conformance/results.tsv
 natterjack-conformance table [--write PATH] [--check PATH]
                                           the capability table, from the recorded results
-natterjack-conformance check              parse the cases and the capabilities they name
+                                          and the tests that name what they show
+natterjack-conformance check              parse the cases, and the capabilities that they and
+                                          the tests of the workspace name
 ";
 
 fn main() -> ExitCode {
@@ -275,7 +277,8 @@ fn record(all: &[Case], run: &[Case], outcomes: &[Outcome]) -> Result<(), String
 fn write_table(arguments: &[String]) -> Result<bool, String> {
     let cases = cases()?;
     let lists = table::load(&home().join("capabilities"))?;
-    let text = table::render(&lists, &cases, &Results::read(&results_path())?);
+    let tests = shown::load(&home().join(".."))?;
+    let text = table::render(&lists, &cases, &Results::read(&results_path())?, &tests);
     match arguments {
         [] => say(&text).map(|()| true),
         [verb, path] if verb == "--write" => {
@@ -299,7 +302,12 @@ fn check() -> Result<bool, String> {
     for id in &unknown {
         say(&format!("{id} is covered by a case and is in no list\n"))?;
     }
+    let tests = shown::load(&home().join(".."))?;
+    let not_for_users = shown::unknown(&tests, &lists);
+    for id in &not_for_users {
+        say(&format!("{id} is shown by a test and is not in the list for users\n"))?;
+    }
     records_exist(&cases)?;
-    say(&format!("{} cases\n", cases.len()))?;
-    Ok(unknown.is_empty())
+    say(&format!("{} cases, {} tests that name what they show\n", cases.len(), tests.len()))?;
+    Ok(unknown.is_empty() && not_for_users.is_empty())
 }

@@ -77,7 +77,7 @@ fn capabilities(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn is_capability(id: &str) -> bool {
+pub(crate) fn is_capability(id: &str) -> bool {
     let mut parts = id.splitn(2, '-');
     let kind = matches!(parts.next(), Some("C" | "J" | "U"));
     kind && parts.next().is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()))

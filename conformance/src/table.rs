@@ -1,4 +1,5 @@
-//! The capability table, from the lists in `conformance/capabilities/` and the results.
+//! The capability table, from the lists in `conformance/capabilities/`, the results of the cases, and
+//! the tests that name what they show.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,6 +7,7 @@ use std::path::Path;
 
 use crate::case::Case;
 use crate::results::Results;
+use crate::shown::{LIST, Test};
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +67,23 @@ pub fn unknown(cases: &[Case], lists: &[(&str, Vec<Capability>)]) -> BTreeSet<St
     covered.filter(|id| !known.contains(id.as_str())).cloned().collect()
 }
 
+/// What the heading of the list for users says.
+const BY_TESTS: &str = "
+What people use is shown by tests of this repository, which name the capabilities that they show in a
+comment above them: `grep -rn 'Shows.*U-001' crates examples xtask`. `.ci/run` runs all of them (`cargo test`),
+those of the command (`crates/cli/tests`) a second time against nats-server (its step 'command, theirs').
+A capability is ticked when its tests show all of what is to be observed, and not where they say that
+they show only a part of it. The last column counts its tests.
+";
+
 /// Renders the table.
 #[must_use]
-pub fn render(lists: &[(&str, Vec<Capability>)], cases: &[Case], results: &Results) -> String {
+pub fn render(
+    lists: &[(&str, Vec<Capability>)],
+    cases: &[Case],
+    results: &Results,
+    tests: &[Test],
+) -> String {
     let passes = |case: &Case| {
         results.rows.get(&case.id).is_some_and(|row| row.hash == case.hash && row.both())
     };
@@ -78,40 +94,58 @@ pub fn render(lists: &[(&str, Vec<Capability>)], cases: &[Case], results: &Resul
         let cases: Vec<&Case> = cases.iter().filter(of).collect();
         (cases.len(), cases.iter().filter(|case| passes(case)).count())
     };
-    // A case that shows a part says that the whole is not shown.
-    let whole = |id: &str| !cases.iter().any(|case| has(&case.partly, id));
-    let ticked = |id: &str| matches!(count(id), (all, good) if all > 0 && all == good) && whole(id);
+    // A test in the tree passes, or the change that broke it does not get in.
+    let tests_of =
+        |id: &str| tests.iter().filter(|t| has(&t.shows, id) || has(&t.partly, id)).count();
+    // What shows a part says that the whole is not shown.
+    let whole = |id: &str| {
+        !cases.iter().any(|case| has(&case.partly, id))
+            && !tests.iter().any(|test| has(&test.partly, id))
+    };
+    let begun = |id: &str| count(id).0 + tests_of(id) > 0;
+    let ticked = |id: &str| {
+        let (all, good) = count(id);
+        begun(id) && all == good && whole(id)
+    };
     let good = cases.iter().filter(|case| passes(case)).count();
     let mut out = String::from(
         "# Capabilities\n\n\
          Written by `natterjack-conformance table`; do not edit. A capability is ticked when all\n\
          cases that cover it pass against our server and against nats-server 2.15.1 (`conformance/`),\n\
-         and not where cases show only a part of it. The last column counts its cases.\n\n",
+         and not where cases show only a part of it. The last column counts its cases.\n\
+         The capabilities of the last list are shown by tests, as it says there.\n\n",
     );
     let _ = writeln!(out, "{good} of {} cases pass with both witnesses.\n", cases.len());
     out.push_str("| List | Ticked | Begun | All |\n|---|---|---|---|\n");
     for (heading, list) in lists {
         let done = list.iter().filter(|c| ticked(&c.id)).count();
-        let begun = list.iter().filter(|c| count(&c.id).0 > 0 && !ticked(&c.id)).count();
+        let begun = list.iter().filter(|c| begun(&c.id) && !ticked(&c.id)).count();
         let _ = writeln!(out, "| {heading} | {done} | {begun} | {} |", list.len());
     }
     for (heading, list) in lists {
         let _ = writeln!(out, "\n## {heading}");
+        let by_tests = *heading == LIST;
+        if by_tests {
+            out.push_str(BY_TESTS);
+        }
         let mut section = "";
         for capability in list {
             if section != capability.section {
                 section = &capability.section;
                 let _ = writeln!(out, "\n### {section}\n");
-                out.push_str("| Id | Capability | Observable | Done | Cases |\n");
+                let last = if by_tests { "Tests" } else { "Cases" };
+                let _ = writeln!(out, "| Id | Capability | Observable | Done | {last} |");
                 out.push_str("|---|---|---|---|---|\n");
             }
             let Capability { id, name, observable, .. } = capability;
             let tick = if ticked(id) { "[x]" } else { "[ ]" };
-            let cases = match count(id) {
-                (0, _) => String::new(),
-                (all, good) => format!("{good}/{all}"),
+            let by = match (count(id), tests_of(id)) {
+                ((0, _), 0) => String::new(),
+                ((0, _), tests) => tests.to_string(),
+                ((all, good), 0) => format!("{good}/{all}"),
+                ((all, good), tests) => format!("{tests}, and {good}/{all} cases"),
             };
-            let _ = writeln!(out, "| {id} | {name} | {observable} | {tick} | {cases} |");
+            let _ = writeln!(out, "| {id} | {name} | {observable} | {tick} | {by} |");
         }
     }
     out
@@ -136,7 +170,7 @@ mod tests {
         results.record(&cases[0], Witness::Reference, true);
         results.record(&cases[1], Witness::Ours, false);
         results.record(&cases[1], Witness::Reference, true);
-        let table = render(&lists, &cases, &results);
+        let table = render(&lists, &cases, &results, &[]);
         assert!(table.contains("| C-001 | INFO | line | [x] | 1/1 |"));
         assert!(table.contains("| C-002 | CONNECT | open | [ ] | 1/2 |"));
         assert!(table.contains("| C-003 | x | y | [ ] | 1/1 |"));
@@ -144,5 +178,20 @@ mod tests {
         assert!(table.contains("1 of 2 cases"));
         assert!(unknown(&cases, &lists).is_empty());
         assert_eq!(unknown(&cases, &[]).len(), 3);
+    }
+    #[test]
+    fn tests_tick_what_they_show_entirely() {
+        let list = parse("U-001\ta\tx\tA\nU-002\tb\tx\tA\nU-003\tc\tx\tA\n").unwrap();
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let tests = [
+            Test { name: "one".into(), shows: ids(&["U-001", "U-002"]), partly: vec![] },
+            Test { name: "two".into(), shows: ids(&["U-001"]), partly: ids(&["U-002"]) },
+        ];
+        let table = render(&[(LIST, list)], &[], &Results::default(), &tests);
+        assert!(table.contains("| U-001 | a | x | [x] | 2 |"), "{table}");
+        assert!(table.contains("| U-002 | b | x | [ ] | 2 |"), "{table}");
+        assert!(table.contains("| U-003 | c | x | [ ] |  |"), "{table}");
+        assert!(table.contains("| For users | 1 | 1 | 3 |"), "{table}");
+        assert!(table.contains("| Done | Tests |"), "{table}");
     }
 }
