@@ -11,6 +11,7 @@ use crate::cache::Hit;
 use crate::client::Client;
 use crate::mapping::Mappings;
 use crate::service::{Message, Origin, Service};
+use crate::sharing::{Relay, Shares, Via};
 use crate::subscription::{Count, Subscription, Target};
 
 /// What a sublist match yields.
@@ -37,6 +38,8 @@ pub struct Account {
     watched: RwLock<HashMap<Box<[u8]>, usize>>,
     watchers: AtomicU64,
     watcher: Arc<dyn InterestWatcher>,
+    /// Imports, and what is left to do for those who import from here.
+    shares: Shares,
     /// Live client connections.
     pub connections: AtomicI64,
     /// Connections since the start.
@@ -51,13 +54,15 @@ impl std::fmt::Debug for Account {
 
 /// A message on its way to those it matched.
 #[derive(Clone, Copy)]
-struct Routed<'a> {
+pub(crate) struct Routed<'a> {
     /// The subject that receivers see.
-    shown: &'a [u8],
-    message: &'a Message<'a>,
-    origin: Origin<'a>,
+    pub(crate) shown: &'a [u8],
+    pub(crate) message: &'a Message<'a>,
+    pub(crate) origin: Origin<'a>,
     /// For the first receiver that is looked at; the index counts up from there.
-    key: Option<LineKey>,
+    pub(crate) key: Option<LineKey>,
+    /// How it came into this account, if it was not published here.
+    pub(crate) via: Option<Via>,
 }
 
 /// The part of an account's subjects that changes together, by first token.
@@ -95,6 +100,7 @@ impl Account {
             watched: RwLock::default(),
             watchers: AtomicU64::new(0),
             watcher,
+            shares: Shares::default(),
             connections: AtomicI64::new(0),
             connections_total: AtomicU64::new(0),
         })
@@ -138,6 +144,11 @@ impl Account {
 
     /// Adds a subscription; its subject must be valid.
     pub(crate) fn add(&self, subscription: Arc<Subscription>) {
+        self.insert(&subscription);
+        self.shares.added(&subscription);
+    }
+
+    fn insert(&self, subscription: &Arc<Subscription>) {
         {
             let mut sublist = self.write();
             sublist.insert(subscription.subject(), subscription.queue(), subscription.clone());
@@ -159,6 +170,7 @@ impl Account {
             self.bump(subscription.subject());
         }
         self.notify(subscription.subject());
+        self.shares.removed(self, subscription);
     }
 
     /// Lets a part of the server receive `subject`. Keep the result to remove it again.
@@ -170,6 +182,29 @@ impl Account {
         let subscription = Subscription::for_service(self, service, subject);
         self.add(subscription.clone());
         subscription
+    }
+
+    /// Lets another account receive `subject`. What imports stand for has no imports of its own: no lock
+    /// of [`Shares`] is taken.
+    pub(crate) fn subscribe_relay(
+        self: &Arc<Self>,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        relay: Relay,
+    ) -> Arc<Subscription> {
+        let subscription = Subscription::for_relay(self, relay, subject, queue);
+        self.insert(&subscription);
+        subscription
+    }
+
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// Does what is due for requests between accounts, such as forgetting those that waited too long.
+    /// Returns when to come again, on the monotonic clock.
+    pub fn tick(&self, batch: &mut Batch) -> Option<u64> {
+        self.shares.tick(batch)
     }
 
     /// Ends what [`Account::subscribe_service`] began.
@@ -206,6 +241,11 @@ impl Account {
             Some(queue) => self.read().has_queue_interest(subject, queue),
             None => self.read().has_plain_interest(subject),
         }
+    }
+
+    /// Whether a message to `subject` would be received, by whomever.
+    pub(crate) fn is_anybody_there(&self, subject: &[u8]) -> bool {
+        self.read().has_interest(subject)
     }
 
     /// Watches for changes of interest in `subject` (counted: each watch needs its end).
@@ -270,7 +310,7 @@ impl Account {
         origin: Origin<'_>,
         batch: &mut Batch,
     ) -> usize {
-        let out = Routed { shown, message, origin, key: None };
+        let out = Routed { shown, message, origin, key: None, via: None };
         let plain =
             matches.plain.iter().filter(|subscription| self.offer(subscription, out, batch));
         let mut delivered = plain.count();
@@ -278,6 +318,29 @@ impl Account {
             delivered += usize::from(self.offer_to_one(members, out, batch));
         }
         delivered
+    }
+
+    /// Delivers a message that comes from another account. True when somebody received it.
+    pub(crate) fn route_found(&self, out: Routed<'_>, batch: &mut Batch) -> bool {
+        let mut matches = batch.take_matches();
+        self.find(out.message.subject, &mut matches);
+        let mut is_received = false;
+        for subscription in &matches.plain {
+            is_received |= self.offer(subscription, out, batch);
+        }
+        for (_, members) in &matches.queues {
+            is_received |= self.offer_to_one(members, out, batch);
+        }
+        batch.give_matches(matches);
+        is_received
+    }
+
+    /// Publishes a message of the server itself; `subject` must be literal.
+    pub fn publish(&self, subject: &[u8], payload: &[u8], batch: &mut Batch) {
+        let message = Message { subject, reply: None, headers: &[], payload };
+        let origin = Origin::Internal;
+        let out = Routed { shown: subject, message: &message, origin, key: None, via: None };
+        self.route_found(out, batch);
     }
 
     /// As [`Account::route`], for a message that a client publishes.
@@ -293,7 +356,7 @@ impl Account {
         let mut delivered = 0;
         let mut key = LineKey { cid: publisher.cid, entry: *entry, index: 0 };
         let origin = Origin::Client(publisher);
-        let mut out = Routed { shown: message.subject, message, origin, key: None };
+        let mut out = Routed { shown: message.subject, message, origin, key: None, via: None };
         for subscription in &matches.plain {
             out.key = (key.entry != 0).then_some(key);
             key.index += 1;
@@ -316,7 +379,7 @@ impl Account {
         message: &Message<'_>,
         batch: &mut Batch,
     ) -> usize {
-        let out = Routed { shown, message, origin: Origin::Internal, key: None };
+        let out = Routed { shown, message, origin: Origin::Internal, key: None, via: None };
         match queue {
             None => matches
                 .plain
@@ -352,11 +415,17 @@ impl Account {
     }
 
     #[inline]
-    fn offer(&self, subscription: &Arc<Subscription>, out: Routed<'_>, batch: &mut Batch) -> bool {
-        let Routed { shown, message, origin, key } = out;
+    pub(crate) fn offer(
+        &self,
+        subscription: &Arc<Subscription>,
+        out: Routed<'_>,
+        batch: &mut Batch,
+    ) -> bool {
+        let Routed { shown, message, origin, key, .. } = out;
         let client = match subscription.target() {
             Target::Client(client) => client,
             Target::Service(service) => return batch.call(service, &self.name, message, origin),
+            Target::Import(relay) => return relay.pass(self, out, batch),
         };
         if let Origin::Client(publisher) = origin
             && publisher.cid == client.cid

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use natterjack_proto::encode;
 
+use crate::account::Matches;
 use crate::client::Client;
 use crate::outbox::Pressure;
 use crate::service::{Message, Origin, Service};
@@ -29,6 +30,11 @@ const SPARE_BYTES: usize = 256 * 1024;
 /// Rounds of settling and deferred messages in one flush. Streams that republish into each other in a
 /// circle go on in the next flush instead of holding the reader for ever.
 const ROUNDS: usize = 64;
+
+/// A message crosses no more accounts than this. Imports form no cycles; it bounds the stack.
+const RELAYS: usize = 32;
+/// A larger match is not kept for the next message.
+const SPARE_MATCHES: usize = 1024;
 
 /// Up to this many targets are found by looking at all of them.
 const SCAN: usize = 16;
@@ -102,6 +108,10 @@ pub struct Batch {
     depth: usize,
     congested: Vec<Arc<Client>>,
     pub(crate) ended: Vec<Arc<Subscription>>,
+    /// How many accounts the message that is routed now has crossed.
+    relays: usize,
+    /// Matches to be filled again.
+    spare_matches: Vec<Matches>,
     random: u64,
 }
 
@@ -273,6 +283,29 @@ impl Batch {
         let received = service.receive(account, message, origin, self);
         self.depth -= 1;
         received
+    }
+
+    /// Before a message is routed in another account; false when it has crossed too many.
+    pub(crate) fn enter_relay(&mut self) -> bool {
+        let is_allowed = self.relays < RELAYS;
+        self.relays += usize::from(is_allowed);
+        is_allowed
+    }
+
+    /// After [`Batch::enter_relay`] allowed it.
+    pub(crate) fn leave_relay(&mut self) {
+        self.relays -= 1;
+    }
+
+    pub(crate) fn take_matches(&mut self) -> Matches {
+        self.spare_matches.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_matches(&mut self, mut matches: Matches) {
+        if matches.plain.capacity() <= SPARE_MATCHES && self.spare_matches.len() < RELAYS {
+            matches.clear();
+            self.spare_matches.push(matches);
+        }
     }
 
     /// Runs `work` as a service does: messages to services that it causes are deferred to the flush.

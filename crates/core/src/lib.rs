@@ -21,4 +21,5 @@ pub mod outbox;
 pub mod permissions;
 pub mod service;
 pub mod session;
+pub mod sharing;
 pub mod subscription;

@@ -6,14 +6,18 @@ use std::sync::{Arc, Weak};
 use crate::account::Account;
 use crate::client::Client;
 use crate::service::Service;
+use crate::sharing::Relay;
 
 /// Who receives what a subscription matches.
 #[derive(Clone)]
 pub enum Target {
     /// A client connection, under its own subscription id.
     Client(Arc<Client>),
-    /// A part of the server: a stream, the JetStream API, an acknowledgement subject.
-    Service(Arc<dyn Service>),
+    /// A part of the server: a stream, the JetStream API, an acknowledgement subject. Boxed, so that all
+    /// targets are one pointer.
+    Service(Box<Arc<dyn Service>>),
+    /// Somebody in another account.
+    Import(Arc<Relay>),
 }
 
 /// One subscription. Immutable but for its counters; shared by the sublist, match caches and its owner.
@@ -73,7 +77,16 @@ impl Subscription {
         service: Arc<dyn Service>,
         subject: &[u8],
     ) -> Arc<Self> {
-        Self::new(account, Target::Service(service), b"", subject, None, false)
+        Self::new(account, Target::Service(Box::new(service)), b"", subject, None, false)
+    }
+
+    pub(crate) fn for_relay(
+        account: &Arc<Account>,
+        relay: Relay,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+    ) -> Arc<Self> {
+        Self::new(account, Target::Import(Arc::new(relay)), b"", subject, queue, false)
     }
 
     fn new(
@@ -101,6 +114,15 @@ impl Subscription {
     /// Who receives.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The client that receives, also one of another account.
+    pub fn client(&self) -> Option<&Arc<Client>> {
+        match &self.target {
+            Target::Client(client) => Some(client),
+            Target::Service(_) => None,
+            Target::Import(relay) => relay.client(),
+        }
     }
 
     pub(crate) fn account(&self) -> Option<Arc<Account>> {
@@ -190,7 +212,7 @@ mod tests {
     #[test]
     fn its_text_is_told_apart_again_and_it_stays_small() {
         let account = Account::new("$G", 1, Arc::new(Nobody));
-        let target = Target::Service(Arc::new(Nobody));
+        let target = Target::Service(Box::new(Arc::new(Nobody)));
         for (sid, subject, queue) in
             [("1", "a.b", None), ("", "a", Some("q")), ("99", "a.>", Some("")), ("", "", None)]
         {

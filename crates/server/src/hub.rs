@@ -29,6 +29,7 @@ use crate::jetstream::JetStreamGlue;
 use crate::log::Log;
 use crate::ports::Ports;
 use crate::server_id::ServerId;
+use crate::sharing::Lobby;
 use crate::stats::Stats;
 use crate::{log_debug, log_error, log_info, trace};
 
@@ -49,6 +50,7 @@ pub(crate) struct Hub {
     accounts: Accounts,
     interest: Arc<InterestNotes>,
     jetstream: Option<JetStreamGlue>,
+    reception: Arc<Lobby>,
     stats: Stats,
     ports: RwLock<Ports>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
@@ -97,7 +99,6 @@ impl Hub {
             accounts: Accounts::new(interest.clone()),
             start_unix_ns: parts.clock.unix_ns(),
             closed: Mutex::new(crate::closed::ClosedRing::new(parts.options.max_closed_clients)),
-            id: parts.id,
             clock: parts.clock,
             runtime: parts.runtime,
             log: parts.log,
@@ -106,6 +107,7 @@ impl Hub {
             authenticator: RwLock::new(Arc::new(parts.authenticator)),
             interest,
             jetstream: jetstream(me),
+            reception: Arc::new(Lobby::new(me.clone(), parts.id.public_key.clone())),
             stats: Stats::default(),
             ports: RwLock::default(),
             connections: Mutex::default(),
@@ -119,6 +121,7 @@ impl Hub {
             password_checks: Semaphore::new(2),
             budget: Arc::new(Budget::new(crate::process::memory_allowance())),
             me: me.clone(),
+            id: parts.id,
         })
     }
 
@@ -156,6 +159,11 @@ impl Hub {
 
     pub(crate) fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// What services of accounts learn about clients.
+    pub(crate) fn reception(&self) -> &Arc<Lobby> {
+        &self.reception
     }
 
     pub(crate) fn weak(&self) -> Weak<Hub> {

@@ -46,6 +46,7 @@ pub mod run;
 mod server;
 mod server_id;
 mod server_info;
+mod sharing;
 mod signals;
 mod start;
 mod stats;

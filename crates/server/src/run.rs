@@ -78,6 +78,7 @@ fn check(program: &str, overrides: &Overrides) -> Result<(), String> {
         .ok_or("must specify [-c, --config] option to check configuration file syntax")?;
     let options = Options::load(path, &RealSource).map_err(|error| error.to_string())?;
     options.check_deprecated().map_err(|error| error.to_string())?;
+    crate::sharing::check(&options).map_err(|error| error.to_string())?;
     say(&format!("{program}: configuration file {path} is valid ({})", options.config_digest));
     Ok(())
 }

@@ -40,6 +40,9 @@ pub enum StartError {
     /// A subject mapping is wrong.
     #[error("{0}")]
     Mapping(String),
+    /// Imports or exports of accounts do not hold.
+    #[error("{0}")]
+    Sharing(String),
     /// An account, operator or resolver setting is wrong.
     #[error("{0}")]
     Operator(String),
@@ -131,6 +134,7 @@ struct Plan {
 fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let Plan { options, store, log, program, overrides } = plan;
     let authenticator = logins::authenticator(&options)?;
+    crate::sharing::check(&options)?;
     let id = ServerId::new(options.server_name.as_deref());
     log_info!(log, "Starting {program}");
     log_info!(log, "  Version:  {COMPATIBLE_VERSION}");
@@ -278,6 +282,7 @@ async fn run(
     let mut requested = stop.clone();
     let accepting = hub.runtime().spawn(listener::accept(hub.clone(), listener, stop.clone()));
     hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
+    hub.runtime().spawn(crate::sharing::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
         hub.runtime().spawn(jetstream::run_timers(hub.clone(), stop.clone()));
         hub.runtime().spawn(jetstream::settle(hub.clone(), stop.clone()));

@@ -42,16 +42,18 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
     if let Some(jetstream) = hub.jetstream() {
         jetstream.set_accounts(hub);
     }
+    crate::sharing::set_up(hub);
     Ok(())
 }
 
-/// Checks the mappings of a configuration without applying them.
+/// Checks the mappings, imports and exports of a configuration without applying them.
 ///
 /// # Errors
-/// The first mapping that is no valid transform.
+/// The first mapping that is no valid transform, or all imports and exports that do not hold.
 pub(crate) fn check(options: &Options) -> Result<(), StartError> {
     mappings(&options.mappings)?;
-    options.accounts.iter().try_for_each(|account| mappings(&account.mappings).map(drop))
+    options.accounts.iter().try_for_each(|account| mappings(&account.mappings).map(drop))?;
+    crate::sharing::check(options)
 }
 
 fn equip(hub: &Arc<Hub>, account: &Arc<Account>) {

@@ -1,5 +1,5 @@
-//! Exports and imports of accounts: read and checked by themselves, and refused until they are
-//! built, because what they restrict would not be.
+//! Exports and imports of accounts: read and checked by themselves. Whether they fit together is checked
+//! where they are put into effect.
 
 use super::decode::{Decoder, set, set_some};
 use super::{Export, ExportKind, Import, Latency, ResponseType};
@@ -13,9 +13,6 @@ pub(super) fn exports(d: &mut Decoder<'_>, entry: &Entry) -> Vec<Export> {
     for (map, position) in maps(d, entry, "Exports") {
         exports.extend(export(d, map, position));
     }
-    if !exports.is_empty() {
-        d.refuse(entry);
-    }
     exports
 }
 
@@ -23,9 +20,6 @@ pub(super) fn imports(d: &mut Decoder<'_>, entry: &Entry) -> Vec<Import> {
     let mut imports = Vec::new();
     for (map, position) in maps(d, entry, "Imports") {
         imports.extend(import(d, map, position));
-    }
-    if !imports.is_empty() {
-        d.refuse(entry);
     }
     imports
 }
@@ -57,7 +51,7 @@ fn export(d: &mut Decoder<'_>, map: &Map, position: &Position) -> Option<Export>
     let mut account_token_position = None;
     let mut allow_trace = false;
     let (mut response_type, mut response_threshold, mut latency) = (None, None, None);
-    let mut directive = None;
+    let mut directive: Option<(&str, &Position)> = None;
     for item in map.iter() {
         let key = item.key.to_ascii_lowercase();
         match key.as_str() {
@@ -71,15 +65,15 @@ fn export(d: &mut Decoder<'_>, map: &Map, position: &Position) -> Option<Export>
             "allow_trace" => set(&mut allow_trace, d.bool(item)),
             "response" | "response_type" => {
                 response_type = parse_response_type(d, item);
-                directive = Some(&item.value.position);
+                directive = Some(("response", &item.value.position));
             }
             "threshold" | "response_threshold" | "response_max_time" | "response_time" => {
                 response_threshold = threshold(d, item);
-                directive = Some(&item.value.position);
+                directive = Some(("response", &item.value.position));
             }
             "latency" => {
                 latency = parse_latency(d, item);
-                directive = Some(&item.value.position);
+                directive = Some(("latency", &item.value.position));
             }
             _ => d.unknown(item),
         }
@@ -90,8 +84,8 @@ fn export(d: &mut Decoder<'_>, map: &Map, position: &Position) -> Option<Export>
             return None;
         }
         (Some(subject), None) => {
-            if let Some(position) = directive {
-                d.error(position, "Detected response directive on non-service");
+            if let Some((name, position)) = directive {
+                d.error(position, format!("Detected {name} directive on non-service"));
             }
             (ExportKind::Stream, subject)
         }
@@ -226,7 +220,7 @@ fn parse_sampling(d: &mut Decoder<'_>, entry: &Entry) -> Option<u8> {
     };
     let percent = percent.filter(|percent| (1..=100).contains(percent));
     if percent.is_none() {
-        d.error(&entry.value.position, "Expected sampling to be 'headers' or between 1 and 100");
+        d.error(&entry.value.position, "bad sampling percentage, should be 1-100");
     }
     percent
 }

@@ -437,16 +437,34 @@ fn wrong_accounts() {
             "accounts {A {imports [{stream a}]}}",
             "1:23: Stream entry should be an account map, got a string",
         ),
-        ("accounts {A {exports [{stream a}]}}", "1:13: \"exports\" is not supported yet"),
         (
-            "accounts {A {imports [{service {account B, subject a}}]}}",
-            "1:13: \"imports\" is not supported yet",
+            "accounts {A {exports [{stream a, latency m}]}}",
+            "1:33: Detected latency directive on non-service",
+        ),
+        (
+            "accounts {A {exports [{service a, latency {sampling 101, subject m}}]}}",
+            "1:43: bad sampling percentage, should be 1-100",
         ),
     ] {
         refused(text, &format!("C:{expected}"));
     }
-    // Nothing is shared, so nothing is missing.
-    assert_eq!(options("accounts {A {exports [], imports []}}").accounts.len(), 1);
+    let o = options(
+        "accounts {A {exports [{service a, response stream, threshold 3s, accounts [B]}]}, \
+         B {imports [{service {account A, subject a}, to b, share true}]}}",
+    );
+    let [export] = &o.accounts[0].exports[..] else { panic!("one export") };
+    assert_eq!(export.accounts, ["B"]);
+    assert_eq!(
+        export.kind,
+        ExportKind::Service {
+            response_type: ResponseType::Stream,
+            response_threshold: Some(Duration::from_secs(3)),
+            latency: None,
+        }
+    );
+    let [import] = &o.accounts[1].imports[..] else { panic!("one import") };
+    assert!(import.service && import.share);
+    assert_eq!((&*import.account, &*import.subject, import.to.as_deref()), ("A", "a", Some("b")));
 }
 
 #[test]

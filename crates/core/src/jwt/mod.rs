@@ -37,6 +37,8 @@ pub use token::{ClaimBody, Claims, JwtError, KeyKind, decode, find_token, key_ki
 pub type UserClaims = Claims<User>;
 /// The claims of an account's token.
 pub type AccountClaims = Claims<Account>;
+/// The claims of an activation.
+pub type ActivationClaims = Claims<Activation>;
 /// The claims of an operator's token.
 pub type OperatorClaims = Claims<Operator>;
 

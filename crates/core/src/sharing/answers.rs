@@ -1,0 +1,248 @@
+//! Answers of a service on their way back: who waits for which.
+//!
+//! A request that crosses from one account to another gets a reply subject of its own,
+//! `_R_.<6 characters>.<6 characters>`, where the first part stands for the two accounts and the second
+//! for the request. One subscription to the first part in the exporter's sublist takes all answers.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use hashbrown::HashMap;
+
+use super::declared::{Responses, Service};
+use super::latency::{self, Tracked, random_text};
+use super::request::{Via, keeps_subject};
+use super::shares::answers_between;
+use crate::account::{Account, Routed};
+use crate::batch::Batch;
+use crate::service::{Message, Origin};
+
+/// Requests between two accounts that may wait for an answer. Beyond that the one whose time would be
+/// over first is forgotten: about 300 bytes each.
+pub(super) const MAX_WAITING: usize = if cfg!(test) { 64 } else { 256 * 1024 };
+
+const TOKEN: usize = 6;
+type Token = [u8; TOKEN];
+
+/// A request that waits.
+pub(crate) struct Waiting {
+    /// Where its answer is to be published.
+    pub(super) subject: Vec<u8>,
+    token: Token,
+}
+
+struct Entry {
+    /// Where the requester listens.
+    reply: Box<[u8]>,
+    responses: Responses,
+    threshold_ns: u64,
+    expires_ns: u64,
+    tracked: Option<Box<Tracked>>,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<Token, Entry>,
+    expiries: BTreeSet<(u64, Token)>,
+}
+
+impl Table {
+    fn remove(&mut self, token: &Token) -> Option<Entry> {
+        let entry = self.entries.remove(token)?;
+        self.expiries.remove(&(entry.expires_ns, *token));
+        Some(entry)
+    }
+}
+
+/// Answers from one account to another.
+pub(crate) struct Answers {
+    prefix: Box<[u8]>,
+    /// What follows the token of a request that is measured.
+    suffix: Box<[u8]>,
+    /// Whose requests these are.
+    importer: Weak<Account>,
+    /// Where they are answered.
+    exporter: Weak<Account>,
+    table: Mutex<Table>,
+    me: Weak<Answers>,
+}
+
+impl Answers {
+    pub(super) fn new(
+        exporter: &Arc<Account>,
+        importer: &Arc<Account>,
+        batch: &mut Batch,
+    ) -> Arc<Self> {
+        let prefix = [b"_R_.", &random_text::<6>(batch)[..], b"."].concat();
+        let suffix = [b".", &random_text::<8>(batch)[..], b".T"].concat();
+        Arc::new_cyclic(|me| Answers {
+            prefix: prefix.into(),
+            suffix: suffix.into(),
+            importer: Arc::downgrade(importer),
+            exporter: Arc::downgrade(exporter),
+            table: Mutex::default(),
+            me: me.clone(),
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What all its reply subjects match.
+    pub(super) fn pattern(&self) -> Vec<u8> {
+        [&self.prefix, &b">"[..]].concat()
+    }
+
+    /// A request that is to be answered on `reply`. `None` if nobody could wait there.
+    pub(super) fn expect(
+        &self,
+        reply: &[u8],
+        service: &Service,
+        tracked: Option<Box<Tracked>>,
+        batch: &mut Batch,
+    ) -> Option<Waiting> {
+        let importer = self.importer.upgrade()?;
+        let is_tracked = tracked.is_some();
+        let expires_ns = batch.mono_ns.saturating_add(service.threshold_ns);
+        let entry = Entry {
+            reply: reply.into(),
+            responses: service.responses,
+            threshold_ns: service.threshold_ns,
+            expires_ns,
+            tracked,
+        };
+        let (token, is_next, dropped) = {
+            let mut table = self.table();
+            let oldest = table.expiries.first().map(|(_, token)| *token);
+            let oldest = oldest.filter(|_| table.entries.len() >= MAX_WAITING);
+            let dropped = oldest.and_then(|token| Some((token, table.remove(&token)?)));
+            let mut token: Token = random_text(batch);
+            while table.entries.contains_key(&token) {
+                token = random_text(batch);
+            }
+            let is_next = table.expiries.first().is_none_or(|(first, _)| expires_ns < *first);
+            table.expiries.insert((expires_ns, token));
+            table.entries.insert(token, entry);
+            (token, is_next, dropped)
+        };
+        if let Some((token, entry)) = dropped {
+            importer.shares().no_longer_awaits(&entry.reply, &self.me, token);
+        }
+        importer.shares().awaits(reply, self.me.clone(), token);
+        if is_next && let Some(reception) = importer.shares().reception() {
+            reception.call_at(expires_ns);
+        }
+        let suffix = if is_tracked { &self.suffix[..] } else { &[] };
+        Some(Waiting { subject: [&self.prefix, &token[..], suffix].concat(), token })
+    }
+
+    /// Nobody took the request: nothing is to be expected. Returns what was measured.
+    pub(super) fn forget(&self, waiting: &Waiting) -> Option<Box<Tracked>> {
+        let entry = self.table().remove(&waiting.token)?;
+        if let Some(importer) = self.importer.upgrade() {
+            importer.shares().no_longer_awaits(&entry.reply, &self.me, waiting.token);
+        }
+        entry.tracked
+    }
+
+    /// The requester is gone. Returns what was measured, and where that is reported.
+    pub(super) fn requester_left(&self, token: Token) -> Option<(Box<Tracked>, Arc<Account>)> {
+        let tracked = self.table().remove(&token)?.tracked?;
+        Some((tracked, self.exporter.upgrade()?))
+    }
+
+    /// Ends what has waited too long. Returns when the next one will have.
+    pub(super) fn expire(&self, batch: &mut Batch) -> Option<u64> {
+        loop {
+            let (entry, token) = {
+                let mut table = self.table();
+                let (expires_ns, token) = *table.expiries.first()?;
+                if expires_ns > batch.mono_ns {
+                    return Some(expires_ns);
+                }
+                (table.remove(&token)?, token)
+            };
+            if let Some(importer) = self.importer.upgrade() {
+                importer.shares().no_longer_awaits(&entry.reply, &self.me, token);
+            }
+            if let (Some(tracked), Some(exporter)) = (entry.tracked, self.exporter.upgrade()) {
+                latency::report_failure(&exporter, &tracked, latency::TIMEOUT, batch);
+            }
+        }
+    }
+
+    /// Takes an answer to the one who waits for it. False if nobody does.
+    pub(super) fn pass(&self, out: Routed<'_>, batch: &mut Batch) -> bool {
+        let message = out.message;
+        let Some(token) = self.token_of(message.subject) else { return false };
+        let (Some(importer), Some(exporter)) = (self.importer.upgrade(), self.exporter.upgrade())
+        else {
+            return false;
+        };
+        let is_end = message.payload.is_empty() && message.headers.is_empty();
+        let Some((entry, is_over)) = self.take(&token, is_end, batch.mono_ns) else { return false };
+        let Entry { reply, tracked, responses, threshold_ns, .. } = entry;
+        if is_over {
+            importer.shares().no_longer_awaits(&reply, &self.me, token);
+        }
+        if !batch.enter_relay() {
+            return false;
+        }
+        // The requester may answer in turn.
+        let back = message.reply.filter(|reply| !keeps_subject(reply)).and_then(|reply| {
+            let service = Service { responses, threshold_ns, latency: None };
+            answers_between(&importer, &exporter, batch).expect(reply, &service, None, batch)
+        });
+        let inside = Message {
+            subject: &reply,
+            reply: back.as_ref().map(|back| &back.subject[..]).or(message.reply),
+            ..*message
+        };
+        let via = Some(Via::ANSWER);
+        let out = Routed { shown: &reply, message: &inside, key: None, via, ..out };
+        let is_received = importer.route_found(out, batch);
+        batch.leave_relay();
+        if let Some(tracked) = tracked {
+            let responder = match out.origin {
+                Origin::Client(client) => {
+                    Some(tracked.reception.client_info(client.cid, exporter.name(), true))
+                }
+                Origin::Internal => None,
+            };
+            latency::report_answer(&exporter, &tracked, responder.as_ref(), batch);
+        }
+        is_received
+    }
+
+    fn token_of(&self, subject: &[u8]) -> Option<Token> {
+        let rest = subject.strip_prefix(&self.prefix[..])?;
+        rest.split(|byte| *byte == b'.').next()?.try_into().ok()
+    }
+
+    /// What an answer needs to know, and whether it is the last one.
+    fn take(&self, token: &Token, is_end: bool, now_ns: u64) -> Option<(Entry, bool)> {
+        let mut guard = self.table();
+        let table = &mut *guard;
+        let entry = table.entries.get_mut(token)?;
+        if entry.responses == Responses::Singleton || is_end {
+            return table.remove(token).map(|entry| (entry, true));
+        }
+        // Each answer gives the next one as much time again (nats-server 2.15.1).
+        table.expiries.remove(&(entry.expires_ns, *token));
+        entry.expires_ns = now_ns.saturating_add(entry.threshold_ns);
+        table.expiries.insert((entry.expires_ns, *token));
+        let Entry { responses, threshold_ns, expires_ns, .. } = *entry;
+        let reply = entry.reply.clone();
+        Some((Entry { reply, responses, threshold_ns, expires_ns, tracked: None }, false))
+    }
+
+    /// How many requests wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.table().entries.len()
+    }
+}
+
+/// A request as the account of its requester knows it.
+pub(super) type Awaited = (Weak<Answers>, Token);

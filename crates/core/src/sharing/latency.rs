@@ -1,0 +1,209 @@
+//! Reports of how long a service takes, published in its account (chapter 3.6 of the protocol notes).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use natterjack_proto::headers::Headers;
+use serde::Serialize;
+
+use super::client_info::ClientInfo;
+use super::declared::Latency;
+use super::shares::Reception;
+use crate::account::Account;
+use crate::batch::Batch;
+
+/// A request that is measured.
+pub(crate) struct Tracked {
+    /// Where the report goes, in the exporter's account.
+    pub(super) subject: Box<str>,
+    pub(super) reception: Arc<dyn Reception>,
+    pub(super) requestor: ClientInfo,
+    /// The headers that asked for it.
+    pub(super) headers: BTreeMap<String, Vec<String>>,
+    pub(super) asked_unix_ns: i64,
+}
+
+/// Status and description of a request without an answer.
+pub(super) type Failure = (u16, &'static str);
+
+/// There was no reply subject.
+pub(super) const BAD_REQUEST: Failure = (400, "Bad Request");
+/// The requester went away.
+pub(super) const REQUESTER_GONE: Failure = (408, "Request Timeout");
+/// Nobody was there to answer.
+pub(super) const UNAVAILABLE: Failure = (503, "Service Unavailable");
+/// No answer in time.
+pub(super) const TIMEOUT: Failure = (504, "Service Timeout");
+
+/// The report, keys in nats-server's order.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: String,
+    timestamp: String,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'static str,
+    requestor: &'a ClientInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responder: Option<&'a ClientInfo>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    header: &'a BTreeMap<String, Vec<String>>,
+    start: String,
+    service: u64,
+    system: u64,
+    total: u64,
+}
+
+/// Whether a request is measured, and the headers that asked for it.
+pub(super) fn sample(
+    latency: &Latency,
+    headers: &[u8],
+    batch: &mut Batch,
+) -> Option<BTreeMap<String, Vec<String>>> {
+    match latency.sampling {
+        0 => trace_headers(headers),
+        percent => (batch.random() % 100 < u64::from(percent)).then(BTreeMap::new),
+    }
+}
+
+/// Headers of tracing systems that ask for this request to be sampled: Zipkin's, in several headers or
+/// one, Jaeger's, and those of the W3C.
+fn trace_headers(headers: &[u8]) -> Option<BTreeMap<String, Vec<String>>> {
+    if headers.is_empty() {
+        return None;
+    }
+    let headers = Headers::new(headers);
+    let names: &[&str] = if let Some(sampled) = headers.get_str("X-B3-Sampled") {
+        (sampled.trim() == "1").then_some(ZIPKIN)?
+    } else if headers.get("X-B3-TraceId").is_some() {
+        // Without a decision it is the receiver's.
+        ZIPKIN
+    } else if let Some(b3) = headers.get_str("B3") {
+        let decision = b3.trim().split('-').nth(2).unwrap_or(match b3.trim() {
+            "0" => "0",
+            _ => "1",
+        });
+        matches!(decision, "1" | "d").then_some(&["B3"][..])?
+    } else if let Some(jaeger) = headers.get_str("Uber-Trace-Id") {
+        let flags = jaeger.trim().split(':').nth(3)?;
+        is_odd(flags).then_some(&["Uber-Trace-Id"][..])?
+    } else {
+        let flags = headers.get_str("Traceparent")?.trim().split('-').nth(3)?;
+        is_odd(flags).then_some(&["Traceparent", "Tracestate"][..])?
+    };
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers.iter() {
+        let name = String::from_utf8_lossy(name);
+        if names.contains(&name.as_ref()) {
+            let value = String::from_utf8_lossy(value).into_owned();
+            found.entry(name.into_owned()).or_default().push(value);
+        }
+    }
+    Some(found)
+}
+
+const ZIPKIN: &[&str] =
+    &["X-B3-TraceId", "X-B3-ParentSpanId", "X-B3-SpanId", "X-B3-Sampled", "X-B3-Flags"];
+
+fn is_odd(hex: &str) -> bool {
+    u64::from_str_radix(hex, 16).is_ok_and(|flags| flags & 1 == 1)
+}
+
+/// Reports an answer that `responder` gave now.
+pub(super) fn report_answer(
+    exporter: &Account,
+    tracked: &Tracked,
+    responder: Option<&ClientInfo>,
+    batch: &mut Batch,
+) {
+    let elapsed = u64::try_from(batch.unix_ns - tracked.asked_unix_ns).unwrap_or(0);
+    let responder_rtt = responder.map_or(0, |info| info.rtt);
+    let service = elapsed.saturating_sub(responder_rtt);
+    let total = service + responder_rtt + tracked.requestor.rtt;
+    send(exporter, tracked, (200, ""), responder, (service, total), batch);
+}
+
+/// Reports a request that got no answer.
+pub(super) fn report_failure(
+    exporter: &Account,
+    tracked: &Tracked,
+    failure: Failure,
+    batch: &mut Batch,
+) {
+    send(exporter, tracked, failure, None, (0, 0), batch);
+}
+
+fn send(
+    exporter: &Account,
+    tracked: &Tracked,
+    (status, description): Failure,
+    responder: Option<&ClientInfo>,
+    (service, total): (u64, u64),
+    batch: &mut Batch,
+) {
+    let reception = &tracked.reception;
+    let rtt = i64::try_from(tracked.requestor.rtt).unwrap_or(0);
+    let report = Report {
+        kind: "io.nats.server.metric.v1.service_latency",
+        id: identifier(batch),
+        timestamp: reception.time_text(batch.unix_ns),
+        status,
+        description,
+        requestor: &tracked.requestor,
+        responder,
+        header: &tracked.headers,
+        start: reception.time_text(tracked.asked_unix_ns.saturating_sub(rtt)),
+        service,
+        // What passes between two times read for one batch is not measured.
+        system: 0,
+        total,
+    };
+    let Ok(payload) = serde_json::to_vec(&report) else { return };
+    exporter.publish(tracked.subject.as_bytes(), &payload, batch);
+}
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// `count` random characters out of 62.
+pub(super) fn random_text<const COUNT: usize>(batch: &mut Batch) -> [u8; COUNT] {
+    std::array::from_fn(|_| DIGITS[((batch.random() >> 32) % 62) as usize])
+}
+
+/// As long as all ids of events.
+fn identifier(batch: &mut Batch) -> String {
+    random_text::<22>(batch).into_iter().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_tracing_systems_ask_to_be_sampled() {
+        for (line, is_sampled) in [
+            ("X-B3-Sampled: 1", true),
+            ("X-B3-Sampled: 0", false),
+            ("X-B3-TraceId: abc", true),
+            ("B3: 1", true),
+            ("B3: 0", false),
+            ("B3: abc-def", true),
+            ("B3: abc-def-1-x", true),
+            ("B3: abc-def-0", false),
+            ("Uber-Trace-Id: a:b:0:1", true),
+            ("Uber-Trace-Id: a:b:0:2", false),
+            ("Uber-Trace-Id: a", false),
+            ("Traceparent: 00-a-b-01", true),
+            ("Traceparent: 00-a-b-00", false),
+            ("Other: 1", false),
+        ] {
+            let block = format!("NATS/1.0\r\nNot: me\r\n{line}\r\n\r\n");
+            let (name, value) = line.split_once(": ").unwrap();
+            let expected =
+                is_sampled.then(|| BTreeMap::from([(name.to_owned(), vec![value.to_owned()])]));
+            assert_eq!(trace_headers(block.as_bytes()), expected, "{line}");
+        }
+        assert_eq!(trace_headers(b""), None);
+    }
+}
