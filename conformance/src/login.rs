@@ -8,8 +8,11 @@
 //! | `{operator_jwt}` `{account_jwt}` `{system_jwt}` | claims signed by the operator |
 //! | `{account_key}` `{system_key}` | their public keys |
 //! | `{user_jwt}` and `{user_jwt_…}` | user claims, see [`user_claims`] |
+//! | `{exporter_…}` `{importer_…}` | accounts that share, see [`shared`] |
 //!
 //! JWT form: core.md 3.7.
+
+mod shared;
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -94,7 +97,10 @@ pub(crate) fn variable(name: &str, env: &Env) -> Option<Result<String, String>> 
             let revocations = json!({keys.revoked.public_key(): keys.now + 60});
             account("ACC", &keys.account, json!([keys.signing.public_key(), scope]), revocations)
         }
-        _ => user_claims(name.strip_prefix("user_jwt")?, keys)?,
+        _ => match name.strip_prefix("user_jwt") {
+            Some(variant) => user_claims(variant, keys)?,
+            None => shared::variable(name)?,
+        },
     })
 }
 

@@ -1,7 +1,7 @@
 //! Imports and exports between accounts: from what is configured to what `core` puts into effect, and
 //! what services learn about clients.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use natterjack_config::Options;
@@ -15,8 +15,12 @@ use tokio::time::Instant;
 
 use crate::connection::with_batch;
 use crate::hub::Hub;
+use crate::log_error;
 use crate::server_info::rfc3339;
 use crate::start::StartError;
+
+/// What is further away than this is looked at in between: what a timer holds is limited.
+const FAR_NS: u64 = 86_400_000_000_000;
 
 /// Checks what accounts of the configuration import and export.
 ///
@@ -44,19 +48,48 @@ pub(crate) fn check(options: &Options) -> Result<(), StartError> {
     Err(StartError::Sharing(lines.collect::<Vec<_>>().join("\n")))
 }
 
-/// Puts into effect what accounts import and export.
+/// Puts into effect what accounts import and export. What the JWT of an account declares and does not
+/// hold is left out, and logged.
 pub(crate) fn set_up(hub: &Arc<Hub>) {
     let options = hub.options();
-    let mut declared = declared(&options);
+    let now_unix = hub.clock().unix_ns() / 1_000_000_000;
+    let mut declared = match options.is_operator_mode() {
+        true => declared_by_jwt(hub, now_unix),
+        false => declared(&options),
+    };
+    let expires = declared.iter().filter_map(Sharing::expires_unix).filter(|at| *at > now_unix);
+    hub.reception().judge_again(hub, expires.min());
     // An account that is not configured any more shares nothing.
     for account in hub.accounts().all() {
         if !declared.iter().any(|sharing| sharing.account == *account.name()) {
-            let account = account.name().clone();
-            declared.push(Sharing { account, exports: Vec::new(), imports: Vec::new() });
+            declared.push(Sharing::nothing(account.name()));
         }
     }
     let reception: Arc<dyn Reception> = hub.reception().clone();
     wire(&declared, &|name| hub.accounts().find(name), &reception);
+}
+
+fn declared_by_jwt(hub: &Hub, now_unix: i64) -> Vec<Sharing> {
+    let authenticator = hub.authenticator();
+    let preloaded = &hub.options().resolver_preload;
+    let accounts = preloaded.iter().filter_map(|(id, _)| authenticator.account(id));
+    let mut declared: Vec<Sharing> = accounts.map(|account| account.sharing.clone()).collect();
+    let is_account = |name: &str| authenticator.account(name).is_some();
+    let mut faults = check_declared(&declared, &is_account, now_unix);
+    for fault in &faults {
+        log_error!(hub.log(), "Account [{}]: {}", fault.account, fault.error);
+    }
+    // From the back, so that places stay what they are.
+    faults.reverse();
+    for fault in faults {
+        let of = declared.iter_mut().find(|sharing| sharing.account == fault.account);
+        let Some(sharing) = of else { continue };
+        match fault.place {
+            Place::Export(at) => drop(sharing.exports.remove(at)),
+            Place::Import(at) => drop(sharing.imports.remove(at)),
+        }
+    }
+    declared
 }
 
 fn declared(options: &Options) -> Vec<Sharing> {
@@ -123,12 +156,30 @@ pub(crate) struct Lobby {
     hub: Weak<Hub>,
     server_id: String,
     next_ns: AtomicU64,
+    /// When an activation expires, in seconds of Unix time.
+    expires_unix: AtomicI64,
     changed: Notify,
 }
 
 impl Lobby {
     pub(crate) fn new(hub: Weak<Hub>, server_id: String) -> Self {
-        Lobby { hub, server_id, next_ns: AtomicU64::new(u64::MAX), changed: Notify::new() }
+        Lobby {
+            hub,
+            server_id,
+            next_ns: AtomicU64::new(u64::MAX),
+            expires_unix: AtomicI64::new(i64::MAX),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Imports are to be judged again at this time.
+    fn judge_again(&self, hub: &Hub, at_unix: Option<i64>) {
+        self.expires_unix.store(at_unix.unwrap_or(i64::MAX), Ordering::Release);
+        if let Some(at_unix) = at_unix {
+            let left = i128::from(at_unix) * 1_000_000_000 - i128::from(hub.clock().unix_ns());
+            let left = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
+            self.call_at(hub.clock().mono_ns().saturating_add(left.min(FAR_NS)));
+        }
     }
 }
 
@@ -178,6 +229,12 @@ pub(crate) async fn run(hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
         if lobby.next_ns.load(Ordering::Acquire) <= hub.clock().mono_ns() {
             // Whoever asks from here on is asked again.
             lobby.next_ns.store(u64::MAX, Ordering::Release);
+            let expires_unix = lobby.expires_unix.load(Ordering::Acquire);
+            if hub.clock().unix_ns() / 1_000_000_000 >= expires_unix {
+                set_up(&hub);
+            } else if expires_unix != i64::MAX {
+                lobby.judge_again(&hub, Some(expires_unix));
+            }
             let next = with_batch(&hub, |batch| {
                 hub.accounts().all().iter().filter_map(|account| account.tick(batch)).min()
             });

@@ -5,6 +5,7 @@ use crate::jwt::{
     SubjectClaims, UserPermissionLimits, WeightedMapping,
 };
 use crate::permissions::{AllowResponses, Permissions, PermissionsSpec, SubjectRules};
+use crate::sharing::{Sharing, of_claims};
 use hashbrown::HashMap;
 use natterjack_subject::is_valid_subscription;
 use std::collections::BTreeMap;
@@ -84,6 +85,8 @@ pub struct AccountInfo {
     pub not_before_unix: Option<i64>,
     /// Subject mappings of its JWT, by source.
     pub mappings: BTreeMap<String, Vec<WeightedMapping>>,
+    /// What its JWT exports and imports.
+    pub sharing: Sharing,
     /// Tags of its JWT.
     pub tags: Vec<String>,
     /// Whether users with bearer tokens are refused.
@@ -98,6 +101,7 @@ impl AccountInfo {
         let id: Arc<str> = Arc::from(name);
         AccountInfo {
             name: id.clone(),
+            sharing: Sharing::nothing(&id),
             id,
             limits: AccountLimits::default(),
             jetstream: None,
@@ -115,6 +119,7 @@ impl AccountInfo {
     /// An account by its JWT. With strict signing keys, the account key itself may not sign users.
     pub(super) fn from_claims(claims: AccountClaims, is_strict: bool) -> Result<Self, String> {
         check_mappings(&claims.nats.mappings)?;
+        let sharing = of_claims(&claims)?;
         let mut signers = HashMap::new();
         if !is_strict {
             signers.insert(claims.sub.clone(), None);
@@ -143,6 +148,7 @@ impl AccountInfo {
             expires_unix: (claims.exp != 0).then_some(claims.exp),
             not_before_unix: (claims.nbf != 0).then_some(claims.nbf),
             mappings: claims.nats.mappings,
+            sharing,
             tags: claims.nats.tags,
             disallow_bearer: claims.nats.limits.disallow_bearer,
             signers,

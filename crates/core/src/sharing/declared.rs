@@ -16,6 +16,21 @@ pub struct Sharing {
     pub imports: Vec<Import>,
 }
 
+impl Sharing {
+    /// An account that shares nothing.
+    #[must_use]
+    pub fn nothing(account: &Arc<str>) -> Self {
+        Sharing { account: account.clone(), exports: Vec::new(), imports: Vec::new() }
+    }
+
+    /// When the first activation of an import expires, in seconds of Unix time.
+    #[must_use]
+    pub fn expires_unix(&self) -> Option<i64> {
+        let activations = self.imports.iter().filter_map(|import| import.activation.as_ref());
+        activations.map(|token| token.exp).filter(|exp| *exp != 0).min()
+    }
+}
+
 /// What an account offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Export {

@@ -14,6 +14,7 @@
 
 mod answers;
 mod check;
+mod claims;
 mod client_info;
 mod declared;
 mod latency;
@@ -29,6 +30,7 @@ pub use client_info::ClientInfo;
 pub use declared::{Export, ExportKind, Import, Importers, Latency, Responses, Service, Sharing};
 pub use shares::{Reception, wire};
 
+pub(crate) use claims::of_claims;
 pub use rename::RenameError;
 pub(crate) use request::Via;
 pub(crate) use shares::Shares;
