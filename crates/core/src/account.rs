@@ -11,7 +11,7 @@ use crate::cache::Hit;
 use crate::client::Client;
 use crate::mapping::Mappings;
 use crate::service::{Message, Origin, Service};
-use crate::sharing::{Relay, Shares, Via};
+use crate::sharing::{self, Relay, Shares, Via};
 use crate::subscription::{Count, Subscription, Target};
 
 /// What a sublist match yields.
@@ -326,7 +326,15 @@ impl Account {
         self.find(out.message.subject, &mut matches);
         let mut is_received = false;
         for subscription in &matches.plain {
-            is_received |= self.offer(subscription, out, batch);
+            is_received |= match subscription.target() {
+                // What the server takes itself, such as a stream, does not keep who asked.
+                Target::Service(service) if out.via.is_some() => {
+                    let headers = sharing::without_asker(out.message.headers);
+                    let message = Message { headers: &headers, ..*out.message };
+                    batch.call(service, &self.name, &message, out.origin)
+                }
+                _ => self.offer(subscription, out, batch),
+            };
         }
         for (_, members) in &matches.queues {
             is_received |= self.offer_to_one(members, out, batch);

@@ -200,7 +200,9 @@ impl Answers {
             ..*message
         };
         let via = Some(Via::ANSWER);
-        let out = Routed { shown: &reply, message: &inside, key: None, via, ..out };
+        // What a consumer delivers keeps the subject that it has in the stream.
+        let shown = if out.shown == message.subject { &reply } else { out.shown };
+        let out = Routed { shown, message: &inside, key: None, via, ..out };
         let is_received = importer.route_found(out, batch);
         batch.leave_relay();
         if let Some(tracked) = tracked {

@@ -69,43 +69,48 @@ pub(super) fn sample(
 }
 
 /// Headers of tracing systems that ask for this request to be sampled: Zipkin's, in several headers or
-/// one, Jaeger's, and those of the W3C.
+/// one, Jaeger's, and those of the W3C. Names are compared and reported as HTTP would write them, whatever
+/// the case of their letters (nats-server 2.15.1).
 fn trace_headers(headers: &[u8]) -> Option<BTreeMap<String, Vec<String>>> {
-    if headers.is_empty() {
-        return None;
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in Headers::new(headers).iter() {
+        let name = canonical(&String::from_utf8_lossy(name));
+        let value = String::from_utf8_lossy(value).trim().to_owned();
+        all.entry(name).or_default().push(value);
     }
-    let headers = Headers::new(headers);
-    let names: &[&str] = if let Some(sampled) = headers.get_str("X-B3-Sampled") {
-        (sampled.trim() == "1").then_some(ZIPKIN)?
-    } else if headers.get("X-B3-TraceId").is_some() {
+    let first = |name: &str| all.get(name).and_then(|values| values.first());
+    let names: &[&str] = if let Some(sampled) = first("X-B3-Sampled") {
+        (sampled == "1").then_some(ZIPKIN)?
+    } else if first("X-B3-Traceid").is_some() {
         // Without a decision it is the receiver's.
         ZIPKIN
-    } else if let Some(b3) = headers.get_str("B3") {
-        let decision = b3.trim().split('-').nth(2).unwrap_or(match b3.trim() {
-            "0" => "0",
-            _ => "1",
-        });
+    } else if let Some(b3) = first("B3") {
+        let decision = b3.split('-').nth(2).unwrap_or(if b3 == "0" { "0" } else { "1" });
         matches!(decision, "1" | "d").then_some(&["B3"][..])?
-    } else if let Some(jaeger) = headers.get_str("Uber-Trace-Id") {
-        let flags = jaeger.trim().split(':').nth(3)?;
-        is_odd(flags).then_some(&["Uber-Trace-Id"][..])?
+    } else if let Some(jaeger) = first("Uber-Trace-Id") {
+        is_odd(jaeger.split(':').nth(3)?).then_some(&["Uber-Trace-Id"][..])?
     } else {
-        let flags = headers.get_str("Traceparent")?.trim().split('-').nth(3)?;
+        let flags = first("Traceparent")?.split('-').nth(3)?;
         is_odd(flags).then_some(&["Traceparent", "Tracestate"][..])?
     };
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in headers.iter() {
-        let name = String::from_utf8_lossy(name);
-        if names.contains(&name.as_ref()) {
-            let value = String::from_utf8_lossy(value).into_owned();
-            found.entry(name.into_owned()).or_default().push(value);
-        }
-    }
-    Some(found)
+    all.retain(|name, _| names.contains(&name.as_str()));
+    Some(all)
 }
 
 const ZIPKIN: &[&str] =
-    &["X-B3-TraceId", "X-B3-ParentSpanId", "X-B3-SpanId", "X-B3-Sampled", "X-B3-Flags"];
+    &["X-B3-Traceid", "X-B3-Parentspanid", "X-B3-Spanid", "X-B3-Sampled", "X-B3-Flags"];
+
+/// A header's name with a capital at the start of each word.
+fn canonical(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut word = word.to_ascii_lowercase();
+        if let Some(first) = word.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        word
+    });
+    words.collect::<Vec<_>>().join("-")
+}
 
 fn is_odd(hex: &str) -> bool {
     u64::from_str_radix(hex, 16).is_ok_and(|flags| flags & 1 == 1)
@@ -185,7 +190,7 @@ mod tests {
         for (line, is_sampled) in [
             ("X-B3-Sampled: 1", true),
             ("X-B3-Sampled: 0", false),
-            ("X-B3-TraceId: abc", true),
+            ("x-b3-TRACEID: abc", true),
             ("B3: 1", true),
             ("B3: 0", false),
             ("B3: abc-def", true),
@@ -200,8 +205,8 @@ mod tests {
         ] {
             let block = format!("NATS/1.0\r\nNot: me\r\n{line}\r\n\r\n");
             let (name, value) = line.split_once(": ").unwrap();
-            let expected =
-                is_sampled.then(|| BTreeMap::from([(name.to_owned(), vec![value.to_owned()])]));
+            let name = canonical(name);
+            let expected = is_sampled.then(|| BTreeMap::from([(name, vec![value.to_owned()])]));
             assert_eq!(trace_headers(block.as_bytes()), expected, "{line}");
         }
         assert_eq!(trace_headers(b""), None);

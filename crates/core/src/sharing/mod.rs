@@ -32,7 +32,7 @@ pub use shares::{Reception, wire};
 
 pub(crate) use claims::of_claims;
 pub use rename::RenameError;
-pub(crate) use request::Via;
+pub(crate) use request::{Via, without_asker};
 pub(crate) use shares::Shares;
 
 use crate::account::{Account, Routed};

@@ -155,3 +155,12 @@ fn introduce(headers: &[u8], asker: &ClientInfo) -> Vec<u8> {
     block.push(INFO, serde_json::to_vec(asker).unwrap_or_default());
     block.into_bytes()
 }
+
+/// A header block without what [`introduce`] added.
+pub(crate) fn without_asker(headers: &[u8]) -> Cow<'_, [u8]> {
+    let mut block = HeaderBlock::from_raw(headers);
+    if !block.remove(INFO) {
+        return Cow::Borrowed(headers);
+    }
+    if block.is_empty() { Cow::Borrowed(&[]) } else { Cow::Owned(block.into_bytes()) }
+}

@@ -7,7 +7,6 @@ use natterjack_core::account::{Account, Bucket, Matches};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
-use natterjack_core::subscription::Target;
 use natterjack_jetstream::{Delivered, Host, Outgoing, StreamCell};
 use natterjack_store::{Damage, DiskRequest};
 
@@ -142,7 +141,7 @@ impl<'a> Effects<'a> {
 fn note_full(matches: &Matches, congested: &mut Vec<Arc<Client>>) -> bool {
     let groups = matches.queues.iter().flat_map(|(_, members)| members);
     for subscription in matches.plain.iter().chain(groups) {
-        if let Target::Client(client) = subscription.target()
+        if let Some(client) = subscription.client()
             && client.closed().is_none()
             && client.outbox().is_half_full()
         {
