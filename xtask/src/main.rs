@@ -66,6 +66,9 @@ cargo xtask failover       publishes into such a cluster, kills the connected no
                            counts: no acknowledged message may be lost
     --messages N           (5000)
     --nats-server PATH
+cargo xtask flood          what `bench` runs beside a quiet client: publishes until it is killed
+    --url URL
+    --clients N            (1)
 cargo xtask link-order     builds the command for release, runs it under valgrind, and links it again with
                            what a start of the server runs side by side: it takes less memory (lld only)
     --ours PATH            a binary of this build, not stripped: spares the first build
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&mut arguments),
         "cluster" => cluster::run(&mut arguments),
         "crash" => crash::run(&mut arguments),
+        "flood" => bench::flood(&mut arguments),
         "failover" => failover::run(&mut arguments),
         "interop" => interop::run(&mut arguments),
         "link-order" => link_order::run(&mut arguments),

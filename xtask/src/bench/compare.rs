@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::flood::Flood;
 use super::process::{Places, Usage, pinned};
 use super::scenarios::{Beside, Figure, SCENARIOS, Scenario, Setting};
 use super::table::{Outcome, Row, render};
@@ -134,27 +135,35 @@ impl Bench<'_> {
         }
         let beside = match self.scenario.beside {
             Beside::Nothing => None,
-            Beside::Service(command) => Some((command, 1)),
+            Beside::Service(command) | Beside::Flood(command, _) => Some((command, 1)),
             Beside::Subscribers(command, number) => Some((command, number)),
         };
         let beside = match beside {
             Some((command, number)) => {
-                let before = subscriptions(monitor)?;
+                let before = counted(monitor, "subscriptions")?;
                 let load = self.start(command, &url, directory.join("beside.json"))?;
-                wait_until(|| Ok(subscriptions(monitor)? >= before + number))
+                wait_until(|| Ok(counted(monitor, "subscriptions")? >= before + number))
                     .context("the subscriptions did not come")?;
                 Some(load)
             }
             None => None,
         };
-        let before = Usage::of(pid)?;
+        let _flood = match self.scenario.beside {
+            Beside::Flood(_, clients) => Some(Flood::start(&url, clients, self.places)?),
+            _ => None,
+        };
+        let (before, received) = (Usage::of(pid)?, counted(monitor, "in_msgs")?);
         let measured = self.start(self.scenario.measured, &url, directory.join("load.json"))?;
         let mut report = measured.finish()?;
         if let (Beside::Subscribers(..), Some(beside)) = (self.scenario.beside, beside) {
             report = beside.finish()?;
         }
         let after = Usage::of(pid)?;
-        let (messages, value) = figures(&report, self.scenario.figure)?;
+        let (mut messages, value) = figures(&report, self.scenario.figure)?;
+        if matches!(self.scenario.beside, Beside::Flood(..)) {
+            // What the server did meanwhile was for the flood.
+            messages = (counted(monitor, "in_msgs")? - received) as f64;
+        }
         let cpu_per_million = (after.cpu - before.cpu) / messages * 1e6;
         Ok(Outcome { value, cpu_per_million, memory: after.memory as f64 })
     }
@@ -211,9 +220,10 @@ impl Drop for Load {
     }
 }
 
-fn subscriptions(monitor: u16) -> Result<u64> {
+/// A number of `/varz`.
+fn counted(monitor: u16, name: &str) -> Result<u64> {
     let varz = monitor::get(monitor, "/varz")?;
-    varz["subscriptions"].as_u64().context("/varz without subscriptions")
+    varz[name].as_u64().with_context(|| format!("/varz without {name}"))
 }
 
 fn wait_until(mut test: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -235,6 +245,7 @@ fn figures(report: &Value, figure: Figure) -> Result<(f64, f64)> {
     let value = match figure {
         Figure::Rate => number("/total/msgs_per_second")?,
         Figure::Median => number("/total/latency_us/p50")?,
+        Figure::Tail => number("/total/latency_us/p99")?,
     };
     Ok((number("/total/msgs")?, value))
 }

@@ -1,6 +1,7 @@
 //! How fast it is beside nats-server, and how many instructions its hot paths take.
 
 mod compare;
+mod flood;
 mod instructions;
 mod process;
 mod scenarios;
@@ -10,6 +11,7 @@ use anyhow::Result;
 
 use crate::arguments::Arguments;
 
+pub(crate) use flood::run as flood;
 pub(crate) use process::pinned;
 
 /// `cargo xtask bench`.

@@ -1,6 +1,6 @@
 //! What the two servers are compared in. The words are those of `natterjack bench`.
 
-use Figure::{Median, Rate};
+use Figure::{Median, Rate, Tail};
 use Setting::{Core, Default, Relaxed, Synced};
 
 /// How the server is set up.
@@ -35,6 +35,8 @@ pub(super) enum Beside {
     Nothing,
     /// Answers as long as it is needed. It has one subscription.
     Service(&'static str),
+    /// A service as above, and so many publishers who send as fast as the server reads.
+    Flood(&'static str, u32),
     /// Subscribers, which end by themselves and whose figures count; so many subscriptions.
     Subscribers(&'static str, u64),
 }
@@ -46,6 +48,8 @@ pub(super) enum Figure {
     Rate,
     /// Median of the latencies in microseconds.
     Median,
+    /// The 99th percentile of the latencies in microseconds.
+    Tail,
 }
 
 /// Something to compare. `{msgs}` in a command is replaced by the number of messages.
@@ -80,6 +84,13 @@ const fn pubsub(
 ) -> Scenario {
     let beside = Beside::Subscribers(subscribers, number);
     Scenario { beside, ..plain(name, Core, Rate, messages, measured) }
+}
+
+/// A quiet client that asks once a millisecond, beside four publishers who never pause.
+const fn flooded(name: &'static str, figure: Figure) -> Scenario {
+    let beside = Beside::Flood("service serve bench", 4);
+    let request = "service request bench --sleep 1ms --msgs {msgs}";
+    Scenario { beside, ..plain(name, Core, figure, 3_000, request) }
 }
 
 /// A consumer over messages that are stored before.
@@ -147,6 +158,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             "service request bench --clients 64 --msgs {msgs}",
         )
     },
+    flooded("request-1-flooded", Median),
+    flooded("request-1-flooded-p99", Tail),
     plain(
         "js-pub-sync-mem",
         Default,

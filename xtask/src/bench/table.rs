@@ -65,7 +65,7 @@ impl Row {
         let (theirs, ours) = (Outcome::medians(&self.theirs)?, Outcome::medians(&self.ours)?);
         let ratio = match self.figure {
             Figure::Rate => ours.value / theirs.value,
-            Figure::Median => theirs.value / ours.value,
+            Figure::Median | Figure::Tail => theirs.value / ours.value,
         };
         ratio.is_finite().then_some(ratio)
     }
@@ -78,6 +78,7 @@ impl Row {
         let (unit, value): (_, fn(&Outcome) -> String) = match self.figure {
             Figure::Rate => ("msgs/s", |outcome| short(outcome.value)),
             Figure::Median => ("p50 us", |outcome| format!("{:.1}", outcome.value)),
+            Figure::Tail => ("p99 us", |outcome| format!("{:.1}", outcome.value)),
         };
         let cpu = |outcome: &Outcome| format!("{:.3}", outcome.cpu_per_million);
         let memory = |outcome: &Outcome| format!("{:.1}", outcome.memory / 1e6);
