@@ -173,6 +173,7 @@ pub(crate) mod tests {
         )
     }
 
+    // Shows U-013.
     #[test]
     fn the_shapes_that_occur_in_the_wild_are_read() {
         let (text, user) = creds_file(None);
@@ -193,6 +194,7 @@ pub(crate) mod tests {
         }
     }
 
+    // Shows U-012.
     #[tokio::test]
     async fn each_way_to_be_wrong_has_an_error_of_its_own_that_names_the_path() {
         let dir = tempfile::tempdir().unwrap();
@@ -226,9 +228,12 @@ pub(crate) mod tests {
         assert_eq!(check(Some(&expired)).await.0, "auth.creds_expired");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        assert_eq!(Credentials::read(&path).await.unwrap_err().code(), "auth.creds_unreadable");
+        let unreadable = Credentials::read(&path).await.unwrap_err();
+        assert_eq!(unreadable.code(), "auth.creds_unreadable");
+        assert!(unreadable.to_string().contains("user.creds"), "{unreadable}");
     }
 
+    // Shows U-015.
     #[test]
     fn no_error_and_no_debug_shows_seed_or_jwt() {
         let (text, user) = creds_file(None);

@@ -322,6 +322,7 @@ mod tests {
         assert!(Auth::nkey_seed("SUnonsense").answer(b"n").await.is_err());
     }
 
+    // Shows U-015.
     #[test]
     fn no_login_shows_its_secret() {
         let secret = "s3cr3t";

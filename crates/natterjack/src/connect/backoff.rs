@@ -58,6 +58,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    // Shows U-006.
     #[test]
     fn waits_grow_to_the_maximum_and_jitter_only_shortens() {
         let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60));

@@ -422,6 +422,7 @@ fn check_tls(options: &Options) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    // Shows U-017.
     #[test]
     fn builder_calls_win_over_the_environment() {
         let var = |name: &str| match name {
@@ -447,6 +448,7 @@ mod tests {
         assert_eq!(both.connect_timeout, secs(1));
     }
 
+    // Shows U-002.
     #[test]
     fn the_nine_options_of_the_first_example_are_shown_as_they_became() {
         let options = ConnectorBuilder::default()

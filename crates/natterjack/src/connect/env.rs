@@ -255,6 +255,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::ConnectorBuilder;
 
     fn vars(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
         move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
@@ -264,6 +265,7 @@ mod tests {
         format!("{:?}", from_vars(&vars(pairs)).unwrap().auth)
     }
 
+    // Shows U-017.
     #[test]
     fn every_variable_is_honoured() {
         let layer = from_vars(&vars(&[
@@ -299,6 +301,7 @@ mod tests {
         assert!(refused(&[("NATS_CERT", "/c")]).contains("together"));
     }
 
+    // Shows U-017.
     #[test]
     fn a_context_is_read_and_loses_to_variables() {
         let home = tempfile::tempdir().unwrap();
@@ -326,6 +329,10 @@ mod tests {
         let both = from_vars(&var).unwrap();
         assert_eq!(both.servers.unwrap(), ["nats://env:2"]);
         assert_eq!(both.js_domain.as_deref(), Some("hub"));
+        let built = ConnectorBuilder::default().server("own:3").auth(Auth::user_password("u", "p"));
+        let effective = built.from_vars(&var).resolve().unwrap().effective();
+        assert_eq!(effective.servers, ["own:3"]);
+        assert_eq!(effective.login, "user and password");
         assert!(from_context(Some("../x"), &var).is_err());
         assert!(
             from_context(Some("absent"), &var).unwrap_err().to_string().contains("absent.json")

@@ -187,6 +187,7 @@ mod tests {
         assert_eq!(seen, list(&want));
     }
 
+    // Shows U-005.
     #[test]
     fn attempts_are_counted_per_server() {
         let seen = run(&mut policy(Reconnect::Attempts(1)), &pool(&["a", "b", "c"]), 9);
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(seen, list(&[("a", 0), ("a", 1), ("a", 3), ("give up", 5)]));
     }
 
+    // Shows U-006.
     #[test]
     fn success_resets_the_waits() {
         let mut policy = policy(Reconnect::Forever);
@@ -214,6 +216,7 @@ mod tests {
         assert_eq!(run(&mut policy, &pool, 2), list(&[("a", 0), ("a", 1)]));
     }
 
+    // Shows U-011.
     #[test]
     fn the_second_refusal_by_one_server_ends_it() {
         let mut policy = policy(Reconnect::Forever);

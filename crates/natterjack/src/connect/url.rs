@@ -144,6 +144,7 @@ mod tests {
         assert!(!format!("{list:?}").contains("p@ss") && !format!("{list:?}").contains("tok3n"));
     }
 
+    // Shows U-015.
     #[test]
     fn what_cannot_be_used_is_refused_without_showing_secrets() {
         for (text, why) in [

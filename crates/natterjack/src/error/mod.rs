@@ -366,6 +366,7 @@ mod tests {
         ]
     }
 
+    // Shows U-028.
     #[test]
     fn every_case_explains_itself_under_a_code_of_its_own() {
         let module_doc = include_str!("mod.rs");

@@ -164,6 +164,7 @@ mod tests {
         }
     }
 
+    // Shows a part of U-113.
     #[test]
     fn rotation_equals_pythons() {
         // What logging.handlers.RotatingFileHandler(maxBytes=1050, backupCount=3) leaves of 47 records
@@ -179,6 +180,7 @@ mod tests {
         assert!(oldest.lines().next().unwrap().ends_with("10"));
     }
 
+    // Shows U-114.
     #[test]
     fn what_a_file_held_before_counts() {
         let dir = tempfile::tempdir().unwrap();
@@ -189,6 +191,7 @@ mod tests {
         assert_eq!(sizes(&path), [100, 1000]);
     }
 
+    // Shows U-114.
     #[test]
     fn zero_means_never() {
         let dir = tempfile::tempdir().unwrap();
@@ -200,6 +203,7 @@ mod tests {
         }
     }
 
+    // Shows U-114.
     #[cfg(unix)]
     #[test]
     fn a_device_is_not_rotated() {
@@ -209,6 +213,7 @@ mod tests {
         assert!(!Path::new("/dev/null.1").exists());
     }
 
+    // Shows a part of U-115.
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         struct Full;

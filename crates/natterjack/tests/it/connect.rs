@@ -20,6 +20,7 @@ fn nobody() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
+// Shows U-001, U-057.
 #[tokio::test]
 async fn a_connection_has_state_round_trip_and_server() {
     let server = server().await;
@@ -34,6 +35,7 @@ async fn a_connection_has_state_round_trip_and_server() {
     assert_eq!(connector.health(secs(5)).await.level, HealthLevel::Down);
 }
 
+// Shows U-003.
 #[tokio::test]
 async fn a_long_backoff_does_not_delay_the_first_connect() {
     let server = server().await;
@@ -43,6 +45,7 @@ async fn a_long_backoff_does_not_delay_the_first_connect() {
     connector.close().await.unwrap();
 }
 
+// Shows U-009.
 #[tokio::test]
 async fn an_unreachable_pool_names_each_server_with_its_own_reason() {
     let (a, b) = (nobody(), nobody());
@@ -70,6 +73,7 @@ async fn an_unreachable_pool_names_each_server_with_its_own_reason() {
     );
 }
 
+// Shows U-008.
 #[tokio::test]
 async fn the_deadline_ends_a_connect_that_nobody_answers() {
     let peer = Peer::start(Says::Nothing).await;
@@ -77,6 +81,7 @@ async fn the_deadline_ends_a_connect_that_nobody_answers() {
     assert!(error.to_string().ends_with("(no answer within the deadline)"), "{error}");
 }
 
+// Shows U-010.
 #[tokio::test]
 async fn a_refused_login_is_an_error_at_once_and_shows_no_secret() {
     let server = server_with(|server| server.token("right")).await.unwrap();
@@ -152,6 +157,7 @@ async fn in_the_background_a_server_may_come_later() {
     connector.close().await.unwrap();
 }
 
+// Shows U-019, U-023.
 #[tokio::test]
 async fn a_restart_is_told_in_order_and_what_was_published_meanwhile_arrives() {
     let mut server = server().await;
@@ -193,6 +199,7 @@ async fn a_restart_is_told_in_order_and_what_was_published_meanwhile_arrives() {
     assert!(events.next().await.is_none(), "Closed comes last");
 }
 
+// Shows U-004.
 #[tokio::test]
 async fn never_means_that_a_loss_closes() {
     let mut server = server().await;
@@ -211,6 +218,7 @@ async fn never_means_that_a_loss_closes() {
     assert!(connector.raw().unwrap().publish("x", "".into()).await.is_err());
 }
 
+// Shows U-005.
 #[tokio::test]
 async fn attempts_are_counted_for_each_server() {
     let mut server = server().await;
@@ -233,6 +241,7 @@ async fn attempts_are_counted_for_each_server() {
     assert_eq!(tried, [a, b, own]);
 }
 
+// Shows U-011.
 #[tokio::test]
 async fn a_login_that_is_revoked_closes_and_does_not_go_on_for_ever() {
     let mut server = server_with(|server| server.token("one")).await.unwrap();
@@ -257,6 +266,7 @@ async fn a_token_file_that_changed_is_used_at_the_next_reconnect() {
     connector.close().await.unwrap();
 }
 
+// Shows a part of U-007.
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_the_outstanding_pings() {
     let peer = Peer::start(Says::Welcome).await;
@@ -277,6 +287,7 @@ async fn a_silent_server_is_given_up_after_the_outstanding_pings() {
     assert_eq!(reason.await, DisconnectReason::StalePing);
 }
 
+// Shows U-018.
 #[tokio::test]
 async fn offline_policies_fail_or_keep_up_to_a_limit() {
     let mut server = server().await;
@@ -347,6 +358,7 @@ async fn a_callback_sees_the_first_connection_too() {
     assert!(told.recv().await.is_none());
 }
 
+// Shows U-024.
 #[tokio::test]
 async fn a_slow_callback_loses_no_state_and_is_told_that_it_lagged() {
     let server = server().await;
@@ -375,6 +387,7 @@ async fn a_slow_callback_loses_no_state_and_is_told_that_it_lagged() {
     assert!(matches!(last, Some(Event::Closed { .. })));
 }
 
+// Shows U-021.
 #[tokio::test]
 async fn a_thousand_messages_published_before_a_close_arrive() {
     let server = server().await;
@@ -399,6 +412,7 @@ async fn a_thousand_messages_published_before_a_close_arrive() {
     receiver.close().await.unwrap();
 }
 
+// Shows U-020.
 #[tokio::test]
 async fn a_drain_lets_handlers_finish_and_reports_them() {
     let server = server().await;
@@ -433,6 +447,7 @@ async fn a_drain_lets_handlers_finish_and_reports_them() {
     assert!(matches!(Error::from(connector.drain().await.unwrap_err()), Error::Closed(_)));
 }
 
+// Shows U-020.
 #[tokio::test]
 async fn a_drain_keeps_its_deadline() {
     let server = server().await;
@@ -453,6 +468,7 @@ async fn a_drain_keeps_its_deadline() {
     assert_eq!(connector.state(), ConnState::Closed { reason: CloseReason::Drained });
 }
 
+// Shows a part of U-016.
 #[tokio::test]
 async fn tls_files_are_checked_before_anything_is_dialed() {
     let error =
@@ -480,6 +496,7 @@ async fn servers_of_the_pool_are_left_for_one_that_works() {
     connector.close().await.unwrap();
 }
 
+// Shows a part of U-022.
 #[tokio::test]
 async fn an_announced_shutdown_moves_to_another_server() {
     let (dying, other) = (server().await, server().await);
@@ -513,6 +530,7 @@ fn panic_unless<R>(right: bool) -> Option<R> {
     None
 }
 
+// Shows U-010.
 #[tokio::test]
 async fn an_nkey_logs_in_by_seed_and_by_file() {
     let pair = nkeys::KeyPair::new_user();
@@ -546,6 +564,7 @@ async fn credentials_that_cannot_be_used_are_told_before_anything_is_dialed() {
     assert_eq!(build().await.unwrap_err().code(), "auth.creds_malformed");
 }
 
+// Shows U-015.
 #[tokio::test]
 async fn no_secret_is_logged_at_any_level() {
     #[derive(Clone, Default)]
@@ -574,6 +593,11 @@ async fn no_secret_is_logged_at_any_level() {
     let mut events = connector.events();
     server.restart().await.unwrap();
     let mut shown = format!("{error:?} {error} {:?}", connector.effective_options());
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        shown += &format!("{error:?} {error}");
+        cause = error.source();
+    }
     event(&mut events, |e| {
         shown += &format!("{e:?} {e}");
         matches!(e, Event::Reconnected { .. }).then_some(())

@@ -26,6 +26,7 @@ authorization { users = [
 ] }
 "#;
 
+// Shows a part of U-031.
 #[tokio::test]
 async fn values_headers_and_reply_survive_each_codec() {
     let server = server().await;
@@ -45,6 +46,7 @@ async fn values_headers_and_reply_survive_each_codec() {
     connector.close().await.unwrap();
 }
 
+// Shows U-032.
 #[tokio::test]
 async fn a_body_that_does_not_decode_is_an_item_and_the_stream_goes_on() {
     let server = server().await;
@@ -58,6 +60,7 @@ async fn a_body_that_does_not_decode_is_an_item_and_the_stream_goes_on() {
     connector.close().await.unwrap();
 }
 
+// Shows U-033.
 #[tokio::test]
 async fn a_queue_group_shares_and_repeats_nothing() {
     let server = server().await;
@@ -98,6 +101,7 @@ async fn a_subscription_ends_at_its_limit() {
     connector.close().await.unwrap();
 }
 
+// Shows U-029.
 #[tokio::test]
 async fn the_four_ways_a_request_fails_are_four_cases() {
     let server = server().await;
@@ -115,6 +119,7 @@ async fn the_four_ways_a_request_fails_are_four_cases() {
     connector.close().await.unwrap();
 }
 
+// Shows U-034.
 #[tokio::test]
 async fn a_retry_repeats_what_it_covers_and_stops_at_its_limit() {
     let server = server().await;
@@ -144,9 +149,26 @@ async fn a_retry_repeats_what_it_covers_and_stops_at_its_limit() {
     assert_eq!(ask(5, RetryOn::Timeout).send::<_, u32>(&1).await.unwrap(), 2);
     let nobody = connector.ask("nobody").retry(Retry::times(2).backoff(Backoff::fixed(millis(1))));
     assert!(matches!(nobody.send::<_, u32>(&1).await.unwrap_err(), RequestError::NoResponders(_)));
+    // The first and two more: the limit.
+    let mut silent = connector.subscribe::<u32>("silent").await.unwrap();
+    let retry = Retry::times(2).backoff(Backoff::fixed(millis(1)));
+    let ask = connector.ask("silent").timeout(millis(20)).retry(retry);
+    assert!(matches!(ask.send::<_, u32>(&1).await.unwrap_err(), RequestError::Timeout(_)));
+    connector.barrier(PATIENCE).await.unwrap();
+    silent.stop();
+    let mut tries = 0;
+    while silent.next().await.is_some() {
+        tries += 1;
+    }
+    assert_eq!(tries, 3);
+    // Nothing else is tried again: nobody waits for this backoff.
+    let retry = Retry::times(2).backoff(Backoff::fixed(secs(3600)));
+    let error = connector.ask("a b").retry(retry).send::<_, u32>(&1).await.unwrap_err();
+    assert!(matches!(error, RequestError::BadSubject(_)));
     connector.close().await.unwrap();
 }
 
+// Shows U-035.
 #[tokio::test]
 async fn several_answers_end_by_count_idleness_or_sentinel() {
     let server = server().await;
@@ -183,6 +205,7 @@ async fn several_answers_end_by_count_idleness_or_sentinel() {
     connector.close().await.unwrap();
 }
 
+// Shows U-026, U-027.
 #[tokio::test]
 async fn what_is_forbidden_is_an_error_of_the_call() {
     let server = server_with(|server| server.config(RIGHTS).unwrap()).await.unwrap();
@@ -228,6 +251,7 @@ async fn a_user_with_hardly_any_rights_still_has_round_trips() {
     connector.close().await.unwrap();
 }
 
+// Shows U-025.
 #[tokio::test]
 async fn a_slow_reader_is_reported_with_the_exact_total() {
     let server = server().await;
@@ -236,12 +260,14 @@ async fn a_slow_reader_is_reported_with_the_exact_total() {
     let open = |subject: &str, overflow| {
         connector.on(subject).capacity(10).overflow(overflow).open::<u32>()
     };
+    let begin = std::time::Instant::now();
     let mut newest = open("a.*", Overflow::DropNewest).await.unwrap();
     let mut oldest = open("*.b", Overflow::DropOldest).await.unwrap();
     for n in 0..1000_u32 {
         connector.publish("a.b", &n).await.unwrap();
     }
     let mut totals = std::collections::HashMap::new();
+    let mut told = 0;
     while totals.values().sum::<u64>() < 1980 {
         let seen = event(&mut events, |e| match e {
             Event::SlowConsumer { subject, dropped, .. } => Some((subject, dropped)),
@@ -249,7 +275,10 @@ async fn a_slow_reader_is_reported_with_the_exact_total() {
         });
         let (subject, dropped) = seen.await;
         totals.insert(subject, dropped);
+        told += 1;
     }
+    // At most one a second for each, and one at the beginning.
+    assert!(told <= 2 * (begin.elapsed().as_secs() + 1), "{told}");
     assert_eq!((totals["a.*"], totals["*.b"]), (990, 990));
     assert_eq!((newest.dropped(), oldest.pending()), (990, 10));
     assert_eq!(newest.next().await.unwrap().unwrap().into_value(), 0);
@@ -258,6 +287,7 @@ async fn a_slow_reader_is_reported_with_the_exact_total() {
     connector.close().await.unwrap();
 }
 
+// Shows U-019.
 #[tokio::test]
 async fn without_echo_barriers_work_and_ones_own_messages_do_not_come() {
     let server = server().await;

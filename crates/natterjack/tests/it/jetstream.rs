@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use natterjack::error::{DisabledScope, StreamError};
 use natterjack::jetstream::{DeadLetter, Ensured, IfDeleted, RunEnd, Verdict};
@@ -20,6 +21,7 @@ async fn with_stream() -> (TestServer, Connector, JetStream) {
     (server, connector, js)
 }
 
+// Shows U-036.
 #[tokio::test]
 async fn ensure_creates_edits_and_refuses() {
     let (_server, connector, js) = with_stream().await;
@@ -58,6 +60,7 @@ async fn without_jetstream_it_says_so() {
     server.shutdown().await;
 }
 
+// Shows U-037.
 #[tokio::test]
 async fn an_acknowledgement_names_stream_sequence_and_duplicates() {
     let (_server, connector, js) = with_stream().await;
@@ -78,14 +81,15 @@ async fn an_acknowledgement_names_stream_sequence_and_duplicates() {
     connector.close().await.unwrap();
 }
 
+// Shows U-037.
 #[tokio::test]
 async fn many_in_flight_are_acknowledged_in_order() {
     let (_server, connector, js) = with_stream().await;
     let mut publisher = js.publisher().max_in_flight(64).start().await.unwrap();
-    let values: Vec<u32> = (0..2000).collect();
+    let values: Vec<u32> = (0..10_000).collect();
     let acks = publisher.publish_all("s.a", &values).await.unwrap();
     let seqs: Vec<u64> = acks.into_iter().map(|ack| ack.unwrap().seq).collect();
-    assert_eq!(seqs, (1..=2000).collect::<Vec<_>>());
+    assert_eq!(seqs, (1..=10_000).collect::<Vec<_>>());
     let lost = publisher.publish("nowhere", &1).await.unwrap();
     drop(publisher);
     assert!(lost.await.is_err());
@@ -111,6 +115,7 @@ async fn messages_under_way_at_a_restart_are_sent_again_and_stored_once() {
     connector.close().await.unwrap();
 }
 
+// Shows U-039, U-041.
 #[tokio::test]
 async fn verdicts_have_their_effect() {
     let (_server, connector, js) = with_stream().await;
@@ -173,6 +178,7 @@ async fn verdicts_have_their_effect() {
     connector.close().await.unwrap();
 }
 
+// Shows U-040.
 #[tokio::test]
 async fn a_handler_longer_than_the_ack_wait_is_not_repeated() {
     let (_server, connector, js) = with_stream().await;
@@ -211,6 +217,7 @@ async fn a_handler_longer_than_the_ack_wait_is_not_repeated() {
     connector.close().await.unwrap();
 }
 
+// Shows U-043.
 #[tokio::test]
 async fn messages_of_a_key_keep_their_order_and_others_run_beside() {
     let (_server, connector, js) = with_stream().await;
@@ -246,6 +253,7 @@ async fn messages_of_a_key_keep_their_order_and_others_run_beside() {
     connector.close().await.unwrap();
 }
 
+// Shows a part of U-038.
 #[tokio::test]
 async fn a_run_goes_on_over_restarts_and_handles_each_message() {
     let (mut server, connector, js) = with_stream().await;
@@ -279,8 +287,20 @@ async fn a_run_goes_on_over_restarts_and_handles_each_message() {
     connector.close().await.unwrap();
 }
 
+// Shows U-044.
 #[tokio::test]
 async fn at_shutdown_what_was_not_started_goes_to_another_worker_at_once() {
+    // On a busy machine one try may take longer, but not each.
+    for _ in 0..20 {
+        if hand_over().await < secs(1) {
+            return;
+        }
+    }
+    panic!("it always takes longer than a second");
+}
+
+/// How long another worker waits for what the first one gives back.
+async fn hand_over() -> Duration {
     let (_server, connector, js) = with_stream().await;
     for n in 0..4_u32 {
         js.publish("s.a", &n).await.unwrap();
@@ -309,15 +329,18 @@ async fn at_shutdown_what_was_not_started_goes_to_another_worker_at_once() {
     assert_eq!((starts.recv().await, starts.recv().await), (Some(0), Some(1)));
     // Four are in the first worker's hands, two of them not started.
     while js.consumer_info("S", "c").await.unwrap().ack_pending < 4 {}
+    let begin = Instant::now();
     stop.send(()).unwrap();
     let second =
         js.consumer("S", "c").limit(2).ack_wait(secs(600)).run(|_: Delivery<u32>| async {});
     let second = second.await.unwrap();
+    let took = begin.elapsed();
     assert_eq!((second.handled, second.redelivered), (2, 2));
     gate.add_permits(2);
     let first = first.await.unwrap().unwrap();
     assert_eq!((first.handled, first.returned), (2, 2));
     connector.close().await.unwrap();
+    took
 }
 
 #[tokio::test]
@@ -367,6 +390,7 @@ async fn messages_can_be_read_and_settled_by_hand() {
     connector.close().await.unwrap();
 }
 
+// Shows U-020.
 #[tokio::test]
 async fn a_drain_ends_runs_and_settles_what_was_handled() {
     let server = server_with(|server| server).await.unwrap();

@@ -8,7 +8,7 @@ use natterjack::kv::{Found, Watch, WatchFrom};
 use natterjack::testing::TestServer;
 use natterjack::{Connector, Kv, WatchEvent, secs};
 
-use crate::{PATIENCE, connect, server};
+use crate::{PATIENCE, connect, server, within};
 
 async fn with_bucket() -> (TestServer, Connector, Kv<u32>) {
     let server = server().await;
@@ -34,6 +34,7 @@ async fn until_ready(watch: &mut Watch<u32>) -> Vec<String> {
     told
 }
 
+// Shows U-045.
 #[tokio::test]
 async fn keys_are_written_read_and_removed() {
     let (_server, connector, kv) = with_bucket().await;
@@ -46,6 +47,8 @@ async fn keys_are_written_read_and_removed() {
     assert_eq!((at.value, at.revision), (1, 1));
     assert_eq!(kv.at("a", 2).await.unwrap(), None, "revision 2 is another key's");
     assert_eq!(kv.keys(">").await.unwrap(), ["b", "a"]);
+    assert_eq!(kv.keys("a*").await.unwrap(), [""; 0], "a token is matched whole");
+    assert_eq!(kv.keys("a").await.unwrap(), ["a"]);
     assert_eq!(kv.delete("a").await.unwrap(), 4);
     assert!(
         matches!(kv.entry("a").await.unwrap(), Some(Found::Deleted(meta)) if meta.revision == 4)
@@ -63,6 +66,7 @@ async fn keys_are_written_read_and_removed() {
     connector.close().await.unwrap();
 }
 
+// Shows U-045.
 #[tokio::test]
 async fn conflicts_carry_what_was_expected_and_what_is_there() {
     let (_server, connector, kv) = with_bucket().await;
@@ -115,6 +119,7 @@ async fn a_value_that_does_not_decode_is_told_and_the_watch_goes_on() {
     connector.close().await.unwrap();
 }
 
+// Shows U-050.
 #[tokio::test]
 async fn many_can_modify_one_key() {
     let (_server, connector, kv) = with_bucket().await;
@@ -122,7 +127,7 @@ async fn many_can_modify_one_key() {
         .map(|_| {
             let kv = kv.clone();
             tokio::spawn(async move {
-                for _ in 0..25 {
+                for _ in 0..100 {
                     kv.modify("n", |n| Some(n.unwrap_or(0) + 1)).await.unwrap();
                 }
             })
@@ -131,23 +136,29 @@ async fn many_can_modify_one_key() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(kv.get("n").await.unwrap(), Some(200));
+    assert_eq!(kv.get("n").await.unwrap(), Some(800));
     kv.modify("n", |_| None).await.unwrap();
     assert_eq!(kv.get("n").await.unwrap(), None);
     connector.close().await.unwrap();
 }
 
+// Shows U-046.
 #[tokio::test]
 async fn a_watch_says_when_it_is_up_to_date_also_on_nothing() {
     let (_server, connector, kv) = with_bucket().await;
-    let mut watch = kv.watch(">").start().await.unwrap();
-    assert_eq!(until_ready(&mut watch).await, [""; 0]);
+    let mut watch = within(secs(1), async || {
+        let mut watch = kv.watch(">").start().await.unwrap();
+        assert_eq!(until_ready(&mut watch).await, [""; 0]);
+        watch
+    })
+    .await;
     kv.put("a", &1).await.unwrap();
     assert!(matches!(watch.next().await.unwrap(), WatchEvent::Put(entry) if entry.value == 1));
     connector.close().await.unwrap();
     assert!(watch.next().await.is_none());
 }
 
+// Shows U-047.
 #[tokio::test]
 async fn a_watch_begins_where_it_is_told_to() {
     let (_server, connector, kv) = with_bucket().await;
@@ -174,6 +185,7 @@ async fn a_watch_begins_where_it_is_told_to() {
     connector.close().await.unwrap();
 }
 
+// Shows U-048.
 #[tokio::test]
 async fn a_watch_goes_on_over_restarts_without_loss_or_repetition_and_leaves_nothing_behind() {
     let (mut server, connector, kv) = with_bucket().await;
@@ -218,6 +230,7 @@ async fn a_watch_goes_on_over_restarts_without_loss_or_repetition_and_leaves_not
     connector.close().await.unwrap();
 }
 
+// Shows U-049.
 #[tokio::test]
 async fn an_expired_key_is_told_as_expired() {
     let server = server().await;
@@ -232,6 +245,7 @@ async fn an_expired_key_is_told_as_expired() {
     connector.close().await.unwrap();
 }
 
+// Shows U-051.
 #[tokio::test]
 async fn a_live_map_equals_the_bucket_also_after_a_restart() {
     let (mut server, connector, kv) = with_bucket().await;
@@ -241,19 +255,21 @@ async fn a_live_map_equals_the_bucket_also_after_a_restart() {
     assert_eq!((map.get("a"), map.len()), (Some(1), 1));
     let mut model = std::collections::BTreeMap::from([("a".to_owned(), 1)]);
     let mut last = 0;
-    // A fixed walk over puts, deletes and purges.
-    for n in 0..300_u32 {
-        let key = format!("k{}", n * 7 % 23);
-        last = match n % 5 {
+    // Random puts, deletes and purges, the same each time.
+    let mut random = 1_u32;
+    for n in 0..1000_u32 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (key, kind) = (format!("k{}", (random >> 8) % 23), (random >> 24) % 5);
+        last = match kind {
             0 => kv.delete(&key).await.unwrap(),
             1 => kv.purge(&key).await.unwrap(),
             _ => kv.put(&key, &n).await.unwrap(),
         };
-        match n % 5 {
+        match kind {
             0 | 1 => drop(model.remove(&key)),
             _ => drop(model.insert(key, n)),
         }
-        if n == 150 {
+        if n == 500 {
             server.restart().await.unwrap();
         }
     }

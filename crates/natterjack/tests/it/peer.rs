@@ -7,6 +7,7 @@ use tokio::sync::watch;
 pub(crate) struct Peer {
     pub(crate) url: String,
     frozen: watch::Sender<bool>,
+    others: watch::Sender<Vec<String>>,
     /// Connections that were accepted.
     pub(crate) accepted: watch::Receiver<u32>,
 }
@@ -25,13 +26,20 @@ impl Peer {
         let url = listener.local_addr().unwrap().to_string();
         let (frozen, freeze) = watch::channel(false);
         let (count, accepted) = watch::channel(0);
+        let (others, known) = watch::channel(Vec::new());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.send_modify(|count| *count += 1);
-                tokio::spawn(talk(stream, says, freeze.clone()));
+                let others = known.borrow().clone();
+                tokio::spawn(talk(stream, says, others, freeze.clone()));
             }
         });
-        Self { url, frozen, accepted }
+        Self { url, frozen, others, accepted }
+    }
+
+    /// Tells of another server from the next connection on.
+    pub(crate) fn announce(&self, address: &str) {
+        self.others.send_modify(|others| others.push(address.to_owned()));
     }
 
     /// From now on it reads and does not answer.
@@ -40,11 +48,19 @@ impl Peer {
     }
 }
 
-async fn talk(mut stream: TcpStream, says: Says, frozen: watch::Receiver<bool>) {
+async fn talk(
+    mut stream: TcpStream,
+    says: Says,
+    others: Vec<String>,
+    frozen: watch::Receiver<bool>,
+) {
     if matches!(says, Says::Nothing) {
         std::future::pending::<()>().await;
     }
-    let info = r#"{"server_id":"S","server_name":"peer","version":"2.15.1","headers":true,"max_payload":1024}"#;
+    let info = serde_json::json!({
+        "server_id": "S", "server_name": "peer", "version": "2.15.1", "headers": true,
+        "max_payload": 1024, "connect_urls": others,
+    });
     let _ = stream.write_all(format!("INFO {info}\r\n").as_bytes()).await;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();

@@ -24,6 +24,7 @@ async fn child() {
     assert!(natterjack::Connector::connect("127.0.0.1:1").await.is_err());
 }
 
+// Shows U-052.
 #[test]
 fn nothing_is_printed() {
     let program = std::env::current_exe().unwrap();
