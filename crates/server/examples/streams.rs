@@ -1,13 +1,14 @@
 //! How fast publishers store on many streams, each message synced before its acknowledgement.
 //!
 //! ```text
-//! streams SERVER [PUBLISHERS [SECONDS [STREAMS]]]
+//! streams SERVER [PUBLISHERS [SECONDS [STREAMS [own]]]]
 //! ```
 //!
 //! Starts `SERVER` (a command line, to which `-a`, `-p` and `-c` are added) on a fresh store with
 //! `sync_interval: always`, on CPU 0 if `taskset` is there, and publishes 128 bytes at a time from
 //! `PUBLISHERS` connections (64) over `STREAMS` (1,16,64,500) file streams for `SECONDS` (3), each publisher
-//! with 1 and then 100 messages under way, and each going round all streams.
+//! with 1 and then 100 messages under way, and each going round all streams, message by message; with `own`
+//! each publisher writes to one stream of its own, as far as there are enough.
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -70,6 +71,14 @@ impl Server {
         let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
         fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
     }
+}
+
+/// What a publisher writes to.
+#[derive(Clone, Copy)]
+struct Streams {
+    count: usize,
+    /// How far the next message's stream is from this one's.
+    step: usize,
 }
 
 /// One connection with an inbox.
@@ -146,7 +155,7 @@ impl Client {
     /// Publishes with so many messages under way, until told to stop.
     fn publish(
         &mut self,
-        streams: usize,
+        streams: Streams,
         window: usize,
         stop: &AtomicBool,
         stored: &AtomicU64,
@@ -157,10 +166,11 @@ impl Client {
         while under_way > 0 || !stop.load(Ordering::Relaxed) {
             out.clear();
             while under_way < window && !stop.load(Ordering::Relaxed) {
-                write!(out, "PUB s.{} _R.{} {}\r\n", turn % streams, self.number, payload.len())?;
+                let stream = turn % streams.count;
+                write!(out, "PUB s.{stream} _R.{} {}\r\n", self.number, payload.len())?;
                 out.extend_from_slice(&payload);
                 out.extend_from_slice(b"\r\n");
-                turn += 1;
+                turn += streams.step;
                 under_way += 1;
             }
             self.write.write_all(&out)?;
@@ -184,14 +194,20 @@ impl Client {
     }
 }
 
-fn measure(command: &str, publishers: usize, seconds: f64, streams: usize) -> Result<(), Failure> {
+fn measure(
+    command: &str,
+    publishers: usize,
+    seconds: f64,
+    streams: Streams,
+) -> Result<(), Failure> {
+    let count = streams.count;
     let server = Server::start(command)?;
     let mut first = Client::open(server.port, 0)?;
-    for stream in 0..streams {
+    for stream in 0..count {
         first.create(stream)?;
     }
     // Their first messages make their files.
-    first.fill(streams)?;
+    first.fill(count)?;
     for window in [1, 100] {
         let mut clients = Vec::new();
         for number in 1..=publishers {
@@ -212,16 +228,16 @@ fn measure(command: &str, publishers: usize, seconds: f64, streams: usize) -> Re
             let (begun, cpu, before) =
                 (Instant::now(), server.cpu(), stored.load(Ordering::Relaxed));
             std::thread::sleep(Duration::from_secs_f64(seconds));
-            let count = (stored.load(Ordering::Relaxed) - before) as f64;
+            let done = (stored.load(Ordering::Relaxed) - before) as f64;
             let (wall, cpu) = (begun.elapsed().as_secs_f64(), server.cpu() - cpu);
             stop.store(true, Ordering::Relaxed);
             for thread in threads {
                 thread?.join().map_err(|_| "a publisher panicked")??;
             }
-            Ok::<_, Failure>((count / wall, cpu / count * 1e6))
+            Ok::<_, Failure>((done / wall, cpu / done * 1e6))
         })?;
         println!(
-            "{streams:4} streams, {publishers} publishers, window {window:3}: {rate:9.0} msgs/s, {cpu:6.2} s/Mop"
+            "{count:4} streams, {publishers} publishers, window {window:3}: {rate:9.0} msgs/s, {cpu:6.2} s/Mop"
         );
     }
     Ok(())
@@ -230,12 +246,17 @@ fn measure(command: &str, publishers: usize, seconds: f64, streams: usize) -> Re
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let command =
-        arguments.next().ok_or("usage: streams SERVER [PUBLISHERS [SECONDS [STREAMS]]]")?;
+        arguments.next().ok_or("usage: streams SERVER [PUBLISHERS [SECONDS [STREAMS [own]]]]")?;
     let publishers = arguments.next().map_or(Ok(64), |text| text.parse())?;
     let seconds = arguments.next().map_or(Ok(3.0), |text| text.parse())?;
     let counts = arguments.next().unwrap_or_else(|| "1,16,64,500".to_owned());
-    for streams in counts.split(',') {
-        measure(&command, publishers, seconds, streams.parse()?)?;
+    let step = match arguments.next().as_deref() {
+        None => 1,
+        Some("own") => 0,
+        Some(other) => return Err(format!("{other}: not known").into()),
+    };
+    for count in counts.split(',') {
+        measure(&command, publishers, seconds, Streams { count: count.parse()?, step })?;
     }
     Ok(())
 }
