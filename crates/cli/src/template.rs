@@ -148,6 +148,7 @@ mod tests {
         Template::parse(text).unwrap().fill(&Facts { count, ..Facts::default() })
     }
 
+    // Shows U-078.
     #[test]
     fn both_spellings_mean_the_same() {
         for text in ["n={{Count}}!", "n={{.Count}}!", "n={{ Cnt }}!", "n={{ .Cnt }}!"] {

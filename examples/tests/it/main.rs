@@ -88,6 +88,7 @@ impl Stage {
 }
 
 /// The subscriber first: each program's whole output is compared.
+// Shows U-059, U-069; a part of U-058, U-060, U-070, U-071.
 #[test]
 fn each_pair_prints_what_its_header_promises() {
     for pair in PAIRS {
@@ -138,6 +139,7 @@ fn each_pair_prints_what_its_header_promises() {
 }
 
 /// From pair 3 on nothing is lost when the publisher has long gone.
+// Shows U-059.
 #[test]
 fn the_publisher_may_be_first() {
     for pair in ["03_jetstream", "04_callbacks", "07_connector", "08_logging"] {
@@ -177,6 +179,7 @@ fn a_crashed_subscriber_goes_on_where_it_was() {
     assert!(messages[0].contains("#2 ") && messages[0].contains("delivered 2"), "{messages:?}");
 }
 
+// Shows a part of U-062.
 #[test]
 fn without_a_server_each_program_says_so() {
     let mut stage = Stage::new("01_simple");
@@ -203,6 +206,7 @@ fn without_a_server_each_program_says_so() {
     }
 }
 
+// Shows U-066, U-069.
 #[test]
 fn each_failure_has_its_text_and_its_exit_code() {
     let stage = Stage::new("03_jetstream");
@@ -280,6 +284,7 @@ fn json_is_an_object_per_line() {
 mod signals {
     use super::*;
 
+    // Shows U-059, U-061.
     #[test]
     fn the_first_interrupt_drains_and_ends_with_0() {
         for (at, pair) in PAIRS.into_iter().enumerate() {
@@ -311,6 +316,7 @@ mod signals {
         assert!(output.closes_with(last), "{}", output.all);
     }
 
+    // Shows a part of U-061.
     #[test]
     fn the_second_interrupt_ends_at_once_with_130() {
         for pair in ["01_simple", "02_creds"] {

@@ -12,6 +12,7 @@ fn quick(dir: &Path, more: &[&str]) -> super::Ended {
     end(bare(&arguments))
 }
 
+// Shows U-106.
 #[test]
 fn everything_it_makes_works_together() {
     let dir = tempfile::tempdir().unwrap();
@@ -58,6 +59,7 @@ fn everything_it_makes_works_together() {
     assert!(info.text().contains("Publish deny: demo.secret"), "{info:?}");
 }
 
+// Shows a part of U-107.
 #[test]
 fn creds_have_the_documented_shape_and_no_one_else_may_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -68,6 +68,7 @@ fn csv(path: &std::path::Path) -> Vec<(String, u64, u64)> {
         .collect()
 }
 
+// Shows U-093.
 #[test]
 fn publishers_share_the_messages() {
     let report =
@@ -141,6 +142,7 @@ fn subjects_bodies_and_headers_are_as_asked_for() {
     }
 }
 
+// Shows U-093.
 #[test]
 fn requests_are_answered_and_timed() {
     let server = server();
@@ -168,6 +170,7 @@ fn requests_are_answered_and_timed() {
     assert_eq!(code(&ended.exits(6)), "request.no_responders");
 }
 
+// Shows U-093.
 #[test]
 fn streams_are_made_written_and_read() {
     let server = server();
@@ -261,6 +264,7 @@ fn a_consumer_of_another_name_is_used_and_kept() {
     assert_eq!((&info["num_pending"], floor), (&0.into(), &10.into()), "{info}");
 }
 
+// Shows U-093.
 #[test]
 fn keys_are_put_and_got() {
     let server = server();
@@ -299,6 +303,7 @@ fn an_interruption_shows_what_there_is() {
     assert!(ended.text().contains(" stats: 0 msgs/sec ~ 0 B/sec"), "{ended:?}");
 }
 
+// Shows a part of U-093.
 #[test]
 fn a_measurement_is_compared_with_an_earlier_one() {
     let server = server();

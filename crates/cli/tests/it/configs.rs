@@ -12,6 +12,7 @@ fn with_stream() -> Tested {
     server
 }
 
+// Shows U-083, U-100.
 #[test]
 fn an_edit_shows_what_it_changes_and_asks() {
     let server = with_stream();
@@ -42,6 +43,7 @@ fn an_edit_shows_what_it_changes_and_asks() {
     assert!(refused.err.contains("denied") || refused.err.contains("not permitted"), "{refused:?}");
 }
 
+// Shows U-083.
 #[test]
 fn a_configuration_is_edited_as_a_file_and_by_hand() {
     let server = with_stream();
@@ -65,6 +67,7 @@ fn a_configuration_is_edited_as_a_file_and_by_hand() {
     assert!(missing.err.contains("stream T not found"), "{missing:?}");
 }
 
+// Shows U-083.
 #[test]
 fn a_configuration_of_the_nats_tool_makes_a_stream() {
     let server = server();
@@ -90,6 +93,7 @@ fn a_configuration_of_the_nats_tool_makes_a_stream() {
     );
 }
 
+// Shows U-085.
 #[test]
 fn a_stream_is_copied_without_its_messages() {
     let server = with_stream();
@@ -104,6 +108,7 @@ fn a_stream_is_copied_without_its_messages() {
     assert_eq!(info["state"]["messages"], 0);
 }
 
+// Shows U-085, U-100.
 #[test]
 fn one_message_is_removed() {
     let server = with_stream();
@@ -121,6 +126,7 @@ fn one_message_is_removed() {
     assert_eq!(table.text(), "First Message\tLast Message\tMessages\n3\t4\t2\n");
 }
 
+// Shows U-085.
 #[test]
 fn a_sealed_stream_takes_nothing_more() {
     let server = with_stream();

@@ -4,6 +4,7 @@ use natterjack_server::Server;
 
 use super::{bare, command, end, free_port, run, server};
 
+// Shows a part of U-091.
 #[test]
 fn an_option_wins_over_the_environment() {
     let server = Server::builder().user("u", "p").start_blocking().unwrap();
@@ -31,6 +32,7 @@ fn a_user_alone_is_a_token() {
     end(by_env).ok();
 }
 
+// Shows U-090; a part of U-091.
 #[test]
 fn contexts_of_the_nats_tool_are_read() {
     let server = Server::builder().token("tok").start_blocking().unwrap();
@@ -57,6 +59,7 @@ fn contexts_of_the_nats_tool_are_read() {
     end(with(&["--context", "none", "pub", "a", "b"])).exits(2);
 }
 
+// Shows U-092.
 #[test]
 fn rtt_measures_each_address() {
     let server = server();
@@ -73,6 +76,7 @@ fn rtt_measures_each_address() {
     assert!(!ended.text().contains("s3cr3t"), "{ended:?}");
 }
 
+// Shows U-089.
 #[test]
 fn account_info_checks_the_connection() {
     let server = Server::builder().jetstream_in_memory().start_blocking().unwrap();

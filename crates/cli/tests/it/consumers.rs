@@ -17,6 +17,7 @@ fn info(server: &Tested, consumer: &str) -> Value {
     run(server, &["consumer", "info", "S", consumer, "--json"]).ok().json()
 }
 
+// Shows U-086.
 #[test]
 fn a_consumer_has_what_was_asked_for() {
     let server = with_consumer();
@@ -124,6 +125,7 @@ fn a_configuration_makes_the_same_consumer() {
     run(&server, &["consumer", "info", "S", "N"]).exits(5);
 }
 
+// Shows a part of U-086.
 #[test]
 fn messages_are_taken_and_settled() {
     let server = with_consumer();
@@ -158,6 +160,7 @@ fn messages_are_taken_and_settled() {
     run(&server, &["consumer", "next", "S", "X"]).exits(5);
 }
 
+// Shows U-086.
 #[test]
 fn a_subscriber_of_a_consumer_goes_on() {
     let server = with_consumer();
@@ -201,6 +204,7 @@ fn a_subscriber_of_a_consumer_goes_on() {
     run(&server, &none).ok();
 }
 
+// Shows U-086, U-100.
 #[test]
 fn a_consumer_is_edited_copied_and_removed() {
     let server = with_consumer();
@@ -232,6 +236,7 @@ fn a_consumer_is_edited_copied_and_removed() {
     assert_eq!(run(&server, &["consumer", "ls", "S", "-n"]).ok().text(), "C\n");
 }
 
+// Shows U-086.
 #[test]
 fn a_consumer_is_paused_and_resumed() {
     let server = with_consumer();
@@ -259,6 +264,7 @@ fn a_consumer_begins_again() {
     assert!(unpin.err.contains("pins no client"), "{unpin:?}");
 }
 
+// Shows U-086.
 #[test]
 fn consumers_are_reported_and_found() {
     let server = with_consumer();

@@ -24,6 +24,7 @@ fn read(home: &Path, name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+// Shows a part of U-090.
 #[test]
 fn a_context_is_written_as_the_nats_tool_reads_it() {
     let home = tempfile::tempdir().unwrap();
@@ -70,6 +71,7 @@ fn a_context_is_written_as_the_nats_tool_reads_it() {
     assert_eq!(list[0]["password"], "***");
 }
 
+// Shows U-090.
 #[cfg(unix)]
 #[test]
 fn contexts_are_for_their_owner_only() {
@@ -82,6 +84,7 @@ fn contexts_are_for_their_owner_only() {
     assert_eq!((mode("nats"), mode("nats/context")), (0o700, 0o700));
 }
 
+// Shows U-090.
 #[test]
 fn keys_that_are_not_known_here_survive() {
     let home = tempfile::tempdir().unwrap();
@@ -106,6 +109,7 @@ fn keys_that_are_not_known_here_survive() {
     assert!(run(home, &both).exits(2).err.contains("one login"));
 }
 
+// Shows U-090.
 #[test]
 fn the_previous_context_comes_back() {
     let home = tempfile::tempdir().unwrap();
@@ -164,6 +168,7 @@ fn validation_finds_what_is_missing() {
     assert_eq!(lines[1], json!({"name": "good", "valid": true, "problems": []}));
 }
 
+// Shows a part of U-091.
 #[test]
 fn a_context_connects_and_the_environment_wins() {
     let home = tempfile::tempdir().unwrap();

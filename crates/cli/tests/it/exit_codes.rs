@@ -4,11 +4,13 @@ use natterjack_server::Server;
 
 use super::{Running, bare, command, end, feed, free_port, run, server, signal};
 
+// Shows U-098.
 #[test]
 fn zero_when_done() {
     run(&server(), &["pub", "a", "b"]).ok();
 }
 
+// Shows U-098.
 #[test]
 fn zero_after_a_graceful_ctrl_c() {
     let server = server();
@@ -19,6 +21,7 @@ fn zero_after_a_graceful_ctrl_c() {
     }
 }
 
+// Shows U-098.
 #[test]
 fn one_for_other_failures() {
     let body = vec![b'x'; 2 << 20];
@@ -26,6 +29,7 @@ fn one_for_other_failures() {
     assert_eq!(ended.error()["code"], "msg.too_large");
 }
 
+// Shows U-098.
 #[test]
 fn two_for_usage() {
     let server = server();
@@ -39,6 +43,7 @@ fn two_for_usage() {
     assert_eq!(ended.error()["code"], "usage");
 }
 
+// Shows U-098.
 #[test]
 fn three_without_a_server() {
     let mut command = bare(&["pub", "a", "b"]);
@@ -48,6 +53,7 @@ fn three_without_a_server() {
     assert!(ended.err.contains("natterjack serve"), "{ended:?}");
 }
 
+// Shows U-098.
 #[test]
 fn four_for_a_refused_login() {
     let server = Server::builder().token("s3cr3t").start_blocking().unwrap();
@@ -63,6 +69,7 @@ fn four_for_a_refused_login() {
     assert_eq!(ended.error()["code"], "auth.creds_missing");
 }
 
+// Shows U-098.
 #[test]
 fn five_for_what_does_not_exist() {
     let server = server();
@@ -80,6 +87,7 @@ fn five_for_what_does_not_exist() {
     }
 }
 
+// Shows U-098.
 #[test]
 fn five_when_jetstream_is_off() {
     let server = Server::builder().start_blocking().unwrap();
@@ -92,6 +100,7 @@ fn five_when_jetstream_is_off() {
     }
 }
 
+// Shows U-081, U-098.
 #[test]
 fn six_without_an_answer() {
     let server = server();
@@ -104,6 +113,7 @@ fn six_without_an_answer() {
     run(&server, &["request", "silent", "x", "--timeout", "50ms", "--replies", "2"]).exits(6);
 }
 
+// Shows U-098.
 #[test]
 fn seven_for_conflicts() {
     let server = server();
@@ -118,6 +128,7 @@ fn seven_for_conflicts() {
     assert_eq!(ended.error()["err_code"], 10058);
 }
 
+// Shows U-092, U-098.
 #[test]
 fn eight_when_only_a_part_was_done() {
     let server = server();
@@ -128,6 +139,7 @@ fn eight_when_only_a_part_was_done() {
     assert!(ended.text().contains("connection refused"), "{ended:?}");
 }
 
+// Shows U-098, U-100.
 #[test]
 fn nine_when_nobody_can_be_asked() {
     let server = server();
@@ -152,6 +164,7 @@ fn nine_when_nobody_can_be_asked() {
     run(&server, &["stream", "info", "S"]).ok();
 }
 
+// Shows U-098.
 #[test]
 fn one_hundred_and_thirty_at_the_second_ctrl_c() {
     let server = server();
@@ -173,6 +186,7 @@ fn one_hundred_and_thirty_at_the_second_ctrl_c() {
     asking.child.kill().unwrap();
 }
 
+// Shows U-098.
 #[test]
 fn one_hundred_and_thirty_when_there_is_nothing_to_finish() {
     let server = server();

@@ -2,6 +2,7 @@
 
 use super::{Running, command, feed, run, server};
 
+// Shows U-087, U-100.
 #[test]
 fn keys_are_written_read_and_removed() {
     let server = server();
@@ -122,6 +123,7 @@ fn a_watch_of_an_empty_bucket_is_ready_at_once_and_json_flows() {
     assert_eq!(watched(&["--count", "2"]), [3, 4]);
 }
 
+// Shows U-087.
 #[test]
 fn buckets_are_made_changed_listed_and_removed() {
     let server = server();
@@ -178,6 +180,7 @@ fn buckets_are_made_changed_listed_and_removed() {
     assert_eq!(run(&server, &["kv", "ls", "--json"]).ok().json(), serde_json::json!([]));
 }
 
+// Shows U-087.
 #[test]
 fn keys_are_listed_with_what_is_asked_for() {
     let server = server();

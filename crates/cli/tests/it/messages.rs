@@ -2,6 +2,7 @@
 
 use super::{Running, command, feed, run, server, subscriber};
 
+// Shows U-099; a part of U-077, U-079.
 #[test]
 fn messages_come_with_headers_reply_and_number() {
     let server = server();
@@ -19,6 +20,7 @@ fn messages_come_with_headers_reply_and_number() {
     sub.end().ok();
 }
 
+// Shows U-078.
 #[test]
 fn templates_are_filled_in_everywhere_and_json_passes_through() {
     let server = server();
@@ -39,6 +41,7 @@ fn templates_are_filled_in_everywhere_and_json_passes_through() {
     sub.end().ok();
 }
 
+// Shows U-077.
 #[test]
 fn standard_input_becomes_one_message_or_one_for_each_line() {
     let server = server();
@@ -51,6 +54,7 @@ fn standard_input_becomes_one_message_or_one_for_each_line() {
     sub.end().ok();
 }
 
+// Shows U-077.
 #[test]
 fn many_messages_are_summed_up() {
     let server = server();
@@ -59,6 +63,7 @@ fn many_messages_are_summed_up() {
     assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
 }
 
+// Shows U-097.
 #[test]
 fn a_sub_prints_an_object_per_line_as_it_happens() {
     let server = server();
@@ -82,6 +87,7 @@ fn a_sub_prints_an_object_per_line_as_it_happens() {
     assert_eq!(sub.end().ok().err, "");
 }
 
+// Shows U-079.
 #[test]
 fn what_is_shown_can_be_chosen() {
     let server = server();
@@ -105,6 +111,7 @@ fn what_is_shown_can_be_chosen() {
     }
 }
 
+// Shows U-079.
 #[test]
 fn messages_can_be_dumped_into_files() {
     let server = server();
@@ -118,6 +125,7 @@ fn messages_can_be_dumped_into_files() {
     assert_eq!((object["subject"].as_str(), object["data"].as_str()), (Some("d"), Some("m2")));
 }
 
+// Shows U-079.
 #[test]
 fn a_sub_ends_when_nothing_comes() {
     let server = server();
@@ -125,6 +133,7 @@ fn a_sub_ends_when_nothing_comes() {
     sub.end().ok();
 }
 
+// Shows U-079.
 #[test]
 fn members_of_a_queue_share() {
     let server = server();
@@ -141,6 +150,7 @@ fn members_of_a_queue_share() {
     assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
 }
 
+// Shows U-079, U-082.
 #[test]
 fn answers_are_shown_beside_their_requests() {
     let server = server();
@@ -168,6 +178,7 @@ fn a_report_counts_by_subject() {
     assert_eq!(sub.end().ok().text(), "Subject,Messages,Bytes\nr.a,2,2 B\n");
 }
 
+// Shows U-079.
 #[test]
 fn an_inbox_can_be_listened_on() {
     let server = server();
@@ -179,6 +190,7 @@ fn an_inbox_can_be_listened_on() {
     assert_eq!(sub.end().ok().text(), "for you\n");
 }
 
+// Shows U-082.
 #[test]
 fn requests_get_bodies_round_trips_and_headers() {
     let server = server();
@@ -200,6 +212,7 @@ fn requests_get_bodies_round_trips_and_headers() {
     );
 }
 
+// Shows U-081.
 #[test]
 fn several_answers_are_taken_until_the_wanted_end() {
     let server = server();
@@ -226,6 +239,7 @@ fn several_answers_are_taken_until_the_wanted_end() {
     assert_eq!(ended.text(), "");
 }
 
+// Shows U-082.
 #[test]
 fn a_program_answers_and_may_fail() {
     let server = server();
@@ -248,6 +262,7 @@ fn a_program_answers_and_may_fail() {
     assert_eq!(run(&server, &["request", "x.$(id);true", "--raw"]).ok().text(), "[$(id);true]\n");
 }
 
+// Shows U-078.
 #[test]
 fn answers_are_templates_too() {
     let server = server();

@@ -83,6 +83,7 @@ fn a_bucket_is_what_other_clients_make() {
     run(&server, &["object", "add", "no.dots"]).exits(2);
 }
 
+// Shows a part of U-088.
 #[test]
 fn a_file_comes_back_byte_for_byte() {
     let (server, dir, path) = with_file();
@@ -135,6 +136,7 @@ fn standard_input_is_stored_under_a_name() {
     run(&server, &["object", "put", "B", "/no/such/file"]).exits(1);
 }
 
+// Shows U-088, U-100.
 #[test]
 fn a_file_is_replaced_and_deleted_when_asked() {
     let (server, dir, path) = with_file();
@@ -162,6 +164,7 @@ fn a_file_is_replaced_and_deleted_when_asked() {
     drop(dir);
 }
 
+// Shows U-088.
 #[test]
 fn a_damaged_file_is_not_written() {
     let (server, dir, path) = with_file();
@@ -174,6 +177,7 @@ fn a_damaged_file_is_not_written() {
     put(&server, &path, &["--chunk-size", "1GiB", "-f"]).exits(2);
 }
 
+// Shows U-088.
 #[test]
 fn changes_are_watched() {
     let (server, _dir, path) = with_file();
@@ -194,6 +198,7 @@ fn changes_are_watched() {
     assert!(first.text().contains("PUT B > big.bin: 293 KiB in "), "{first:?}");
 }
 
+// Shows U-088.
 #[test]
 fn a_sealed_bucket_keeps_what_it_has() {
     let (server, _dir, path) = with_file();

@@ -2,6 +2,7 @@
 
 use super::{bare, command, end, run, server};
 
+// Shows a part of U-097.
 #[test]
 fn json_on_each_verb_parses() {
     let server = server();
@@ -77,6 +78,7 @@ fn json_on_each_verb_parses() {
     }
 }
 
+// Shows U-099.
 #[test]
 fn colour_is_obeyed() {
     let server = server();
@@ -98,6 +100,7 @@ fn colour_is_obeyed() {
     assert!(!colored(&["--color", "always", "--json"], &[]));
 }
 
+// Shows U-099.
 #[test]
 fn tables_take_the_form_of_the_environment() {
     let server = server();
@@ -109,6 +112,7 @@ fn tables_take_the_form_of_the_environment() {
     assert!(lines.text().contains("╭") && lines.text().contains("│ S "), "{lines:?}");
 }
 
+// Shows U-105.
 #[test]
 fn a_misspelled_command_brings_the_nearest() {
     let ended = end(bare(&["strem", "ls"])).exits(2);
@@ -128,6 +132,7 @@ fn help_is_data_and_no_failure() {
     end(bare(&[])).exits(2);
 }
 
+// Shows a part of U-102.
 #[test]
 fn completion_scripts_call_the_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
@@ -147,6 +152,7 @@ fn offered(mut command: std::process::Command) -> Vec<String> {
     text.text().lines().map(word).collect()
 }
 
+// Shows a part of U-102.
 #[test]
 fn verbs_and_existing_names_are_completed() {
     let server = server();

@@ -17,6 +17,7 @@ fn with_streams() -> Tested {
     server
 }
 
+// Shows U-085, U-099.
 #[test]
 fn subjects_are_counted() {
     let server = with_streams();
@@ -46,6 +47,7 @@ fn many_subjects_are_all_listed() {
     assert_eq!(subjects.as_object().unwrap().len(), 1500);
 }
 
+// Shows U-083.
 #[test]
 fn the_state_is_shown_alone() {
     let server = with_streams();
@@ -61,6 +63,7 @@ fn the_state_is_shown_alone() {
     }
 }
 
+// Shows U-085.
 #[test]
 fn streams_are_found_by_what_is_in_them() {
     let server = with_streams();
@@ -82,6 +85,7 @@ fn streams_are_found_by_what_is_in_them() {
     assert_eq!(find(&["--replicas", "1", "--json"]).lines().count(), 4);
 }
 
+// Shows U-099; a part of U-085.
 #[test]
 fn a_report_has_a_row_for_each_stream() {
     let server = with_streams();
@@ -114,6 +118,7 @@ fn a_report_has_a_row_for_each_stream() {
     assert_eq!(run(&server, &subject).ok().text().lines().count(), 2);
 }
 
+// Shows a part of U-084.
 #[test]
 fn a_backup_is_refused_by_name_or_comes_back_whole() {
     let server = server();

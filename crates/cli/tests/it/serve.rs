@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::{Running, bare, end};
 
+// Shows a part of U-076.
 #[test]
 fn serve_takes_the_flags_of_nats_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -43,6 +44,7 @@ fn serve_explains_what_is_wrong() {
     assert!(ended.error()["message"].as_str().unwrap().contains("must come first"));
 }
 
+// Shows U-076.
 #[test]
 fn a_link_decides_what_the_command_is() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ fn check(server: &Tested, arguments: &[&str]) -> Ended {
     run(server, &all)
 }
 
+// Shows a part of U-094.
 #[test]
 fn a_connection_is_measured() {
     let server = server();
@@ -218,6 +219,7 @@ fn credentials_are_checked_without_a_server() {
     credential("server.conf", &[]).exits(2);
 }
 
+// Shows a part of U-094.
 #[test]
 fn who_is_not_in_the_system_account_is_told_so() {
     let server = server();

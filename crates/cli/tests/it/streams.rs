@@ -11,6 +11,7 @@ fn with_orders() -> Tested {
     server
 }
 
+// Shows a part of U-083.
 #[test]
 fn a_stream_is_made_shown_and_removed() {
     let server = server();
@@ -83,6 +84,7 @@ fn a_stream_is_made_shown_and_removed() {
     assert_eq!(run(&server, &["stream", "ls", "--json"]).ok().json(), serde_json::json!([]));
 }
 
+// Shows U-100.
 #[test]
 fn a_dry_run_changes_nothing() {
     let server = with_orders();
@@ -106,6 +108,7 @@ fn streams_of_buckets_are_listed_only_when_asked_for() {
     assert_eq!(run(&server, &by_subject).ok().text(), "ORDERS\n");
 }
 
+// Shows U-077.
 #[test]
 fn publishing_tells_stream_and_sequence() {
     let server = with_orders();
@@ -126,6 +129,7 @@ fn publishing_tells_stream_and_sequence() {
     assert_eq!(last.text(), "200\n");
 }
 
+// Shows U-083.
 #[test]
 fn messages_are_read_by_sequence_and_subject() {
     let server = with_orders();
@@ -152,6 +156,7 @@ fn messages_are_read_by_sequence_and_subject() {
     assert_eq!(view(&["--subject", "orders.2"]), "o2\n");
 }
 
+// Shows U-083.
 #[test]
 fn purging_takes_what_is_asked_for() {
     let server = with_orders();
@@ -166,6 +171,7 @@ fn purging_takes_what_is_asked_for() {
     );
 }
 
+// Shows U-080.
 #[test]
 fn a_stream_is_read_from_where_one_wants() {
     let server = with_orders();
@@ -193,6 +199,7 @@ fn a_stream_is_read_from_where_one_wants() {
     assert_eq!(consumers, serde_json::json!([]));
 }
 
+// Shows a part of U-080.
 #[test]
 fn a_durable_consumer_remembers() {
     let server = with_orders();
@@ -217,6 +224,7 @@ fn a_durable_consumer_remembers() {
     assert!(table.text().starts_with("Name\tDescription\tCreated\tAck Pending\t"), "{table:?}");
 }
 
+// Shows U-105.
 #[test]
 fn a_misspelled_name_brings_the_nearest() {
     let server = with_orders();
@@ -236,6 +244,7 @@ fn a_misspelled_name_brings_the_nearest() {
     }
 }
 
+// Shows a part of U-101.
 #[test]
 fn a_reader_that_leaves_ends_the_command_quietly() {
     use std::io::BufRead as _;

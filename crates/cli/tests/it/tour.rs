@@ -3,6 +3,7 @@
 use super::{bare, end};
 use natterjack_server::Server;
 
+// Shows U-063, U-066; a part of U-064, U-065, U-067, U-073, U-074, U-075.
 #[test]
 fn all_pairs_pass_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
@@ -26,6 +27,7 @@ fn all_pairs_pass_and_nothing_is_left_behind() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+// Shows a part of U-073.
 #[test]
 fn without_jetstream_pairs_3_to_8_fail_with_the_reason() {
     let server = Server::builder().start_blocking().unwrap();
@@ -40,6 +42,7 @@ fn without_jetstream_pairs_3_to_8_fail_with_the_reason() {
     }
 }
 
+// Shows a part of U-075.
 #[test]
 fn a_table_ends_it_in_either_language() {
     for (language, title) in
@@ -58,6 +61,7 @@ fn a_table_ends_it_in_either_language() {
     }
 }
 
+// Shows U-075.
 #[test]
 fn what_is_kept_stays_in_the_directory() {
     let directory = tempfile::tempdir().unwrap();

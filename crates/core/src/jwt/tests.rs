@@ -63,6 +63,7 @@ fn keys_have_their_text_forms() {
     }
 }
 
+// Shows a part of U-108.
 #[test]
 fn encodes_as_the_go_library_does() {
     let mut claims = Claims::<User>::new("alice", &user().public_key());
@@ -107,6 +108,7 @@ fn encodes_only_what_servers_accept() {
     assert_eq!(read.nats.limits, AccountClaimLimits::unlimited());
 }
 
+// Shows a part of U-108.
 #[test]
 fn decodes_versions_and_refuses_forgeries() {
     #[track_caller]
@@ -175,6 +177,7 @@ fn version_1_means_unlimited_where_it_is_silent() {
     assert_eq!((v2.nats.permissions.subs, v2.nats.permissions.payload), (-1, 0));
 }
 
+// Shows U-108.
 #[test]
 fn unknown_claims_survive() {
     let operator = key(KeyPairType::Operator, 9);
@@ -219,6 +222,7 @@ fn creds() -> Creds {
     Creds { jwt, seed: user().seed().unwrap() }
 }
 
+// Shows U-107.
 #[test]
 fn credentials_files_have_the_exact_shape() {
     let creds = creds();
