@@ -16,6 +16,8 @@ mod info;
 pub mod meta;
 mod publish;
 mod reads;
+mod retention;
+mod rules;
 mod settle;
 mod table;
 pub mod ttl;
@@ -45,6 +47,7 @@ use config::{Discard, Storage};
 use dedupe::Dedupe;
 use drive::Pacing;
 use publish::limit;
+use rules::Rules;
 use table::Consumers;
 use ttl::Expiry;
 
@@ -81,6 +84,7 @@ pub(crate) struct Stream {
     expiry: Expiry,
     last_msg_id: Vec<u8>,
     waiting: reads::Waiting,
+    rules: Rules,
     /// `state.bytes` as last added to the usage of account and server.
     reported_bytes: u64,
     /// Publishes refused because a queue was full.
@@ -131,6 +135,7 @@ impl StreamCell {
             expiry: Expiry::default(),
             last_msg_id: Vec::new(),
             waiting: reads::Waiting::default(),
+            rules: Rules::of(&config),
             reported_bytes: 0,
             turned_away: 0,
             wake: u64::MAX,
@@ -310,7 +315,12 @@ impl Stream {
     /// Replaces the configuration; limits act at once.
     pub(crate) fn update(&mut self, config: Config) {
         let limits = log_limits(&config);
+        let retained = self.config.retention != config.retention;
+        self.rules = Rules::of(&config);
         self.config = config;
+        if retained {
+            self.retention_changed();
+        }
         if *self.log.limits() != limits {
             self.log.set_limits(limits);
         }
@@ -394,7 +404,7 @@ impl Stream {
         let mut stored = Vec::new();
         for name in names {
             let kept = self.is_consumer_stored(&name);
-            stored.extend(self.remove_consumer(host, now, &name).filter(|_| kept));
+            stored.extend(self.drop_consumer(host, now, &name).filter(|_| kept));
         }
         self.report_usage(0);
         self.waiting.clear();

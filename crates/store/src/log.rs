@@ -15,6 +15,8 @@ use crate::{
 
 /// Entries of one chunk of a memory log.
 const MEMORY_CHUNK: usize = 16 * 1024;
+/// Runs of sequences in one record of removals.
+const RUNS_MAX: usize = 4096;
 /// Bytes of the records of one chunk of a memory log: half of them are copied at once when the other
 /// half is dead.
 const MEMORY_CHUNK_BYTES: usize = 8 << 20;
@@ -121,6 +123,28 @@ impl Log {
             file.freed(before - self.index.state.bytes);
         }
         Some(self.advance(1))
+    }
+
+    /// Removes the messages of `runs`, which ascend and do not touch, under as few records as
+    /// possible; what is missing already is passed over. Nobody hears of them by
+    /// [`Log::take_evicted`].
+    pub fn remove_runs(&mut self, runs: &[SeqRange]) -> LogPos {
+        for runs in runs.chunks(RUNS_MAX) {
+            let before = self.index.state.bytes;
+            self.op(&Op::Tombstone { ranges: runs.to_vec() });
+            for seq in runs.iter().flat_map(|run| run.first..=run.last) {
+                if self.index.remove(seq)
+                    && let Some(file) = &mut self.file
+                {
+                    push_range(file.removed(), seq);
+                }
+            }
+            if let Some(file) = &mut self.file {
+                file.freed(before - self.index.state.bytes);
+            }
+            self.advance(1);
+        }
+        self.end()
     }
 
     /// Removes messages as `STREAM.PURGE` does (jetstream.md 2.12).

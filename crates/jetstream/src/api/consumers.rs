@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::json::{self, int, time};
 use crate::nuid;
+use crate::stream::config::Retention;
 use crate::stream::{Stream, StreamCell};
 use crate::time::Now;
 
@@ -133,6 +134,7 @@ impl JetStream {
         consumer::resolve_name(&mut asked, name, subject)?;
         let cell = find(account, name)?;
         let mut stream = cell.lock();
+        stream.release_settled();
         let limits_of = account.limits();
         let subjects = stream.config.subjects.clone();
         let account_max =
@@ -143,6 +145,7 @@ impl JetStream {
             stream_max_ack_pending: stream.config.consumer_limits.max_ack_pending,
             max_ack_pending: account_max.or(options.max_ack_pending).unwrap_or(0),
             max_request_batch: options.max_request_batch.unwrap_or(0),
+            queue: stream.config.retention == Retention::Workqueue,
         };
         let mut config = asked.config;
         consumer::fill_defaults(&mut config, &limits, asked.pedantic)?;
@@ -156,6 +159,7 @@ impl JetStream {
                 return Err(ApiError::ConsumerAlreadyExists);
             }
             if !same {
+                stream.check_queue(&name, &config)?;
                 stream.update_consumer(host, now, &name, config)?;
             }
             self.consumer_stored(host, now, &cell, stream, &name, to, false);
@@ -164,6 +168,7 @@ impl JetStream {
         if asked.action == Action::Update {
             return Err(ApiError::ConsumerDoesNotExist);
         }
+        stream.check_queue("", &config)?;
         if !config.direct {
             let max = stream.config.max_consumers;
             let full = max > 0 && stream.consumers.counted() as u64 >= max.unsigned_abs();
@@ -267,9 +272,16 @@ impl JetStream {
         if stored {
             self.shared.check_writable()?;
         }
-        let id = stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
+        let (id, claimed) =
+            stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
         let to = Addressee::of(request);
+        let owner = Arc::clone(&cell);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+            if !claimed.is_empty() {
+                let mut stream = owner.lock();
+                stream.release(&claimed);
+                stream.settle(host, now);
+            }
             let payload = envelope("consumer_delete_response", Success { success: true });
             engine.respond(host, now, &to, &payload, true);
         });

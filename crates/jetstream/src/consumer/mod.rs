@@ -9,6 +9,7 @@
 
 mod ack;
 mod advisory;
+mod claims;
 mod config;
 mod count;
 mod deliver;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::claims::Released;
 use super::config::AckPolicy;
 use super::notes::Notes;
 use super::pending::{Entry, Pending, Waits};
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub last_delivered: i64,
     pub last_acked: i64,
     pub notes: Notes,
+    /// What was settled and may be removed, where the stream asks for it.
+    pub released: Released,
     /// Wall clock minus monotonic clock, as of the last input.
     offset: i64,
 }
@@ -73,6 +76,7 @@ impl State {
             last_delivered: 0,
             last_acked: 0,
             notes: Notes::default(),
+            released: Released::default(),
             offset: 0,
         };
         state.clock(now);
@@ -115,6 +119,7 @@ impl State {
         }
         if self.policy == AckPolicy::None {
             self.floor = Pair { consumer: self.consumer_seq, stream: seq };
+            self.released.push(seq, seq);
         } else {
             self.pending.add(seq, self.consumer_seq, self.mono(unix_ns), 1);
         }
@@ -155,6 +160,7 @@ impl State {
         }
         self.last_acked = unix_ns;
         self.notes.settled(seq, unix_ns);
+        self.released.push(seq, seq);
         settled
     }
 
@@ -171,6 +177,7 @@ impl State {
         }
         self.pending.settle_through(seq);
         self.exhausted = self.exhausted.split_off(&seq.saturating_add(1));
+        self.released.push(self.floor.stream + 1, seq);
         self.raise_floor(cseq, seq);
         self.last_acked = unix_ns;
         self.notes.through(seq, cseq, unix_ns);

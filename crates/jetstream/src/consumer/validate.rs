@@ -19,6 +19,8 @@ pub struct Limits<'a> {
     pub max_ack_pending: i64,
     /// The server's `max_request_batch`.
     pub max_request_batch: i64,
+    /// The stream is a work queue.
+    pub queue: bool,
 }
 
 const MAX_NAME: usize = 255;
@@ -252,6 +254,9 @@ fn check_shape(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
         }
         if config.ack_policy == AckPolicy::FlowControl {
             return Err(ApiError::ConsumerAckFcRequiresPush);
+        }
+        if config.ack_policy == AckPolicy::None && limits.queue {
+            return Err(ApiError::ConsumerPullRequiresAck);
         }
         if config.max_expires > 0 && config.max_expires < MIN_EXPIRES {
             return Err(ApiError::ConsumerMaxRequestExpiresTooSmall);

@@ -149,13 +149,15 @@ impl JetStream {
         let mut book = Book::new(catalog);
         book.send(host);
         *sync::lock(&self.shared.book) = book;
+        // One that cannot be read may be the one for whom a stream keeps messages.
+        let complete = report.offline.is_empty();
         for (id, value) in streams {
             let consumers = consumers.remove(&id).unwrap_or_default();
             match json::decode::<StreamRecord>(&value, true) {
                 Ok(record) => {
                     let name = record.config.name.clone();
                     let account = record.account.clone();
-                    match self.recover_stream(disk, now, host, id, record, consumers) {
+                    match self.recover_stream(disk, now, host, id, record, consumers, complete) {
                         Ok(stream) => report.streams.push(stream),
                         Err(error) => {
                             let reason = error.to_string();
@@ -175,6 +177,7 @@ impl JetStream {
         Ok(report)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "one caller; a struct would only rename them")]
     fn recover_stream(
         &self,
         disk: &dyn Disk,
@@ -183,6 +186,7 @@ impl JetStream {
         id: u64,
         record: StreamRecord,
         consumers: Vec<(u64, ConsumerRecord)>,
+        complete: bool,
     ) -> Result<RecoveredStream, RecoverError> {
         let StreamRecord { account, created, config } = record;
         let account = self.known_account(&account);
@@ -231,6 +235,7 @@ impl JetStream {
                 notes,
             );
         }
+        stream.release_recovered(complete);
         drop(stream);
         account.add_stream(&cell, &subjects);
         sync::write(&self.by_id).insert(id, Arc::clone(&cell));

@@ -23,6 +23,10 @@ enum Kind {
     Duplicate,
     /// The payload is stored after the reply subject.
     Stored,
+    /// A message that is published again: so many bytes of the payload are its headers.
+    Message(u32),
+    /// What it was to tell of is gone.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -106,6 +110,23 @@ impl Answers {
         self.push(pos, Kind::Stored, 0, reply, payload);
     }
 
+    /// A stored message that is published again on `subject`.
+    pub(super) fn republish(
+        &mut self,
+        pos: LogPos,
+        seq: u64,
+        subject: &[u8],
+        headers: &[u8],
+        payload: &[u8],
+    ) {
+        let kind = Kind::Message(headers.len() as u32);
+        self.push(pos, kind, seq, subject, headers);
+        self.bytes.extend_from_slice(payload);
+        if let Some(entry) = self.queue.back_mut() {
+            entry.payload += payload.len() as u32;
+        }
+    }
+
     fn push(&mut self, pos: LogPos, kind: Kind, seq: u64, reply: &[u8], payload: &[u8]) {
         self.bytes.extend_from_slice(reply);
         self.bytes.extend_from_slice(payload);
@@ -137,6 +158,10 @@ impl Answers {
             let gone =
                 refused.seqs.is_some_and(|gone| (gone.first..=gone.last).contains(&entry.seq));
             self.bytes.extend_from_slice(reply);
+            if hit && gone && matches!(entry.kind, Kind::Message(_)) {
+                (entry.kind, entry.payload, entry.pos) = (Kind::Nothing, 0, refused.after);
+                continue;
+            }
             if hit && gone && !matches!(entry.kind, Kind::Stored) {
                 entry.kind = Kind::Stored;
                 entry.payload = payload.len() as u32;
@@ -160,8 +185,15 @@ impl Answers {
             self.taken = stored.end;
             let out = &mut self.scratch;
             out.clear();
+            let mut headers: &[u8] = &[];
             let payload: &[u8] = match entry.kind {
+                Kind::Nothing => continue,
                 Kind::Stored => &self.bytes[stored],
+                Kind::Message(len) => {
+                    let (head, body) = self.bytes[stored].split_at(len as usize);
+                    headers = head;
+                    body
+                }
                 Kind::Ack | Kind::Duplicate => {
                     out.extend_from_slice(&self.ack_head);
                     write_u64(out, entry.seq);
@@ -177,7 +209,7 @@ impl Answers {
                 queue: None,
                 subject,
                 reply: None,
-                headers: &[],
+                headers,
                 payload,
             });
         }

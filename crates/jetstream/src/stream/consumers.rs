@@ -1,6 +1,6 @@
 //! The consumers of a stream: how they come, what is asked of them, and how they leave.
 
-use natterjack_store::Log;
+use natterjack_store::{Log, SeqRange};
 
 use super::Stream;
 use super::drive::note;
@@ -109,7 +109,11 @@ impl Stream {
         name: &str,
         seq: u64,
     ) -> Option<Result<u64, ApiError>> {
-        self.call_named(host, now, name, |consumer, ctx| consumer.reset(ctx, seq))
+        let slot = self.consumers.slot(name)?;
+        let claimed = self.claims_of(slot);
+        let next = self.call(host, now, slot, |consumer, ctx| consumer.reset(ctx, seq));
+        self.release(&claimed);
+        next
     }
 
     /// Adds a consumer whose configuration is complete and checked.
@@ -131,7 +135,8 @@ impl Stream {
             replies: &mut replies,
             burst: burst(&self.config),
         };
-        let consumer = Consumer::new(&mut ctx, name, config);
+        let mut consumer = Consumer::new(&mut ctx, name, config);
+        consumer.record_released(self.releases());
         self.consumers.insert(Entry::new(id, consumer, replies));
         self.watch(host, name, true);
         if !direct {
@@ -163,6 +168,7 @@ impl Stream {
             burst: burst(&self.config),
         };
         let mut consumer = Consumer::restore(&ctx, name, config, created);
+        consumer.record_released(self.releases());
         let end = self.log.state().last_seq;
         let mut notes = notes.peekable();
         if !start.is_empty() {
@@ -257,16 +263,35 @@ impl Stream {
         config: consumer::Config,
     ) -> Result<(), ApiError> {
         let slot = self.consumers.slot(name).ok_or(ApiError::ConsumerNotFound)?;
+        let claimed = self.claims_of(slot);
         self.watch(host, name, false);
         self.consumers.unindex(slot);
         let updated = self.call(host, now, slot, |consumer, ctx| consumer.update(ctx, config));
         self.consumers.index(slot);
         self.watch(host, name, true);
+        self.release(&claimed);
         updated.unwrap_or(Err(ApiError::ConsumerNotFound))
     }
 
-    /// Removes a consumer and says so; its id if it was there.
+    /// Removes a consumer and says so. Its id if it was there, and what it waited for, which is to
+    /// be [released](Self::release) once its removal is durable.
     pub(crate) fn remove_consumer(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        name: &str,
+    ) -> Option<(u64, Vec<SeqRange>)> {
+        let slot = self.consumers.slot(name)?;
+        if self.releases() {
+            // What it settled counts.
+            self.write_note(slot);
+        }
+        let claimed = self.claims_of(slot);
+        self.drop_consumer(host, now, name).map(|id| (id, claimed))
+    }
+
+    /// Removes a consumer and says so; its id if it was there.
+    pub(super) fn drop_consumer(
         &mut self,
         host: &mut dyn Host,
         now: Now,

@@ -137,11 +137,11 @@ impl Stream {
             });
             let Some(name) = expired.flatten() else { continue };
             let stored = self.is_consumer_stored(&name);
-            if let Some(id) = self.remove_consumer(host, now, &name)
-                && stored
-            {
+            let Some((id, claimed)) = self.remove_consumer(host, now, &name) else { continue };
+            if stored {
                 self.shared.forget_consumer(host, id);
             }
+            self.release(&claimed);
         }
     }
 
@@ -192,16 +192,21 @@ impl Stream {
         }
     }
 
-    fn write_note(&mut self, slot: u32) {
+    pub(super) fn write_note(&mut self, slot: u32) {
         let Some(entry) = self.consumers.entry_mut(slot) else { return };
         let notes = if entry.consumer.has_notes() { entry.consumer.take_notes() } else { None };
+        let released = entry.consumer.take_released();
         let pos = match notes {
             Some(notes) => self.log.note(NOTE_CONSUMER, &note(entry.id, &notes)),
-            None if entry.replies.is_empty() => return,
+            None if entry.replies.is_empty() && released.is_empty() => return,
             None => self.log.end(),
         };
         let answers = &mut self.answers;
         entry.replies.drain(|reply| answers.payload(pos, reply, &[]));
+        // Behind the note: a removal is never durable before the ack that allows it.
+        if !released.is_empty() {
+            self.release(&released);
+        }
     }
 
     /// Writes what changed in one consumer, of which somebody is about to be told.

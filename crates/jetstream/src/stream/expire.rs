@@ -3,6 +3,7 @@
 use natterjack_store::{Get, Next, Purge};
 
 use super::{FLAG_MARKER, Stream};
+use crate::host::Host;
 use crate::stream::ttl::Ttl;
 use crate::time::{Now, go_duration};
 
@@ -12,9 +13,9 @@ const BATCH: usize = 4096;
 
 impl Stream {
     /// Removes what is too old. True when more is due already.
-    pub(super) fn expire(&mut self, now: Now) -> bool {
-        let more = self.expire_ttls(now.unix_ns);
-        let more = self.expire_age(now.unix_ns) || more;
+    pub(super) fn expire(&mut self, host: &mut dyn Host, now: Now) -> bool {
+        let more = self.expire_ttls(host, now.unix_ns);
+        let more = self.expire_age(host, now.unix_ns) || more;
         let log = &self.log;
         self.expiry.compact(log.state().messages, |seq| log.contains(seq));
         more
@@ -30,10 +31,10 @@ impl Stream {
         }
     }
 
-    fn expire_ttls(&mut self, now: i64) -> bool {
+    fn expire_ttls(&mut self, host: &mut dyn Host, now: i64) -> bool {
         for _ in 0..BATCH {
             let Some(seq) = self.expiry.pop(now) else { return false };
-            if self.log.contains(seq) && !self.expire_one(seq, now) {
+            if self.log.contains(seq) && !self.expire_one(host, seq, now) {
                 // Its block is being read; the completion calls again.
                 self.expiry.push_back(seq, now);
                 self.expiry_reads = true;
@@ -43,14 +44,14 @@ impl Stream {
         true
     }
 
-    fn expire_age(&mut self, now: i64) -> bool {
+    fn expire_age(&mut self, host: &mut dyn Host, now: i64) -> bool {
         let age = self.config.max_age;
         if age <= 0 || self.log.state().messages == 0 {
             return false;
         }
         let oldest = now.saturating_sub(age);
         if self.config.subject_delete_marker_ttl > 0 || self.expiry.has_endless() {
-            return self.expire_age_one_by_one(oldest, now);
+            return self.expire_age_one_by_one(host, oldest, now);
         }
         if self.log.state().first_time > oldest {
             return false;
@@ -69,14 +70,14 @@ impl Stream {
         false
     }
 
-    fn expire_age_one_by_one(&mut self, oldest: i64, now: i64) -> bool {
+    fn expire_age_one_by_one(&mut self, host: &mut dyn Host, oldest: i64, now: i64) -> bool {
         let mut from = self.log.state().first_seq;
         for _ in 0..BATCH {
             let Some((seq, time)) = self.first_mortal(from) else { return false };
             if time > oldest {
                 return false;
             }
-            if !self.expire_one(seq, now) {
+            if !self.expire_one(host, seq, now) {
                 self.expiry_reads = true;
                 return false;
             }
@@ -112,7 +113,7 @@ impl Stream {
 
     /// Removes one message that got too old, and leaves a marker if it was the last of its
     /// subject. False when its record is not at hand yet.
-    fn expire_one(&mut self, seq: u64, now: i64) -> bool {
+    fn expire_one(&mut self, host: &mut dyn Host, seq: u64, now: i64) -> bool {
         let ttl = self.config.subject_delete_marker_ttl;
         if ttl <= 0 {
             self.remove_message(seq, false);
@@ -133,7 +134,7 @@ impl Stream {
             headers.extend_from_slice(go_duration(ttl).as_bytes());
             headers.extend_from_slice(b"\r\nNats-Rollup: sub\r\n\r\n");
             let ttl = Ttl::Seconds(ttl / 1_000_000_000);
-            self.store_own(now, &subject, &headers, Some(ttl));
+            self.store_own(host, seq, now, &subject, &headers, Some(ttl));
         }
         true
     }

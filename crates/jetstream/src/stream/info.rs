@@ -129,6 +129,7 @@ impl StreamCell {
     /// The stream as answers show it.
     pub(crate) fn info(&self, now: Now, details: &Details<'_>) -> (StreamInfo, SubjectsPage) {
         let mut stream = self.lock();
+        stream.release_settled();
         let (state, page) = stream.state(details);
         let options = &stream.shared.options;
         let config = if details.list {

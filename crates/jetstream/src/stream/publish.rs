@@ -1,9 +1,10 @@
 //! Ingest: whether a message is stored, and what its publisher hears (jetstream.md 2.4).
 
-use natterjack_store::{Blocked, Filter, LogPos, NewMessage, Next, Purge};
+use natterjack_store::{Blocked, Filter, LogPos, NewMessage, Next, Purge, Stored};
 
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
+use super::rules::{Republished, republish_headers};
 use super::ttl::Ttl;
 use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Stream};
 use crate::error::ApiError;
@@ -47,6 +48,8 @@ struct Admitted {
 enum Verdict {
     Store(Admitted),
     Duplicate(u64),
+    /// No consumer would receive it: a sequence is used up, and nothing stored.
+    Unwanted,
 }
 
 impl Stream {
@@ -63,6 +66,15 @@ impl Stream {
             return;
         }
         let time = now.unix_ns.max(self.log.state().last_time);
+        let (subject, renamed);
+        let mut msg = msg;
+        if let Some(rule) = &self.rules.transform
+            && let Some(other) = rule.apply_literal(msg.subject, host.random())
+        {
+            subject = other;
+            renamed = Inbound { subject: &subject, ..*msg };
+            msg = &renamed;
+        }
         let scanned;
         let found = if msg.headers.is_empty() {
             &headers::NONE
@@ -72,9 +84,16 @@ impl Stream {
         };
         match self.admit(time, msg, found) {
             Ok(Verdict::Store(admitted)) => {
-                let (seq, pos) = self.store(time, msg, found, &admitted);
+                let (seq, pos) = self.store(host, time, msg, found, &admitted);
                 if let Some(reply) = reply {
                     self.answers.ack(pos, reply, seq);
+                }
+            }
+            Ok(Verdict::Unwanted) => {
+                let skipped = self.log.skip(time);
+                self.remember_id(found.msg_id, skipped.seq, time);
+                if let Some(reply) = reply {
+                    self.answers.ack(skipped.pos, reply, skipped.seq);
                 }
             }
             Ok(Verdict::Duplicate(seq)) => {
@@ -159,6 +178,9 @@ impl Stream {
         }
         if msg.headers.len() > HEADER_MAX {
             return Err(ApiError::StreamHeaderExceedsMaximum);
+        }
+        if !self.wants(msg.subject) {
+            return Ok(Verdict::Unwanted);
         }
         let bytes = self.log.message_bytes(msg.subject.len(), msg.headers.len(), msg.payload.len());
         self.check_room(bytes)?;
@@ -265,10 +287,12 @@ impl Stream {
     }
 
     /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).
-    fn check_discard_new(&self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
+    fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
             return Ok(());
         }
+        // What was acked just now has made room.
+        self.release_settled();
         let refused = |err: &'static str| Err(ApiError::StreamStoreFailed { err: err.into() });
         let mut replaced = None;
         if let Some(max) = limit(self.config.max_msgs_per_subject)
@@ -299,6 +323,7 @@ impl Stream {
     /// Appends the message and does what its headers imply. The position covers all of it.
     fn store(
         &mut self,
+        host: &mut dyn Host,
         time: i64,
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
@@ -319,6 +344,7 @@ impl Stream {
         flags |= if ttl.is_some() { FLAG_TTL } else { 0 };
         flags |= if found.msg_id.is_some() { FLAG_MSG_ID } else { 0 };
         flags |= if found.marker_reason.is_some() { FLAG_MARKER } else { 0 };
+        let last = self.last_to_tell(msg.subject);
         let appended = self.log.append(NewMessage {
             subject: msg.subject,
             headers: &stored,
@@ -329,25 +355,67 @@ impl Stream {
         if let Some(ttl) = ttl {
             self.expiry.add(appended.seq, time, ttl);
         }
-        self.last_msg_id.clear();
-        if let Some(id) = found.msg_id {
-            self.last_msg_id.extend_from_slice(id);
-            if self.config.duplicate_window > 0 {
-                self.dedupe.insert(id, appended.seq, time);
-            }
-        }
+        self.remember_id(found.msg_id, appended.seq, time);
         let mut pos = appended.pos;
         if let Some(rollup) = admitted.rollup {
             let filter = (rollup == Rollup::Subject).then_some(msg.subject);
             let purge = Purge { filter, below_seq: None, keep: Some(1) };
             pos = self.purge_messages(&purge).pos;
         }
+        if let Some(last) = last {
+            let stored = Stored {
+                seq: appended.seq,
+                time,
+                flags,
+                subject: msg.subject,
+                headers: &stored,
+                payload: msg.payload,
+            };
+            self.republish(host, pos, &stored, last);
+        }
         (appended.seq, pos)
     }
 
+    /// The last sequence on the subject of a message that comes, where it will be published again.
+    fn last_to_tell(&self, subject: &[u8]) -> Option<u64> {
+        self.rules.republish.as_ref()?;
+        Some(self.log.subject(subject).map_or(0, |state| state.last))
+    }
+
+    /// Publishes a message again, where the configuration asks for it, once it is durable.
+    fn republish(&mut self, host: &mut dyn Host, pos: LogPos, message: &Stored<'_>, last: u64) {
+        let Some((rule, headers_only)) = &self.rules.republish else { return };
+        let Some(subject) = rule.apply_literal(message.subject, host.random()) else { return };
+        let Stored { seq, time, .. } = *message;
+        let of = Republished {
+            stream: &self.config.name,
+            subject: message.subject,
+            seq,
+            time,
+            last,
+            size: headers_only.then_some(message.payload.len()),
+        };
+        let headers = republish_headers(message.headers, &of);
+        let payload = if *headers_only { &[] } else { message.payload };
+        self.answers.republish(pos, seq, &subject, &headers, payload);
+    }
+
+    fn remember_id(&mut self, id: Option<&[u8]>, seq: u64, time: i64) {
+        self.last_msg_id.clear();
+        if let Some(id) = id {
+            self.last_msg_id.extend_from_slice(id);
+            if self.config.duplicate_window > 0 {
+                self.dedupe.insert(id, seq, time);
+            }
+        }
+    }
+
     /// Stores a message that the stream itself makes. It passes no checks but the limits.
+    /// `last` was the last one on the subject.
     pub(super) fn store_own(
         &mut self,
+        host: &mut dyn Host,
+        last: u64,
         time: i64,
         subject: &[u8],
         headers: &[u8],
@@ -360,6 +428,8 @@ impl Stream {
             self.expiry.add(appended.seq, time, ttl);
             self.expiry.exempt_from_age(appended.seq);
         }
+        let stored = Stored { seq: appended.seq, time, flags, subject, headers, payload: &[] };
+        self.republish(host, appended.pos, &stored, last);
         self.last_msg_id.clear();
     }
 }

@@ -70,7 +70,7 @@ impl Stream {
         if let Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) = self.log.blocked() {
             self.log.probe();
         }
-        self.more_expired = self.expire(now);
+        self.more_expired = self.expire(host, now);
         self.tick_consumers(host, now);
     }
 

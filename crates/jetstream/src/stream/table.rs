@@ -82,6 +82,8 @@ pub(crate) struct Consumers {
     matching: Vec<u32>,
     /// The slots of consumers with filters.
     filters: Sublist<u32>,
+    /// How many have no filter and count as interest.
+    unfiltered: usize,
     found: MatchSet<u32>,
     /// They have something to write down.
     noted: Vec<u32>,
@@ -106,6 +108,7 @@ impl Consumers {
             any: Vec::new(),
             matching: Vec::new(),
             filters: Sublist::with_seed(seed),
+            unfiltered: 0,
             found: MatchSet::new(),
             noted: Vec::new(),
             deadlines: BTreeSet::new(),
@@ -196,17 +199,21 @@ impl Consumers {
     /// Lets messages that the consumer's filters match find it.
     pub(super) fn index(&mut self, slot: u32) {
         let Some(Some(entry)) = self.slots.get(slot as usize) else { return };
-        for filter in entry.consumer.config().filters() {
+        let config = entry.consumer.config();
+        for filter in config.filters() {
             self.filters.insert(filter.as_bytes(), None, slot);
         }
+        self.unfiltered += usize::from(!config.direct && config.filters().next().is_none());
     }
 
     /// Undoes [`index`](Self::index); the configuration must still be the same.
     pub(super) fn unindex(&mut self, slot: u32) {
         let Some(Some(entry)) = self.slots.get(slot as usize) else { return };
-        for filter in entry.consumer.config().filters() {
+        let config = entry.consumer.config();
+        for filter in config.filters() {
             self.filters.remove(filter.as_bytes(), None, |other| *other == slot);
         }
+        self.unfiltered -= usize::from(!config.direct && config.filters().next().is_none());
     }
 
     /// Something happens to the consumer: it is driven with the next settle.
@@ -274,6 +281,31 @@ impl Consumers {
         self.driven_to = visible;
     }
 
+    /// Whether a message on `subject` concerns anybody but mirrors and sources.
+    pub(super) fn want(&mut self, subject: &[u8]) -> bool {
+        if self.unfiltered > 0 {
+            return true;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        self.filters.matches(subject, &mut found);
+        let counts = |entry: &Entry| !entry.consumer.config().direct;
+        let wanted = found.plain.iter().any(|slot| self.entry(*slot).is_some_and(counts));
+        found.plain.clear();
+        self.found = found;
+        wanted
+    }
+
+    /// Whether any consumer waits for the message at `seq`.
+    pub(super) fn claim(&self, log: &Log, seq: u64) -> bool {
+        self.slots.iter().flatten().any(|entry| entry.consumer.claims(log, seq))
+    }
+
+    /// Those that settled something since they were driven.
+    pub(super) fn releasing(&self) -> Vec<u32> {
+        let waits = |slot: &&u32| self.entry(**slot).is_some_and(|e| e.consumer.has_released());
+        self.dirty.iter().chain(&self.noted).filter(waits).copied().collect()
+    }
+
     /// The next consumers to drive, in the order in which they were woken; empty when there is
     /// none. Give the list back with [`driven`](Self::driven).
     pub(super) fn take_dirty(&mut self) -> Vec<u32> {
@@ -314,7 +346,8 @@ impl Consumers {
             }
             self.floors[slot as usize] = consumer.removal_floor();
         }
-        if !entry.noted && (consumer.has_notes() || !entry.replies.is_empty()) {
+        let waits = consumer.has_notes() || !entry.replies.is_empty() || consumer.has_released();
+        if !entry.noted && waits {
             entry.noted = true;
             self.noted.push(slot);
         }
@@ -331,12 +364,14 @@ impl Consumers {
         !self.noted.is_empty()
     }
 
-    /// True when somebody's client waits for what is to be written down, or it is a lot.
+    /// True when somebody's client waits for what is to be written down, or the removal of what is
+    /// settled does, or it is a lot.
     pub(super) fn notes_are_due(&self, bytes_max: usize) -> bool {
         let mut bytes = 0;
         self.noted.iter().filter_map(|slot| self.entry(*slot)).any(|entry| {
             bytes += entry.consumer.note_bytes();
-            !entry.replies.is_empty() || bytes > bytes_max
+            let waits = !entry.replies.is_empty() || entry.consumer.has_released();
+            waits || bytes > bytes_max
         })
     }
 

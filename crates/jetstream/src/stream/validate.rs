@@ -64,6 +64,10 @@ pub fn complete(mut config: Config, window_limit: Option<i64>) -> Result<Config,
         config.subjects.push(config.name.clone());
     }
     check_subjects(&config)?;
+    if let Some(rule) = &config.subject_transform {
+        super::rules::check_transform(rule)?;
+    }
+    super::rules::fill_republish(&mut config, pedantic)?;
     refuse_unbuilt(&config)?;
     super::meta::stamp(&mut config);
     Ok(config)
@@ -248,12 +252,9 @@ fn check_subjects(config: &Config) -> Result<(), ApiError> {
 /// Fields that are understood and not served yet are never accepted and ignored.
 fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
     let fields = [
-        (config.retention != Retention::Limits, "retention"),
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.compression != Compression::None, "compression"),
-        (config.subject_transform.is_some(), "subject_transform"),
-        (config.republish.is_some(), "republish"),
         (config.allow_msg_counter, "allow_msg_counter"),
         (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
@@ -421,7 +422,6 @@ mod tests {
                 "10034 stream mirrors can not contain subjects",
             ),
             (r#"{"name":"S","mirror":{"name":"O"}}"#, "10052 mirror is not supported yet"),
-            (r#"{"name":"S","retention":"interest"}"#, "10052 retention is not supported yet"),
             (r#"{"name":"S","allow_atomic":true}"#, "10052 allow_atomic is not supported yet"),
             (
                 r#"{"name":"S","placement":{"preferred":"x"}}"#,

@@ -8,4 +8,5 @@ mod disk;
 mod durable;
 mod publish;
 mod reads;
+mod retention;
 mod world;

@@ -229,12 +229,19 @@ impl FileLog {
             let (upto, time) = (state.last_seq, Some(state.last_time));
             self.append_op(index, &Op::Limits(limits));
             self.append_op(index, &Op::Skip { upto, time });
+            // Notes first: a message may be gone because of what one of them says.
+            self.append_notes(index, &notes);
             if !ranges.is_empty() {
                 self.round.removed.clone_from(&ranges);
                 self.append_op(index, &Op::Tombstone { ranges });
             }
+        } else {
+            self.append_notes(index, &notes);
         }
-        for (kind, body) in &notes {
+    }
+
+    fn append_notes(&mut self, index: &mut Index, notes: &[(u8, Bytes)]) {
+        for (kind, body) in notes {
             self.append_op(index, &Op::Note { kind: *kind, body });
         }
     }
