@@ -238,6 +238,8 @@ impl Account {
     /// Without `queue`, members of queue groups do not count.
     pub fn has_interest(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
         match queue {
+            // One subscription stands for all answers that other accounts may wait for.
+            None if subject.starts_with(b"_R_.") => self.shares.is_awaited(subject),
             Some(queue) => self.read().has_queue_interest(subject, queue),
             None => self.read().has_plain_interest(subject),
         }
@@ -262,7 +264,8 @@ impl Account {
         self.watchers.store(watched.len() as u64, Ordering::Release);
     }
 
-    fn notify(&self, subject: &[u8]) {
+    /// Tells those who watch `subject` that interest in it may have changed.
+    pub(crate) fn notify(&self, subject: &[u8]) {
         if self.watchers.load(Ordering::Acquire) == 0 {
             return;
         }

@@ -1,6 +1,7 @@
 //! Imports and exports between accounts: from what is configured to what `core` puts into effect, and
 //! what services learn about clients.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::with_batch;
+use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
 use crate::log_error;
 use crate::server_info::rfc3339;
@@ -151,6 +153,11 @@ fn import(configured: &config::Import) -> Import {
     }
 }
 
+thread_local! {
+    /// The connection that asked last on this thread, and its server.
+    static LAST: RefCell<(Weak<Hub>, Weak<ConnectionInfo>)> = const { RefCell::new((Weak::new(), Weak::new())) };
+}
+
 /// What services learn about clients, and when accounts want to be called.
 pub(crate) struct Lobby {
     hub: Weak<Hub>,
@@ -172,6 +179,18 @@ impl Lobby {
         }
     }
 
+    /// A connection by its id. Requests come in turns: the table of all is asked once for each.
+    fn connection(&self, cid: u64) -> Option<Arc<ConnectionInfo>> {
+        let last =
+            LAST.with_borrow(|(of, last)| if of.ptr_eq(&self.hub) { last.upgrade() } else { None });
+        if let Some(last) = last.filter(|last| last.client.cid == cid) {
+            return Some(last);
+        }
+        let found = self.hub.upgrade()?.connection(cid)?;
+        LAST.set((self.hub.clone(), Arc::downgrade(&found)));
+        Some(found)
+    }
+
     /// Imports are to be judged again at this time.
     fn judge_again(&self, hub: &Hub, at_unix: Option<i64>) {
         self.expires_unix.store(at_unix.unwrap_or(i64::MAX), Ordering::Release);
@@ -185,8 +204,7 @@ impl Lobby {
 
 impl Reception for Lobby {
     fn client_info(&self, cid: u64, account: &str, all: bool) -> ClientInfo {
-        let connection = self.hub.upgrade().and_then(|hub| hub.connection(cid));
-        let Some(info) = connection else { return ClientInfo::brief(account, 0) };
+        let Some(info) = self.connection(cid) else { return ClientInfo::brief(account, 0) };
         if !all {
             return ClientInfo::brief(account, info.rtt_ns());
         }

@@ -133,8 +133,7 @@ impl Answers {
         if is_next && let Some(reception) = importer.shares().reception() {
             reception.call_at(expires_ns);
         }
-        let suffix = if is_tracked { &self.suffix[..] } else { &[] };
-        Some(Waiting { subject: [&self.prefix, &token[..], suffix].concat(), token })
+        Some(Waiting { subject: self.subject(token, is_tracked), token })
     }
 
     /// Nobody took the request: nothing is to be expected. Returns what was measured.
@@ -148,8 +147,28 @@ impl Answers {
 
     /// The requester is gone. Returns what was measured, and where that is reported.
     pub(super) fn requester_left(&self, token: Token) -> Option<(Box<Tracked>, Arc<Account>)> {
-        let tracked = self.table().remove(&token)?.tracked?;
-        Some((tracked, self.exporter.upgrade()?))
+        let entry = self.table().remove(&token)?;
+        let exporter = self.exporter.upgrade()?;
+        self.is_over(&exporter, token, entry.tracked.is_some());
+        Some((entry.tracked?, exporter))
+    }
+
+    /// Nobody waits for this answer any more: those who would give it are told, and those whom it was
+    /// asked of in turn need not wait either.
+    fn is_over(&self, exporter: &Account, token: Token, is_tracked: bool) {
+        let subject = self.subject(token, is_tracked);
+        exporter.shares().forget_reply(&subject);
+        exporter.notify(&subject);
+    }
+
+    fn subject(&self, token: Token, is_tracked: bool) -> Vec<u8> {
+        let suffix = if is_tracked { &self.suffix[..] } else { &[] };
+        [&self.prefix, &token[..], suffix].concat()
+    }
+
+    /// Whether somebody waits for an answer on `subject`.
+    pub(super) fn is_awaited(&self, subject: &[u8]) -> bool {
+        self.token_of(subject).is_some_and(|token| self.table().entries.contains_key(&token))
     }
 
     /// Ends what has waited too long. Returns when the next one will have.
@@ -166,7 +185,9 @@ impl Answers {
             if let Some(importer) = self.importer.upgrade() {
                 importer.shares().no_longer_awaits(&entry.reply, &self.me, token);
             }
-            if let (Some(tracked), Some(exporter)) = (entry.tracked, self.exporter.upgrade()) {
+            let Some(exporter) = self.exporter.upgrade() else { continue };
+            self.is_over(&exporter, token, entry.tracked.is_some());
+            if let Some(tracked) = entry.tracked {
                 latency::report_failure(&exporter, &tracked, latency::TIMEOUT, batch);
             }
         }
@@ -185,6 +206,7 @@ impl Answers {
         let Entry { reply, tracked, responses, threshold_ns, .. } = entry;
         if is_over {
             importer.shares().no_longer_awaits(&reply, &self.me, token);
+            exporter.notify(message.subject);
         }
         if !batch.enter_relay() {
             return false;

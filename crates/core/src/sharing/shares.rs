@@ -294,6 +294,24 @@ impl Shares {
             self.awaiting.store(awaited.len(), Ordering::Relaxed);
             lost
         };
+        self.requesters_left(lost);
+    }
+
+    /// As above, for a reply subject between accounts on which nobody waits any more.
+    pub(super) fn forget_reply(&self, reply: &[u8]) {
+        if self.awaiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let lost = {
+            let mut awaited = guard(&self.awaited);
+            let lost = awaited.remove(reply);
+            self.awaiting.store(awaited.len(), Ordering::Relaxed);
+            lost
+        };
+        self.requesters_left(lost.into_iter().flatten());
+    }
+
+    fn requesters_left(&self, lost: impl IntoIterator<Item = Awaited>) {
         let measured = lost.into_iter().filter_map(|(answers, token)| {
             answers.upgrade().and_then(|answers| answers.requester_left(token))
         });
@@ -313,6 +331,11 @@ impl Shares {
         let awaited = guard(&self.awaited);
         assert_eq!(awaited.len(), self.awaiting.load(Ordering::Relaxed));
         (asked, awaited.values().map(SmallVec::len).sum())
+    }
+
+    /// Whether somebody waits for an answer on `subject`, which begins with `_R_.`.
+    pub(crate) fn is_awaited(&self, subject: &[u8]) -> bool {
+        guard(&self.answers).values().any(|answers| answers.is_awaited(subject))
     }
 
     /// Reports and ends what is due. Returns when to come again.

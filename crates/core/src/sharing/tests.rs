@@ -372,6 +372,24 @@ fn a_requester_that_goes_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_requester_that_goes_is_forgotten_by_all_accounts_on_the_way() {
+    let mut world = World::new(&["A", "B", "C"]);
+    world.service(("A", "svc"), ("B", ""), Service::default());
+    world.service(("B", "svc"), ("C", ""), Service::default());
+    world.wire();
+    let (mut a, mut c) = (world.peer("A"), world.peer("C"));
+    world.tell(&mut a, "SUB svc 1");
+    world.tell(&mut c, "SUB in.* 1\nPUB svc in.1 0\n");
+    let reply = a.asked();
+    let is_awaited = |world: &World| world.account("A").has_interest(reply.as_bytes(), None);
+    assert!(is_awaited(&world));
+    assert_eq!(waiting(&world), 2);
+    world.tell(&mut c, "UNSUB 1");
+    assert!(!is_awaited(&world));
+    assert_eq!(waiting(&world), 0);
+}
+
+#[test]
 fn requests_that_nobody_answers_take_bounded_memory() {
     let mut world = World::new(&["A", "B"]);
     world.service(("A", "svc"), ("B", ""), Service::default());
