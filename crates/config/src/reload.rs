@@ -23,6 +23,10 @@ pub struct Change {
 pub enum What {
     /// `client_advertise`.
     ClientAdvertise,
+    /// `tls`: certificates are read again, for new connections.
+    Tls,
+    /// Parts of `websocket` that new connections follow.
+    Websocket,
     /// Anything about the log; the line says which.
     Logging,
     /// `max_traced_msg_len`.
@@ -113,6 +117,7 @@ impl std::error::Error for NotReloadable {}
 pub fn diff(old: &Options, new: &Options) -> Result<Vec<Change>, NotReloadable> {
     check_fixed(old, new)?;
     check_no_auth_user(old, new)?;
+    check_websocket(old, new)?;
     check_jetstream(&old.jetstream, &new.jetstream)?;
     let mut changes = Changes(Vec::new());
     changes.server(old, new);
@@ -129,7 +134,8 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
     let port = |port: u16| if port == 0 { "-1".to_owned() } else { port.to_string() };
     let http = |o: &Options| o.http_port.map_or("0".to_owned(), port);
     let limit = |limit: Option<u64>| limit.unwrap_or(0).to_string();
-    let rows: [(&'static str, &Shown<'_>); 19] = [
+    let https = |o: &Options| o.https_port.map_or("0".to_owned(), port);
+    let rows: [(&'static str, &Shown<'_>); 21] = [
         ("ServerName", &|o| text(&o.server_name)),
         ("Host", &|o| text(&o.host)),
         ("Port", &|o| port(o.port)),
@@ -145,6 +151,8 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
         ("HTTPHost", &|o| text(&o.http_host)),
         ("HTTPBasePath", &|o| o.http_base_path.clone()),
         ("HTTPPort", &http),
+        ("HTTPSPort", &https),
+        ("AllowNonTLS", &|o| o.allow_non_tls.to_string()),
         ("MaxPending", &|o| o.max_pending.to_string()),
         ("LameDuckDuration", &|o| duration::format(o.lame_duck_duration)),
         ("LameDuckGracePeriod", &|o| duration::format(o.lame_duck_grace_period)),
@@ -171,6 +179,27 @@ fn fixed(name: &'static str, old: String, new: String) -> Result<(), NotReloadab
 
 fn text(value: &Option<String>) -> String {
     value.clone().unwrap_or_default()
+}
+
+/// The listener stays as it is; what new connections follow may change.
+fn check_websocket(old: &Options, new: &Options) -> Result<(), NotReloadable> {
+    let fixed = |o: &Options| {
+        o.websocket.clone().map(|ws| crate::options::Websocket {
+            tls: None,
+            headers: Vec::new(),
+            allowed_origins: Vec::new(),
+            same_origin: false,
+            handshake_timeout: std::time::Duration::ZERO,
+            compression: false,
+            ping_interval: None,
+            ..ws
+        })
+    };
+    let has_tls = |o: &Options| o.websocket.as_ref().is_some_and(|ws| ws.tls.is_some());
+    if fixed(old) == fixed(new) && has_tls(old) == has_tls(new) {
+        return Ok(());
+    }
+    Err(NotReloadable::Other("config reload not supported for Websocket"))
 }
 
 /// It may only go away, and only together with its user.
@@ -274,6 +303,12 @@ impl Changes {
         self.value(What::PidFile, "pid_file", &old.pid_file, &new.pid_file, text);
         let (from, to) = (&old.ports_file_dir, &new.ports_file_dir);
         self.value(What::PortsFileDir, "ports_file_dir", from, to, text);
+        // Listed whenever there is TLS: the files may have changed although the block did not.
+        if old.tls.is_some() || new.tls.is_some() {
+            let state = if new.tls.is_some() { "enabled" } else { "disabled" };
+            self.push(What::Tls, format!("Reloaded: tls = {state}"));
+        }
+        self.named(What::Websocket, "websocket", &old.websocket, &new.websocket);
         self.named(What::Tags, "tags", &old.server_tags, &new.server_tags);
         self.named(What::Metadata, "metadata", &old.server_metadata, &new.server_metadata);
         self.push(What::Accounts, "Reloaded: authorization users".to_owned());

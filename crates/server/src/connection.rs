@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use natterjack_core::auth::{ConnInfo, Identity};
+use natterjack_core::auth::{ConnInfo, ConnectionType, Identity};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::session::{Flow, Session, Violation};
@@ -32,7 +32,11 @@ use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
 use crate::trace;
-use crate::wire::{SharedWire, SocketWire};
+use crate::transport::tls::TlsListener;
+use crate::transport::tunnel::Tunnel;
+use crate::transport::websocket::Cookies;
+use crate::transport::{Facts, enter};
+use crate::wire::{SharedWire, Sink, SocketWire};
 use crate::{log_debug, log_error, log_info};
 
 /// The read buffer of a worker.
@@ -96,7 +100,8 @@ enum Next {
 pub(crate) struct Connection {
     hub: Arc<Hub>,
     info: Arc<ConnectionInfo>,
-    read: OwnedReadHalf,
+    /// The socket's read side; `None` for a connection with a tunnel, which the wire knows.
+    read: Option<OwnedReadHalf>,
     wire: Arc<SocketWire>,
     session: Session,
     parser: Parser,
@@ -120,22 +125,61 @@ pub(crate) struct Connection {
 ///
 /// All state is in one box: what an idle connection costs is that box and a task of a few words.
 pub(crate) fn start(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
-    let connection = Connection::new(hub.clone(), socket, peer);
+    let _ = socket.set_nodelay(true);
+    let (read, write) = socket.into_split();
+    let connection = Connection::new(hub.clone(), Some(read), Sink::Plain(write), peer, None);
+    hub.runtime().spawn(serve(Box::new(connection)));
+}
+
+/// Serves one accepted socket with TLS, as [`start`] does one without.
+pub(crate) fn start_tls(
+    hub: &Arc<Hub>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Arc<TlsListener>,
+) {
+    let _ = socket.set_nodelay(true);
+    let tunnel = Tunnel::new(socket, hub.runtime().clone(), hub.options().write_deadline);
+    let connection = Connection::new(hub.clone(), None, Sink::Tunnel(tunnel.clone()), peer, None);
+    hub.runtime().spawn(serve_tls(Box::new(connection), tunnel, tls));
+}
+
+/// Serves a connection whose tunnel is complete.
+pub(crate) fn start_tunnel(hub: &Arc<Hub>, tunnel: Arc<Tunnel>, peer: SocketAddr, facts: Facts) {
+    let connection = Connection::new(hub.clone(), None, Sink::Tunnel(tunnel), peer, Some(facts));
     hub.runtime().spawn(serve(Box::new(connection)));
 }
 
 async fn serve(mut connection: Box<Connection>) {
-    let reason = connection.run().await;
+    let reason = match connection.greet() {
+        Ok(()) => connection.run().await,
+        Err(reason) => reason,
+    };
     // Boxed, as all that is waited for seldom: a task is as large as its largest wait.
     Box::pin(connection.end(reason)).await;
 }
 
+async fn serve_tls(mut connection: Box<Connection>, tunnel: Arc<Tunnel>, tls: Arc<TlsListener>) {
+    let reason = match Box::pin(connection.enter_tls(&tunnel, &tls)).await {
+        Ok(()) => {
+            drop((tunnel, tls));
+            connection.run().await
+        }
+        Err(reason) => reason,
+    };
+    Box::pin(connection.end(reason)).await;
+}
+
 impl Connection {
-    fn new(hub: Arc<Hub>, socket: TcpStream, peer: SocketAddr) -> Self {
-        let _ = socket.set_nodelay(true);
-        let (read, write) = socket.into_split();
+    fn new(
+        hub: Arc<Hub>,
+        read: Option<OwnedReadHalf>,
+        sink: Sink,
+        peer: SocketAddr,
+        facts: Option<Facts>,
+    ) -> Self {
         let options = hub.options();
-        let wire = SocketWire::new(write, hub.runtime().clone(), options.write_deadline);
+        let wire = SocketWire::new(sink, hub.runtime().clone(), options.write_deadline);
         let cid = hub.next_cid();
         let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
         let client =
@@ -143,6 +187,15 @@ impl Connection {
         wire.belongs_to(&client);
         let now = hub.clock().mono_ns();
         let info = hub.register(&client, peer);
+        let kind = match &facts {
+            Some(facts) if facts.is_websocket => ConnectionType::WebSocket,
+            _ => ConnectionType::Standard,
+        };
+        let ping_interval = ping_interval(&options, kind);
+        if let Some(tunnel) = wire.tunnel() {
+            tunnel.belongs_to(&client);
+            info.set_facts(facts.unwrap_or_default());
+        }
         if hub.is_stopping() {
             // Accepted just before the stop: those who end the connections may have missed it.
             client.close(ClosedReason::ServerShutdown);
@@ -151,11 +204,11 @@ impl Connection {
             parser: Parser::new(hub.parser_limits(None)),
             session: Session::new(client, hub.session_limits(None)),
             alive: KeepAlive::new(
-                options.ping_interval.as_nanos() as u64,
+                ping_interval.as_nanos() as u64,
                 u32::try_from(options.ping_max).unwrap_or(u32::MAX),
                 now,
             ),
-            login: Login::begin(&hub, now),
+            login: Login::begin(&hub, kind, now),
             partial: Vec::new(),
             wanted: 0,
             counted: 0,
@@ -173,22 +226,89 @@ impl Connection {
         self.session.client()
     }
 
-    async fn run(&mut self) -> ClosedReason {
+    /// INFO and TLS in the order that the configuration asks for.
+    async fn enter_tls(
+        &mut self,
+        tunnel: &Arc<Tunnel>,
+        tls: &TlsListener,
+    ) -> Result<(), ClosedReason> {
+        let is_first = enter::is_first(tunnel, tls).await;
+        if !is_first {
+            self.say_info()?;
+            if self.hub.options().allow_non_tls && !enter::wants_tls(tunnel, tls).await {
+                return self.welcome();
+            }
+        }
+        if !tls.admits(self.hub.clock().mono_ns()) {
+            let reason = ClosedReason::MaximumConnectionsExceeded;
+            return Err(self.refuse(&ServerError::ConnectionThrottling, reason));
+        }
+        log_debug!(
+            self.hub.log(),
+            "{} - Starting TLS client connection handshake",
+            self.info.prefix()
+        );
+        match enter::begin(tunnel, tls, is_first).await {
+            Ok(session) => {
+                log_debug!(
+                    self.hub.log(),
+                    "{} - TLS handshake complete: version {}, cipher suite {}",
+                    self.info.prefix(),
+                    session.version,
+                    session.cipher_suite
+                );
+                self.info.set_facts(Facts { tls: Some(Arc::new(session)), ..Facts::default() });
+            }
+            Err(failure) => {
+                match &failure {
+                    enter::Failure::Absent(why) => log_debug!(
+                        self.hub.log(),
+                        "{} - TLS handshake error: {why}",
+                        self.info.prefix()
+                    ),
+                    enter::Failure::Failed(why) => log_error!(
+                        self.hub.log(),
+                        "{} - TLS handshake error: {why}",
+                        self.info.prefix()
+                    ),
+                }
+                return Err(failure.reason());
+            }
+        }
+        // The time to log in runs from here.
+        let now = self.hub.clock().mono_ns();
+        self.login.begin_again(&self.hub, now);
+        if is_first {
+            self.say_info()?;
+        }
+        self.welcome()
+    }
+
+    /// INFO, and whether there is room for one more.
+    fn say_info(&mut self) -> Result<(), ClosedReason> {
         let mut greeting = Vec::with_capacity(512);
         encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
         self.hub.send(self.client(), greeting);
         if !self.info.is_admitted() {
-            return self.refuse(
+            return Err(self.refuse(
                 &ServerError::MaximumConnectionsExceeded,
                 ClosedReason::MaximumConnectionsExceeded,
-            );
+            ));
         }
+        Ok(())
+    }
+
+    fn welcome(&mut self) -> Result<(), ClosedReason> {
         log_debug!(self.hub.log(), "{} - Client connection created", self.info.prefix());
-        if self.login.is_open()
-            && let Err(reason) = self.enter_open()
-        {
-            return reason;
-        }
+        if self.login.is_open() { self.enter_open() } else { Ok(()) }
+    }
+
+    fn greet(&mut self) -> Result<(), ClosedReason> {
+        self.say_info()?;
+        self.welcome()
+    }
+
+    async fn run(&mut self) -> ClosedReason {
         self.arm();
         loop {
             match poll_fn(|context| self.poll_next(context)).await {
@@ -319,7 +439,10 @@ impl Connection {
         }
     }
 
-    async fn log_in(&mut self, connect: Option<Box<Connect>>) -> Result<(), ClosedReason> {
+    async fn log_in(&mut self, mut connect: Option<Box<Connect>>) -> Result<(), ClosedReason> {
+        if let (Some(connect), Some(tunnel)) = (&mut connect, self.wire.tunnel()) {
+            supply(connect, tunnel.cookies());
+        }
         let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
         let check = self.login.check(&self.hub, connect.as_deref(), &self.info);
         let outcome = match self.login.timeout_ns() {
@@ -383,9 +506,10 @@ impl Connection {
     fn judge_again(&mut self) -> Result<(), ClosedReason> {
         let options = self.hub.options();
         let ping_max = u32::try_from(options.ping_max).unwrap_or(u32::MAX);
-        self.alive.set_limits(options.ping_interval.as_nanos() as u64, ping_max);
+        let kind = self.info.connection_type();
+        self.alive.set_limits(ping_interval(&options, kind).as_nanos() as u64, ping_max);
         let Some(identity) = self.info.details().identity else { return Ok(()) };
-        let connection = ConnInfo { remote_ip: Some(self.info.peer.ip()), ..ConnInfo::default() };
+        let connection = ConnInfo { remote_ip: Some(self.info.peer.ip()), kind };
         let now_unix = self.hub.clock().unix_ns() / 1_000_000_000;
         let renewed = self.hub.authenticator().recheck(&identity, &connection, now_unix);
         let identity = renewed.map_err(|failure| {
@@ -456,7 +580,7 @@ impl Connection {
             }
             let kept = self.partial.len();
             let mut target = ReadBuf::new(&mut buffer[kept..READ_BYTES + BEFORE_LOGIN_BYTES]);
-            match Pin::new(&mut self.read).poll_read(context, &mut target) {
+            match poll_read(&mut self.read, &self.wire, context, &mut target) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Close(ClosedReason::ReadError)),
                 Poll::Ready(Ok(())) => {}
@@ -492,7 +616,7 @@ impl Connection {
         let room = (self.wanted - have).min(READ_BYTES);
         self.partial.resize(have + room, 0);
         let mut target = ReadBuf::new(&mut self.partial[have..]);
-        let outcome = Pin::new(&mut self.read).poll_read(context, &mut target);
+        let outcome = poll_read(&mut self.read, &self.wire, context, &mut target);
         let filled = target.filled().len();
         self.partial.truncate(have + filled);
         self.count_partial();
@@ -675,12 +799,64 @@ impl Connection {
             client.flush();
             let _ = tokio::time::timeout(LAST_FLUSH, is_sent).await;
         }
+        if let Some(tunnel) = self.wire.tunnel() {
+            tunnel.finish(reason).await;
+        }
         self.wire.drop_socket();
         client.outbox().clear();
         self.hub.unregister(&self.info, reason);
         // Interest may have ended with this connection.
         with_batch(&self.hub, |_| {});
     }
+}
+
+/// Reads from the socket, or through the tunnel of a connection that has one.
+#[inline]
+fn poll_read(
+    read: &mut Option<OwnedReadHalf>,
+    wire: &SocketWire,
+    context: &mut Context<'_>,
+    target: &mut ReadBuf<'_>,
+) -> Poll<std::io::Result<()>> {
+    match read {
+        Some(socket) => Pin::new(socket).poll_read(context, target),
+        None => poll_tunnel(wire, context, target),
+    }
+}
+
+#[cold]
+fn poll_tunnel(
+    wire: &SocketWire,
+    context: &mut Context<'_>,
+    target: &mut ReadBuf<'_>,
+) -> Poll<std::io::Result<()>> {
+    match wire.tunnel() {
+        Some(tunnel) => tunnel.poll_read(context, target),
+        // The socket was dropped: the end.
+        None => Poll::Ready(Ok(())),
+    }
+}
+
+/// Puts what cookies say where CONNECT says nothing.
+fn supply(connect: &mut Connect, cookies: Cookies) {
+    for (field, value) in [
+        (&mut connect.jwt, cookies.jwt),
+        (&mut connect.user, cookies.user),
+        (&mut connect.pass, cookies.pass),
+        (&mut connect.auth_token, cookies.token),
+    ] {
+        if field.as_deref().is_none_or(str::is_empty) && value.is_some() {
+            *field = value;
+        }
+    }
+}
+
+fn ping_interval(options: &natterjack_config::Options, kind: ConnectionType) -> Duration {
+    let own = match kind {
+        ConnectionType::WebSocket => options.websocket.as_ref().and_then(|ws| ws.ping_interval),
+        _ => None,
+    };
+    own.unwrap_or(options.ping_interval)
 }
 
 /// Lets all others of this worker run that can, also those whose sockets have just become ready.

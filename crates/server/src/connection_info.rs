@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use natterjack_core::auth::Identity;
+use natterjack_core::auth::{ConnectionType, Identity};
 use natterjack_core::client::Client;
 use natterjack_proto::connect::Connect;
+
+use crate::transport::Facts;
 
 /// A live connection.
 pub(crate) struct ConnectionInfo {
@@ -49,9 +51,19 @@ pub(crate) struct Details {
     starts: (u32, u32),
     /// Who it is, once logged in.
     pub identity: Option<Arc<Identity>>,
+    /// What is more about it than TCP.
+    pub facts: Option<Arc<Facts>>,
 }
 
 impl Details {
+    /// The kind of connection.
+    pub(crate) fn connection_type(&self) -> ConnectionType {
+        match &self.facts {
+            Some(facts) if facts.is_websocket => ConnectionType::WebSocket,
+            _ => ConnectionType::Standard,
+        }
+    }
+
     /// The connection's name.
     pub(crate) fn name(&self) -> &str {
         &self.text[..self.starts.0 as usize]
@@ -159,6 +171,20 @@ impl ConnectionInfo {
         details.describe(name, lang, version);
     }
 
+    /// What is more about it than TCP.
+    pub(crate) fn set_facts(&self, facts: Facts) {
+        self.lock().facts = Some(Arc::new(facts));
+    }
+
+    pub(crate) fn facts(&self) -> Option<Arc<Facts>> {
+        self.lock().facts.clone()
+    }
+
+    /// The kind of connection.
+    pub(crate) fn connection_type(&self) -> ConnectionType {
+        self.lock().connection_type()
+    }
+
     pub(crate) fn bound(&self, identity: Arc<Identity>) {
         self.lock().identity = Some(identity);
     }
@@ -185,7 +211,13 @@ impl ConnectionInfo {
     /// `127.0.0.1:47880 - cid:14 - "v3:py:me" - "$G/user:u"`.
     pub(crate) fn prefix(&self) -> String {
         let details = self.lock();
-        let mut text = format!("{} - cid:{}", self.peer, self.client.cid);
+        let forwarded = details.facts.as_ref().and_then(|facts| facts.forwarded_for);
+        let forwarded = forwarded.map(|ip| format!("{ip}/")).unwrap_or_default();
+        let kind = match details.connection_type() {
+            ConnectionType::WebSocket => "wid",
+            _ => "cid",
+        };
+        let mut text = format!("{forwarded}{} - {kind}:{}", self.peer, self.client.cid);
         let (name, lang, version) = (details.name(), details.lang(), details.version());
         if !(name.is_empty() && lang.is_empty() && version.is_empty()) {
             let version = if version.is_empty() { String::new() } else { format!("v{version}") };

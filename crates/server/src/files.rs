@@ -39,7 +39,9 @@ pub(crate) fn write_ports(path: &Path, ports: &Ports) -> io::Result<()> {
         }
     };
     list("nats", ports.client.iter().map(|address| format!("nats://{address}")).collect());
-    list("monitoring", ports.monitor.iter().map(|address| format!("http://{address}")).collect());
+    let plain = ports.monitor.iter().map(|address| format!("http://{address}"));
+    let secure = ports.secure_monitor.iter().map(|address| format!("https://{address}"));
+    list("monitoring", plain.chain(secure).collect());
     write(path, serde_json::Value::Object(members).to_string().as_bytes(), 0o640)
 }
 

@@ -8,7 +8,9 @@ use hashbrown::HashMap;
 use natterjack_config::Options;
 use natterjack_config::flags::Overrides;
 use natterjack_core::account::{Account, Matches};
-use natterjack_core::auth::{AccountLimits, Authenticator, ConnInfo, Credentials, Identity};
+use natterjack_core::auth::{
+    AccountLimits, Authenticator, ConnInfo, ConnectionType, Credentials, Identity,
+};
 use natterjack_core::batch::Batch;
 use natterjack_core::budget::Budget;
 use natterjack_core::client::Client;
@@ -31,6 +33,7 @@ use crate::ports::Ports;
 use crate::server_id::ServerId;
 use crate::sharing::Lobby;
 use crate::stats::Stats;
+use crate::transport::tls::Transports;
 use crate::{log_debug, log_error, log_info, trace};
 
 /// The version of nats-server whose behaviour clients may expect; they gate features on it.
@@ -53,6 +56,7 @@ pub(crate) struct Hub {
     reception: Arc<Lobby>,
     stats: Stats,
     ports: RwLock<Ports>,
+    transports: RwLock<Arc<Transports>>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
     /// How many of them are about to be sent away; changed under their lock.
     refused: AtomicUsize,
@@ -83,6 +87,7 @@ pub(crate) struct HubParts {
     pub(crate) options: Options,
     pub(crate) overrides: Option<Overrides>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) transports: Transports,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,6 +115,7 @@ impl Hub {
             reception: Arc::new(Lobby::new(me.clone(), parts.id.public_key.clone())),
             stats: Stats::default(),
             ports: RwLock::default(),
+            transports: RwLock::new(Arc::new(parts.transports)),
             connections: Mutex::default(),
             refused: AtomicUsize::new(0),
             deadlines: Deadlines::default(),
@@ -198,6 +204,15 @@ impl Hub {
 
     pub(crate) fn set_ports(&self, ports: Ports) {
         *self.ports.write().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    /// TLS of the listeners.
+    pub(crate) fn transports(&self) -> Arc<Transports> {
+        self.transports.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_transports(&self, transports: Transports) {
+        *self.transports.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(transports);
     }
 
     pub(crate) fn next_cid(&self) -> u64 {
@@ -393,8 +408,21 @@ impl Hub {
     fn base_info(&self, info: &ConnectionInfo) -> Info {
         let options = self.options();
         let ports = self.ports();
-        let (host, port) = ports.advertised(&options);
+        let kind = info.connection_type();
+        let transports = self.transports();
+        let (tls, (host, port)) = match kind {
+            ConnectionType::WebSocket => {
+                (transports.websocket.as_deref(), ports.advertised_websocket(&options))
+            }
+            _ => (transports.client.as_deref(), ports.advertised(&options)),
+        };
+        // A WebSocket has its TLS already, and says both (nats-server 2.15.1).
+        let is_open = kind != ConnectionType::WebSocket && options.allow_non_tls;
         Info {
+            auth_required: self.authenticator().auth_required_of(kind),
+            tls_required: tls.is_some() && !is_open,
+            tls_available: tls.is_some() && (is_open || kind == ConnectionType::WebSocket),
+            tls_verify: tls.is_some_and(|tls| tls.options.verify),
             server_id: self.id.public_key.clone(),
             server_name: self.id.name.clone(),
             version: COMPATIBLE_VERSION.into(),
@@ -418,11 +446,7 @@ impl Hub {
 
     /// The INFO of a new connection.
     pub(crate) fn info_for(&self, info: &ConnectionInfo, nonce: Option<&str>) -> Info {
-        Info {
-            auth_required: self.authenticator().auth_required(),
-            nonce: nonce.unwrap_or_default().into(),
-            ..self.base_info(info)
-        }
+        Info { nonce: nonce.unwrap_or_default().into(), ..self.base_info(info) }
     }
 
     /// The INFO that follows the first PONG.
@@ -435,7 +459,6 @@ impl Hub {
             acc_is_sys: self.accounts.is_system(&account),
             remote_account: account,
             max_payload: self.max_payload(identity.as_deref()),
-            auth_required: self.authenticator().auth_required(),
             ..self.base_info(info)
         }
     }

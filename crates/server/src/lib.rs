@@ -53,6 +53,7 @@ mod stats;
 mod tenants;
 mod timers;
 mod trace;
+mod transport;
 mod user_info;
 mod wire;
 mod zone;

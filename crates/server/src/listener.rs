@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::connection;
@@ -34,8 +34,24 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Serves an accepted socket in a task of its own.
+pub(crate) type Serve = fn(&Arc<Hub>, TcpStream, SocketAddr);
+
+/// A client that came to the plain port.
+pub(crate) fn client(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
+    match hub.transports().client.clone() {
+        None => connection::start(hub, socket, peer),
+        Some(tls) => connection::start_tls(hub, socket, peer, tls),
+    }
+}
+
 /// Accepts until `stop` turns true or lame duck mode begins.
-pub(crate) async fn accept(hub: Arc<Hub>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn accept(
+    hub: Arc<Hub>,
+    listener: TcpListener,
+    serve: Serve,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut lame_duck = hub.lame_duck();
     loop {
         let accepted = tokio::select! {
@@ -44,7 +60,7 @@ pub(crate) async fn accept(hub: Arc<Hub>, listener: TcpListener, mut stop: watch
             _ = lame_duck.wait_for(|begun| *begun) => return,
         };
         match accepted {
-            Ok((socket, peer)) => connection::start(&hub, socket, peer),
+            Ok((socket, peer)) => serve(&hub, socket, peer),
             Err(error) => {
                 // Out of file descriptors, or a client that went away while it waited. Neither ends the
                 // server; the first needs patience, or this loop would spin.

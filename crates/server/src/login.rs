@@ -22,12 +22,13 @@ pub(crate) struct Login {
 
 impl Login {
     /// A connection was accepted.
-    pub(crate) fn begin(hub: &Hub, now_ns: u64) -> Self {
+    pub(crate) fn begin(hub: &Hub, kind: ConnectionType, now_ns: u64) -> Self {
         let authenticator = hub.authenticator();
-        let admits_anonymous = authenticator.admits_anonymous();
+        let admits_anonymous = authenticator.admits_anonymous(kind);
+        // Neither a login nor a `no_auth_user`, whatever the kind of connection.
         let is_open = admits_anonymous
-            && !authenticator.auth_required()
-            && hub.options().no_auth_user.is_none();
+            && !authenticator.auth_required_of(kind)
+            && !hub.options().requires_login();
         Login {
             // 11 random bytes, 15 characters, as in nats-server.
             nonce: authenticator
@@ -37,6 +38,14 @@ impl Login {
                 .then(|| now_ns.saturating_add(authenticator.timeout().as_nanos() as u64)),
             is_open,
             expires: None,
+        }
+    }
+
+    /// The time to log in begins anew: what came before it took its own.
+    pub(crate) fn begin_again(&mut self, hub: &Hub, now_ns: u64) {
+        if self.timeout_ns.is_some() {
+            let timeout = hub.authenticator().timeout().as_nanos() as u64;
+            self.timeout_ns = Some(now_ns.saturating_add(timeout));
         }
     }
 
@@ -102,16 +111,18 @@ impl Login {
         {
             return Err("authentication error - accounts of clients are not supported".into());
         }
-        if connect.is_none() && !authenticator.admits_before_connect() {
+        let kind = info.connection_type();
+        if connect.is_none() && !authenticator.admits_before_connect(kind) {
             return Err("authentication error".into());
         }
-        let connection =
-            ConnInfo { remote_ip: Some(info.peer.ip()), kind: ConnectionType::Standard };
+        let connection = ConnInfo { remote_ip: Some(info.peer.ip()), kind };
+        let tls = info.facts().and_then(|facts| facts.tls.clone());
+        let certificate = tls.as_ref().and_then(|tls| tls.names.as_ref());
         let nonce = self.nonce.clone().unwrap_or_default();
         let now_unix = hub.clock().unix_ns() / 1_000_000_000;
         let empty = Connect::default();
         let connect = connect.unwrap_or(&empty);
-        let given = Credentials::from(connect);
+        let given = Credentials { certificate, ..Credentials::from(connect) };
         let outcome = if authenticator.costs_cpu(&given) {
             // A bcrypt check takes a tenth of a second: not on a worker, and only two at a time.
             let connect = connect.clone();

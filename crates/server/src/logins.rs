@@ -1,6 +1,7 @@
 //! From configured options to what `core` needs to decide logins.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use natterjack_config::Options;
 use natterjack_config::options as config;
@@ -86,9 +87,17 @@ fn auth_config(options: &Options) -> AuthConfig {
         accounts,
         system_account: system,
         no_auth_user: options.no_auth_user.clone(),
+        websocket_no_auth_user: options
+            .websocket
+            .as_ref()
+            .filter(|ws| ws.port.is_some())
+            .and_then(|ws| ws.no_auth_user.clone()),
         open_global_account: only_system_users,
         trusted_proxies: Vec::new(),
-        timeout: authorization.timeout,
+        // With TLS a second more than the handshake may take (nats-server 2.15.1).
+        timeout: authorization
+            .timeout
+            .or(options.tls.as_ref().map(|tls| tls.timeout + Duration::from_secs(1))),
     }
 }
 

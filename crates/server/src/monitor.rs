@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::hub::Hub;
@@ -35,7 +35,12 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 type Answer = Result<(StatusCode, Value), BadQuery>;
 
 /// Accepts until `stop` turns true.
-pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    hub: Arc<Hub>,
+    listener: TcpListener,
+    is_secure: bool,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -47,24 +52,39 @@ pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, mut stop: watch:
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (service_hub, mut stop) = (hub.clone(), stop.clone());
+        let (service_hub, secure_hub, mut stop) = (hub.clone(), hub.clone(), stop.clone());
         hub.runtime().spawn(async move {
             let service = service_fn(move |request| {
                 let hub = service_hub.clone();
                 async move { Ok::<_, Infallible>(respond(&hub, &request)) }
             });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(socket), service);
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            // What goes wrong with one client of the port concerns nobody else.
+            let serve = async {
+                if !is_secure {
+                    drop(http.serve_connection(TokioIo::new(socket), service).await);
+                } else if let Some(socket) = secured(&secure_hub, socket).await {
+                    drop(http.serve_connection(TokioIo::new(socket), service).await);
+                }
+            };
             tokio::select! {
-                // What goes wrong with one client of the port concerns nobody else.
-                outcome = connection => drop(outcome),
+                () = serve => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             drop(place);
         });
     }
+}
+
+/// TLS with the certificates of the `tls` block, in the time that it allows. Nobody need show one here.
+async fn secured(
+    hub: &Arc<Hub>,
+    socket: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let tls = hub.transports().client.clone()?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls.monitoring.clone());
+    tokio::time::timeout(tls.timeout(), acceptor.accept(socket)).await.ok()?.ok()
 }
 
 fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -9,6 +9,7 @@ use natterjack_config::reload::{Change, What, diff};
 use natterjack_proto::error::{ClosedReason, ServerError};
 
 use crate::hub::Hub;
+use crate::transport::tls::Transports;
 use crate::{files, log_info, log_warn, logins, run, tenants};
 
 /// Reads the configuration file again and applies what can change.
@@ -21,6 +22,7 @@ pub(crate) fn reload(hub: &Arc<Hub>) -> Result<(), String> {
     let changes = diff(&old, &new).map_err(|refusal| refusal.to_string())?;
     let authenticator = logins::authenticator(&new).map_err(|error| error.to_string())?;
     tenants::check(&new).map_err(|error| error.to_string())?;
+    let transports = Transports::load(&new)?;
     // Nothing below can fail but the log file, which comes first.
     if changes.iter().any(|change| change.what == What::Logging) {
         hub.replace_log(run::log_options(&new)).map_err(|error| error.to_string())?;
@@ -31,6 +33,7 @@ pub(crate) fn reload(hub: &Arc<Hub>) -> Result<(), String> {
     }
     hub.set_options(Arc::new(new));
     hub.set_authenticator(authenticator);
+    hub.set_transports(transports);
     tenants::set_up(hub).map_err(|error| error.to_string())?;
     for change in &changes {
         apply(hub, change);

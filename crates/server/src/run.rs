@@ -41,6 +41,10 @@ pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> i32 {
             tell(&flags::usage(program));
             Ok(())
         }
+        Command::HelpTls => {
+            tell(flags::usage_tls());
+            Ok(())
+        }
         Command::Signal { signal, target } => signals::send(program, signal, target.as_deref()),
         _ => Err("this command is not supported yet".to_owned()),
     };
@@ -79,6 +83,7 @@ fn check(program: &str, overrides: &Overrides) -> Result<(), String> {
     let options = Options::load(path, &RealSource).map_err(|error| error.to_string())?;
     options.check_deprecated().map_err(|error| error.to_string())?;
     crate::sharing::check(&options).map_err(|error| error.to_string())?;
+    crate::transport::tls::Transports::load(&options)?;
     say(&format!("{program}: configuration file {path} is valid ({})", options.config_digest));
     Ok(())
 }

@@ -29,14 +29,27 @@ impl Server {
         Builder::default()
     }
 
-    /// The URL that clients connect to, without credentials: `nats://127.0.0.1:4222`.
+    /// The URL that clients connect to, without credentials: `nats://127.0.0.1:4222`, with TLS
+    /// `tls://127.0.0.1:4222`.
     pub fn client_url(&self) -> String {
-        self.hub.ports().client.map_or_else(String::new, |address| format!("nats://{address}"))
+        let scheme = if self.hub.transports().client.is_some() { "tls" } else { "nats" };
+        self.hub.ports().client.map_or_else(String::new, |address| format!("{scheme}://{address}"))
+    }
+
+    /// The URL that WebSocket clients connect to, if there is a listener for them.
+    pub fn websocket_url(&self) -> Option<String> {
+        let scheme = if self.hub.transports().websocket.is_some() { "wss" } else { "ws" };
+        self.hub.ports().websocket.map(|address| format!("{scheme}://{address}"))
     }
 
     /// The URL of the monitoring port, if it is on.
     pub fn monitor_url(&self) -> Option<String> {
         self.hub.ports().monitor.map(|address| format!("http://{address}"))
+    }
+
+    /// The URL of the monitoring port with TLS, if it is on.
+    pub fn secure_monitor_url(&self) -> Option<String> {
+        self.hub.ports().secure_monitor.map(|address| format!("https://{address}"))
     }
 
     /// The server's public key (`N…`), new at each start.

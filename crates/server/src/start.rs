@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use natterjack_config::flags::Overrides;
-use natterjack_config::options::{ConfigError, ValidationError};
+use natterjack_config::options::{ConfigError, HandshakeFirst, ValidationError};
 use natterjack_core::auth::AuthConfigError;
 use natterjack_proto::error::ClosedReason;
 use tokio::runtime::Runtime;
@@ -21,6 +21,8 @@ use crate::log::{Log, LogOptions};
 use crate::ports::Ports;
 use crate::server::Server;
 use crate::server_id::ServerId;
+use crate::transport::tls::Transports;
+use crate::transport::upgrade;
 use crate::{deadlines, files, listener, logins, monitor, signals};
 use crate::{log_error, log_info, log_warn};
 
@@ -54,6 +56,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A certificate, its key or an authority cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// A listener cannot be opened.
     #[error("Error listening on port: {address}, {source:?}")]
     Listen {
@@ -135,6 +140,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let Plan { options, store, log, program, overrides } = plan;
     let authenticator = logins::authenticator(&options)?;
     crate::sharing::check(&options)?;
+    let transports = Transports::load(&options).map_err(StartError::Tls)?;
     let id = ServerId::new(options.server_name.as_deref());
     log_info!(log, "Starting {program}");
     log_info!(log, "  Version:  {COMPATIBLE_VERSION}");
@@ -155,7 +161,11 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     }
     let address = client_address(&options, &log)?;
     let client_socket = bind(address)?;
-    let monitor_socket = monitor_address(&options, address)?.map(bind).transpose()?;
+    let monitor = monitor_address(&options, address, options.http_port)?;
+    let monitor_socket = monitor.map(bind).transpose()?;
+    let secure_monitor = monitor_address(&options, address, options.https_port)?;
+    let secure_monitor_socket = secure_monitor.map(bind).transpose()?;
+    let websocket_socket = websocket_address(&options, address)?.map(bind).transpose()?;
     let engine = match options.jetstream.enabled {
         true => Some(jetstream::open(&options, &store, &id.name, &log)?),
         false => None,
@@ -169,6 +179,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
             options,
             overrides,
             authenticator,
+            transports,
         },
         |hub| engine.map(|engine| JetStreamGlue::new(engine, hub)),
     );
@@ -176,9 +187,14 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let (stop, stop_seen) = watch::channel(false);
     let (stopped_sender, stopped) = watch::channel(false);
     let _guard = runtime.enter();
+    let bound = |socket: &Option<std::net::TcpListener>| {
+        socket.as_ref().and_then(|socket| socket.local_addr().ok())
+    };
     let ports = Ports {
         client: client_socket.local_addr().ok(),
-        monitor: monitor_socket.as_ref().and_then(|socket| socket.local_addr().ok()),
+        monitor: bound(&monitor_socket),
+        secure_monitor: bound(&secure_monitor_socket),
+        websocket: bound(&websocket_socket),
     };
     hub.set_ports(ports.clone());
     if let Some(jetstream) = hub.jetstream() {
@@ -189,19 +205,50 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         if let Some(address) = ports.monitor {
             log_info!(hub.log(), "Starting http monitor on {address}");
         }
-        runtime.spawn(monitor::serve(hub.clone(), listener, stop_seen.clone()));
+        runtime.spawn(monitor::serve(hub.clone(), listener, false, stop_seen.clone()));
+    }
+    if let Some(socket) = secure_monitor_socket {
+        let listener = tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?;
+        if let Some(address) = ports.secure_monitor {
+            log_info!(hub.log(), "Starting https monitor on {address}");
+        }
+        runtime.spawn(monitor::serve(hub.clone(), listener, true, stop_seen.clone()));
+    }
+    let mut listeners = Vec::new();
+    if let Some(socket) = websocket_socket {
+        let listener = tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?;
+        listeners.push((listener, upgrade::start as listener::Serve));
+        let is_secure = hub.transports().websocket.is_some();
+        if let Some(address) = ports.websocket {
+            let scheme = if is_secure { "wss" } else { "ws" };
+            log_info!(hub.log(), "Listening for websocket clients on {scheme}://{address}");
+        }
+        if !is_secure {
+            log_warn!(hub.log(), "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
+        }
     }
     let written = write_files(&hub, &ports, &program)?;
     let listener = tokio::net::TcpListener::from_std(client_socket).map_err(StartError::Thread)?;
+    listeners.push((listener, listener::client));
     if let Some(address) = ports.client {
         log_info!(hub.log(), "Listening for client connections on {address}");
+    }
+    if hub.transports().client.is_some() {
+        log_info!(hub.log(), "TLS required for client connections");
+        let options = hub.options();
+        if options.tls.as_ref().is_some_and(|tls| tls.handshake_first != HandshakeFirst::No) {
+            log_info!(
+                hub.log(),
+                "Clients that are not using \"TLS Handshake First\" option will fail to connect"
+            );
+        }
     }
     if hub.overrides().is_some() {
         // A process of its own, not embedded: before anybody is told that it is ready.
         signals::trap(&hub, &stop);
     }
     log_info!(hub.log(), "Server is ready");
-    runtime.spawn(run(hub.clone(), listener, stop_seen, stopped_sender, written));
+    runtime.spawn(run(hub.clone(), listeners, stop_seen, stopped_sender, written));
     Ok((hub, stop, stopped))
 }
 
@@ -232,9 +279,23 @@ fn client_address(
 fn monitor_address(
     options: &natterjack_config::Options,
     client: SocketAddr,
+    port: Option<u16>,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let Some(port) = options.http_port else { return Ok(None) };
+    let Some(port) = port else { return Ok(None) };
     let ip = match options.http_host.as_deref().filter(|host| !host.is_empty()) {
+        Some(host) => resolve(host)?,
+        None => client.ip(),
+    };
+    Ok(Some(SocketAddr::new(ip, port)))
+}
+
+fn websocket_address(
+    options: &natterjack_config::Options,
+    client: SocketAddr,
+) -> Result<Option<SocketAddr>, StartError> {
+    let Some(websocket) = &options.websocket else { return Ok(None) };
+    let Some(port) = websocket.port else { return Ok(None) };
+    let ip = match websocket.host.as_deref() {
         Some(host) => resolve(host)?,
         None => client.ip(),
     };
@@ -274,13 +335,16 @@ fn write_files(hub: &Hub, ports: &Ports, program: &str) -> Result<Option<PathBuf
 /// The server's own task: accepts, and after the stop takes everything down in order.
 async fn run(
     hub: Arc<Hub>,
-    listener: tokio::net::TcpListener,
+    listeners: Vec<(tokio::net::TcpListener, listener::Serve)>,
     stop: watch::Receiver<bool>,
     stopped: watch::Sender<bool>,
     ports_file: Option<PathBuf>,
 ) {
     let mut requested = stop.clone();
-    let accepting = hub.runtime().spawn(listener::accept(hub.clone(), listener, stop.clone()));
+    let accept = |(listener, serve)| {
+        hub.runtime().spawn(listener::accept(hub.clone(), listener, serve, stop.clone()))
+    };
+    let accepting: Vec<_> = listeners.into_iter().map(accept).collect();
     hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
     hub.runtime().spawn(crate::sharing::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
@@ -289,8 +353,10 @@ async fn run(
     }
     let _ = requested.wait_for(|stop| *stop).await;
     log_info!(hub.log(), "Initiating Shutdown...");
-    // The listener is dropped before clients are closed: none can slip in between.
-    let _ = accepting.await;
+    // The listeners are dropped before clients are closed: none can slip in between.
+    for accepting in accepting {
+        let _ = accepting.await;
+    }
     // Nothing more is taken from clients, so that the store can come to rest; answers still leave.
     hub.set_stopping();
     last_round(&hub).await;

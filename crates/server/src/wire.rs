@@ -9,26 +9,53 @@ use natterjack_core::outbox::{Wire, slices};
 use natterjack_proto::error::ClosedReason;
 use socket2::SockRef;
 use std::net::Shutdown;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::runtime::Handle;
 
-/// The write side of a TCP connection.
+use crate::transport::tunnel::Tunnel;
+
+/// Where a connection's bytes go.
+pub(crate) enum Sink {
+    /// The socket itself.
+    Plain(OwnedWriteHalf),
+    /// TLS, WebSocket, or both.
+    Tunnel(Arc<Tunnel>),
+}
+
+impl Sink {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Sink::Plain(socket) => socket.try_write_vectored(slices),
+            Sink::Tunnel(tunnel) => tunnel.try_write(slices),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Sink::Plain(socket) => socket.as_ref(),
+            Sink::Tunnel(tunnel) => tunnel.socket(),
+        }
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        let _ = SockRef::from(self.socket()).shutdown(how);
+    }
+}
+
+/// The write side of a connection.
 ///
 /// The socket is dropped with the connection's task, not with the last reference to the client: match
 /// caches of other connections may hold a closed client for a while.
 pub(crate) struct SocketWire {
-    socket: RwLock<Option<Arc<OwnedWriteHalf>>>,
+    socket: RwLock<Option<Arc<Sink>>>,
     client: OnceLock<Weak<Client>>,
     runtime: Handle,
     write_deadline: Duration,
 }
 
 impl SocketWire {
-    pub(crate) fn new(
-        socket: OwnedWriteHalf,
-        runtime: Handle,
-        write_deadline: Duration,
-    ) -> Arc<Self> {
+    pub(crate) fn new(socket: Sink, runtime: Handle, write_deadline: Duration) -> Arc<Self> {
         Arc::new(SocketWire {
             socket: RwLock::new(Some(Arc::new(socket))),
             client: OnceLock::new(),
@@ -42,7 +69,7 @@ impl SocketWire {
         let _ = self.client.set(Arc::downgrade(client));
     }
 
-    fn socket(&self) -> Option<Arc<OwnedWriteHalf>> {
+    fn socket(&self) -> Option<Arc<Sink>> {
         self.socket.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
@@ -50,8 +77,15 @@ impl SocketWire {
     pub(crate) fn drop_socket(&self) {
         let socket = self.socket.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(socket) = socket {
-            let _ = SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*socket))
-                .shutdown(Shutdown::Both);
+            socket.shut_down(Shutdown::Both);
+        }
+    }
+
+    /// The tunnel of a connection that has one.
+    pub(crate) fn tunnel(&self) -> Option<Arc<Tunnel>> {
+        match self.socket.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_deref() {
+            Some(Sink::Tunnel(tunnel)) => Some(tunnel.clone()),
+            _ => None,
         }
     }
 }
@@ -63,7 +97,7 @@ impl Wire for SharedWire {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let guard = self.0.socket.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         match guard.as_ref() {
-            Some(socket) => socket.try_write_vectored(slices),
+            Some(socket) => socket.try_write(slices),
             None => Err(ErrorKind::NotConnected.into()),
         }
     }
@@ -79,16 +113,15 @@ impl Wire for SharedWire {
     fn shut(&self) {
         if let Some(socket) = self.0.socket() {
             // The connection's task reads the end of the stream and cleans up.
-            let _ = SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*socket))
-                .shutdown(Shutdown::Read);
+            socket.shut_down(Shutdown::Read);
         }
     }
 }
 
 /// Empties the outbox as the socket takes it; ends when nothing waits.
-async fn write_out(socket: Arc<OwnedWriteHalf>, client: Arc<Client>, deadline: Duration) {
+async fn write_out(socket: Arc<Sink>, client: Arc<Client>, deadline: Duration) {
     while let Some((chunks, head)) = client.outbox().writer_take() {
-        let written = match tokio::time::timeout(deadline, socket.writable()).await {
+        let written = match tokio::time::timeout(deadline, socket.socket().writable()).await {
             Err(_) => {
                 client.close(ClosedReason::SlowConsumerWriteDeadline);
                 0
@@ -97,7 +130,7 @@ async fn write_out(socket: Arc<OwnedWriteHalf>, client: Arc<Client>, deadline: D
                 client.close(ClosedReason::WriteError);
                 0
             }
-            Ok(Ok(())) => match socket.try_write_vectored(&slices(&chunks, head)) {
+            Ok(Ok(())) => match socket.try_write(&slices(&chunks, head)) {
                 Ok(written) => written,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>

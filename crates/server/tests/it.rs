@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/sharing.rs"]
 mod sharing;
+#[path = "it/tls.rs"]
+mod tls;
+#[path = "it/websocket.rs"]
+mod websocket;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

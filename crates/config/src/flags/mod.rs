@@ -8,7 +8,7 @@ mod overrides;
 mod usage;
 
 pub use overrides::Overrides;
-pub use usage::usage;
+pub use usage::{usage, usage_tls};
 
 use defs::{Action, DEFS, Def};
 
@@ -24,6 +24,8 @@ pub enum Command {
     Version,
     /// Print [`usage`].
     Help,
+    /// Print [`usage_tls`].
+    HelpTls,
     /// Send a signal to a running server.
     Signal {
         /// Which.
@@ -219,6 +221,9 @@ fn finish(parsed: defs::Parsed, leftover: Option<String>) -> Result<Command, Fla
     }
     if parsed.help {
         return Ok(Command::Help);
+    }
+    if parsed.help_tls {
+        return Ok(Command::HelpTls);
     }
     if let Some(word) = leftover {
         return match word.to_ascii_lowercase().as_str() {

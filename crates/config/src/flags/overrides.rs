@@ -22,6 +22,18 @@ pub struct Overrides {
     pub client_advertise: Option<String>,
     /// The monitoring port (`-m`); 0 lets the system choose (`-1`).
     pub http_port: Option<u16>,
+    /// The monitoring port with TLS (`-ms`); 0 lets the system choose (`-1`).
+    pub https_port: Option<u16>,
+    /// TLS for clients (`--tls`).
+    pub tls: Option<bool>,
+    /// TLS for clients, who must show a certificate (`--tlsverify`).
+    pub tls_verify: Option<bool>,
+    /// The certificate file (`--tlscert`).
+    pub tls_cert: Option<String>,
+    /// The key file (`--tlskey`).
+    pub tls_key: Option<String>,
+    /// The authorities of clients' certificates (`--tlscacert`).
+    pub tls_ca: Option<String>,
     /// The log file (`-l`).
     pub log_file: Option<String>,
     /// Stamp log lines (`-T`).
@@ -64,6 +76,8 @@ impl Overrides {
         over_some(&mut o.ports_file_dir, &self.ports_file_dir);
         over_some(&mut o.client_advertise, &self.client_advertise);
         over_some(&mut o.http_port, &self.http_port);
+        over_some(&mut o.https_port, &self.https_port);
+        self.apply_tls(o);
         over_some(&mut o.log_file, &self.log_file);
         over(&mut o.logtime, &self.logtime);
         over(&mut o.logtime_utc, &self.logtime_utc);
@@ -81,6 +95,27 @@ impl Overrides {
             problem: Problem { position: Position::unknown(), text: text.clone() },
             fatal_in_check: false,
         }));
+    }
+
+    /// Any of the TLS flags switches it on, unless `--tls=false` says otherwise; a missing certificate
+    /// or key is found by [`Options::validate`](crate::Options::validate).
+    fn apply_tls(&self, o: &mut Options) {
+        let files = [&self.tls_cert, &self.tls_key, &self.tls_ca];
+        let asked = self.tls == Some(true) || self.tls_verify == Some(true);
+        if !asked && files.iter().all(|file| file.is_none()) {
+            return;
+        }
+        let tls = o.tls.get_or_insert_default();
+        if self.tls_verify == Some(true) {
+            tls.verify = true;
+        }
+        if self.tls_cert.is_some() || self.tls_key.is_some() {
+            let mut files = tls.certificates.first().cloned().unwrap_or_default();
+            over(&mut files.certificate, &self.tls_cert);
+            over(&mut files.key, &self.tls_key);
+            tls.certificates = vec![files];
+        }
+        over_some(&mut tls.ca_file, &self.tls_ca);
     }
 }
 

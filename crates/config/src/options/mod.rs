@@ -11,16 +11,22 @@ mod jetstream;
 mod mappings;
 mod operator;
 mod sharing;
+mod tls;
 mod top;
 mod types;
 mod unsupported;
 mod validate;
+mod websocket;
 
 pub(crate) use top::parse_port;
 
 pub use decode::{Problem, Warning};
+pub use tls::{
+    CertificateFiles, DEFAULT_TLS_TIMEOUT, HANDSHAKE_FALLBACK, HandshakeFirst, Tls, TlsVersion,
+};
 pub use types::*;
 pub use validate::ValidationError;
+pub use websocket::{DEFAULT_WEBSOCKET_HANDSHAKE, Websocket};
 
 use crate::language::{self, Map, Source, SyntaxError};
 use decode::Decoder;
@@ -87,8 +93,17 @@ pub struct Options {
     pub http_host: Option<String>,
     /// The monitoring port; `None` is off, 0 lets the system choose one (`-1`).
     pub http_port: Option<u16>,
+    /// The monitoring port with TLS, at the same address; `None` is off, 0 lets the system choose one.
+    pub https_port: Option<u16>,
     /// What stands in front of the monitoring paths; `/` by default.
     pub http_base_path: String,
+
+    /// TLS for clients; `None` is off.
+    pub tls: Option<Tls>,
+    /// Also admit clients that do not begin TLS.
+    pub allow_non_tls: bool,
+    /// The listener for WebSocket clients.
+    pub websocket: Option<Websocket>,
 
     /// Longest protocol line in bytes; 4096.
     pub max_control_line: u64,
@@ -175,6 +190,10 @@ impl Default for Options {
             ports_file_dir: None,
             http_host: None,
             http_port: None,
+            https_port: None,
+            tls: None,
+            allow_non_tls: false,
+            websocket: None,
             http_base_path: "/".to_owned(),
             max_control_line: 4096,
             max_payload: 1 << 20,

@@ -1,7 +1,7 @@
 //! The keys at the top of the file.
 
 use super::decode::{Decoder, set, set_some};
-use super::{Options, accounts, auth, jetstream, mappings, operator, unsupported};
+use super::{Options, accounts, auth, jetstream, mappings, operator, tls, unsupported, websocket};
 use crate::language::{Entry, Kind, Map};
 use std::time::Duration;
 
@@ -48,6 +48,16 @@ fn network(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bo
         "http_port" | "monitor_port" => match entry.value.kind {
             Kind::Integer(0) => o.http_port = None,
             _ => set_some(&mut o.http_port, port(d, entry)),
+        },
+        "https" => {
+            if let Some((host, port)) = address(d, entry) {
+                set_some(&mut o.http_host, host);
+                o.https_port = Some(port);
+            }
+        }
+        "https_port" => match entry.value.kind {
+            Kind::Integer(0) => o.https_port = None,
+            _ => set_some(&mut o.https_port, port(d, entry)),
         },
         "http_base_path" => set(&mut o.http_base_path, d.string(entry).map(base_path)),
         _ => return false,
@@ -121,6 +131,9 @@ fn limits(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> boo
 
 fn security(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bool {
     match key {
+        "tls" => set_some(&mut o.tls, tls::tls(d, entry)),
+        "allow_non_tls" => set(&mut o.allow_non_tls, d.bool(entry)),
+        "websocket" | "ws" => set_some(&mut o.websocket, websocket::websocket(d, entry)),
         "authorization" => auth::authorization(d, entry, o),
         "accounts" => accounts::accounts(d, entry, o),
         "no_auth_user" => set_some(&mut o.no_auth_user, path(d, entry)),
@@ -156,7 +169,7 @@ fn base_path(text: String) -> String {
 }
 
 /// A port: -1 lets the system choose, which is 0 from here on.
-fn port(d: &mut Decoder<'_>, entry: &Entry) -> Option<u16> {
+pub(super) fn port(d: &mut Decoder<'_>, entry: &Entry) -> Option<u16> {
     let number = d.integer(entry)?;
     checked_port(d, entry, number)
 }
@@ -181,7 +194,7 @@ pub(crate) fn parse_port(number: i64) -> Option<u16> {
 }
 
 /// `host:port`, `:port`, or a port.
-fn address(d: &mut Decoder<'_>, entry: &Entry) -> Option<(Option<String>, u16)> {
+pub(super) fn address(d: &mut Decoder<'_>, entry: &Entry) -> Option<(Option<String>, u16)> {
     match &entry.value.kind {
         Kind::Integer(number) => Some((None, checked_port(d, entry, *number)?)),
         Kind::String(text) => match split_address(text) {

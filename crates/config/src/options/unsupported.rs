@@ -6,15 +6,10 @@
 use super::decode::Decoder;
 use crate::language::{Entry, Kind, Map};
 
-const REFUSED: [(&str, &[&str]); 14] = [
-    ("tls", TLS),
-    ("https", &[]),
-    ("https_port", &[]),
+const REFUSED: [(&str, &[&str]); 9] = [
     ("ocsp", &["mode", "urls", "url"]),
     ("proxies", &["trusted"]),
     ("proxy_protocol", &[]),
-    ("websocket", WEBSOCKET),
-    ("ws", WEBSOCKET),
     ("mqtt", MQTT),
     ("leafnodes", LEAFNODES),
     ("leaf", LEAFNODES),
@@ -34,7 +29,7 @@ enum Shape {
     WriteTimeout,
 }
 
-const IGNORED: [(&str, Shape); 12] = [
+const IGNORED: [(&str, Shape); 11] = [
     ("syslog", Shape::Bool),
     ("remote_syslog", Shape::Text),
     ("prof_port", Shape::Integer),
@@ -46,7 +41,6 @@ const IGNORED: [(&str, Shape); 12] = [
     ("default_js_domain", Shape::Map),
     ("feature_flags", Shape::Map),
     ("default_sentinel", Shape::Text),
-    ("allow_non_tls", Shape::Bool),
 ];
 
 const TLS: &[&str] = &[
@@ -74,35 +68,6 @@ const TLS: &[&str] = &[
     "cert_match",
     "cert_match_skip_invalid",
     "ca_certs_match",
-];
-
-const WEBSOCKET: &[&str] = &[
-    "listen",
-    "host",
-    "net",
-    "port",
-    "advertise",
-    "no_tls",
-    "tls",
-    "same_origin",
-    "allowed_origins",
-    "allowed_origin",
-    "allow_origins",
-    "allow_origin",
-    "origins",
-    "origin",
-    "handshake_timeout",
-    "compress",
-    "compression",
-    "authorization",
-    "authentication",
-    "no_auth_user",
-    "jwt_cookie",
-    "user_cookie",
-    "pass_cookie",
-    "token_cookie",
-    "headers",
-    "ping_interval",
 ];
 
 const MQTT: &[&str] = &[

@@ -77,6 +77,30 @@ pub enum ValidationError {
     /// Both kinds of trust.
     #[error("conflicting options for 'TrustedKeys' and 'TrustedOperators'")]
     KeysAndOperators,
+    /// A listener with TLS has no certificate.
+    #[error("TLS Server certificate must be present and valid")]
+    CertificateMissing,
+    /// A monitoring port with TLS needs the certificates of the `tls` block.
+    #[error("TLS cert and key required for HTTPS")]
+    HttpsWithoutTls,
+    /// A WebSocket listener says neither `tls` nor `no_tls`.
+    #[error("websocket requires TLS configuration")]
+    WebsocketWithoutTls,
+    /// A cookie with a JWT outside operator mode.
+    #[error(
+        "trusted operators or trusted keys configuration is required for JWT authentication via \
+         cookie {cookie:?}"
+    )]
+    CookieWithoutOperator {
+        /// `jwt_cookie`.
+        cookie: String,
+    },
+    /// An allowed origin is no `scheme://host[:port]`.
+    #[error("unable to parse allowed origin: parse {origin:?}: invalid URI for request")]
+    AllowedOrigin {
+        /// The origin.
+        origin: String,
+    },
     /// A pinned account is not an account key.
     #[error("pinned account key {key:?} is not a valid public account nkey")]
     PinnedAccount {
@@ -119,7 +143,8 @@ impl Options {
         }
         self.validate_single_login()?;
         self.validate_operator()?;
-        self.validate_no_auth_user()?;
+        self.validate_no_auth_user(self.no_auth_user.as_deref())?;
+        self.validate_transports()?;
         self.validate_system_account()
     }
 
@@ -163,8 +188,44 @@ impl Options {
         }
     }
 
-    fn validate_no_auth_user(&self) -> Result<(), ValidationError> {
-        let Some(user) = self.no_auth_user.clone() else { return Ok(()) };
+    /// TLS and WebSocket listeners.
+    fn validate_transports(&self) -> Result<(), ValidationError> {
+        let lacks_certificate =
+            |tls: &Option<super::Tls>| tls.as_ref().is_some_and(|tls| tls.certificates.is_empty());
+        if lacks_certificate(&self.tls) {
+            return Err(ValidationError::CertificateMissing);
+        }
+        if self.https_port.is_some() && self.tls.is_none() {
+            return Err(ValidationError::HttpsWithoutTls);
+        }
+        let Some(ws) = self.websocket.as_ref().filter(|ws| ws.port.is_some()) else {
+            return Ok(());
+        };
+        if ws.tls.is_none() && !ws.no_tls {
+            return Err(ValidationError::WebsocketWithoutTls);
+        }
+        if lacks_certificate(&ws.tls) {
+            return Err(ValidationError::CertificateMissing);
+        }
+        let is_origin = |origin: &&String| {
+            origin.split_once("://").is_some_and(|(scheme, host)| {
+                !scheme.is_empty() && !host.is_empty() && !host.contains([' ', '/', '?', '#'])
+            })
+        };
+        if let Some(origin) = ws.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(ValidationError::AllowedOrigin { origin: origin.clone() });
+        }
+        self.validate_no_auth_user(ws.no_auth_user.as_deref())?;
+        match &ws.jwt_cookie {
+            Some(cookie) if !self.is_operator_mode() => {
+                Err(ValidationError::CookieWithoutOperator { cookie: cookie.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_no_auth_user(&self, user: Option<&str>) -> Result<(), ValidationError> {
+        let Some(user) = user.map(str::to_owned) else { return Ok(()) };
         if !self.operators.is_empty() {
             return Err(ValidationError::NoAuthUserWithOperator);
         }

@@ -151,9 +151,7 @@ fn errors_are_those_of_nats_server() {
         ("-sl LDM", "unknown signal \"LDM\""),
         ("-sl =1", "unknown signal \"\""),
         ("-p 70000", "port 70000 is not a port, -1 (any free one) to 65535"),
-        ("--tls", "flag -tls is not supported yet"),
-        ("--tlscert x", "flag -tlscert is not supported yet"),
-        ("-ms 80", "flag -ms is not supported yet"),
+        ("-ms 70000", "https_port 70000 is not a port, -1 (any free one) to 65535"),
         ("--cluster nats://x:1", "flag -cluster is not supported yet"),
         ("--routes nats://x:1", "flag -routes is not supported yet"),
     ] {
@@ -209,4 +207,25 @@ fn usage_names_the_program_and_every_group() {
         assert!(text.contains(&format!("\n{group} Options:\n")), "{group}");
     }
     assert!(text.lines().all(|line| line.len() <= 105));
+}
+
+#[test]
+fn tls_flags_make_a_tls_block() {
+    let mut options = Options::default();
+    overrides("--tlsverify --tlscert c --tlskey k --tlscacert a -ms 8443").apply(&mut options);
+    let tls = options.tls.unwrap();
+    assert_eq!(
+        (tls.certificates[0].certificate.as_str(), tls.certificates[0].key.as_str()),
+        ("c", "k")
+    );
+    assert!(tls.verify && tls.ca_file.as_deref() == Some("a"));
+    assert_eq!(options.https_port, Some(8443));
+    let mut options = Options::default();
+    overrides("--tls").apply(&mut options);
+    let error = options.validate().unwrap_err();
+    assert_eq!(error.to_string(), "TLS Server certificate must be present and valid");
+    let mut options = Options::default();
+    overrides("-tls=false").apply(&mut options);
+    assert_eq!(options.tls, None);
+    assert!(matches!(run("--help_tls"), Ok(Command::HelpTls)));
 }

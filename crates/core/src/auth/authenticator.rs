@@ -8,7 +8,7 @@ use super::secret::PasswordDigest;
 use super::shared::Shared;
 use super::users::{self, Users};
 use super::{
-    AccountInfo, AuthConfig, AuthConfigError, AuthFailure, ConnInfo, Credentials,
+    AccountInfo, AuthConfig, AuthConfigError, AuthFailure, ConnInfo, ConnectionType, Credentials,
     DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, Identity, Secret, UserLimits,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -58,6 +58,7 @@ pub struct Authenticator {
     accounts: HashMap<Arc<str>, Arc<AccountInfo>>,
     system_account: Option<Arc<str>>,
     no_auth_user: Option<String>,
+    websocket_no_auth_user: Option<String>,
     open_global_account: bool,
     trusted_proxies: Vec<KeyPair>,
     timeout: Duration,
@@ -103,7 +104,8 @@ impl Authenticator {
                 Logins::Operator(Operator::new(operator)?)
             }
         };
-        if let Some(name) = &config.no_auth_user {
+        let anonymous = [&config.no_auth_user, &config.websocket_no_auth_user];
+        for name in anonymous.into_iter().flatten() {
             let Logins::Users(users) = &logins else {
                 return Err(AuthConfigError::NoAuthUserWithoutUsers(name.clone()));
             };
@@ -117,6 +119,7 @@ impl Authenticator {
             accounts,
             system_account,
             no_auth_user: config.no_auth_user,
+            websocket_no_auth_user: config.websocket_no_auth_user,
             open_global_account: config.open_global_account,
             trusted_proxies,
             timeout: config.timeout.unwrap_or(Duration::from_secs(2)),
@@ -124,24 +127,43 @@ impl Authenticator {
         })
     }
 
-    /// What INFO says as `auth_required`.
+    /// What INFO says as `auth_required` to clients of the plain listener.
     pub fn auth_required(&self) -> bool {
-        !matches!(self.logins, Logins::Open) && self.no_auth_user.is_none()
+        self.auth_required_of(ConnectionType::Standard)
     }
 
-    /// Whether a CONNECT without credentials is accepted.
-    pub fn admits_anonymous(&self) -> bool {
+    /// What INFO says as `auth_required` to a connection of this kind. To a WebSocket it does not count
+    /// that the top-level `no_auth_user` would admit it (nats-server 2.15.1, measured).
+    pub fn auth_required_of(&self, kind: ConnectionType) -> bool {
+        let no_auth_user = match kind {
+            ConnectionType::WebSocket => &self.websocket_no_auth_user,
+            _ => &self.no_auth_user,
+        };
+        !matches!(self.logins, Logins::Open) && no_auth_user.is_none()
+    }
+
+    /// Who a connection of this kind is that presents nothing.
+    fn no_auth_user_of(&self, kind: ConnectionType) -> Option<&str> {
+        let own = match kind {
+            ConnectionType::WebSocket => self.websocket_no_auth_user.as_deref(),
+            _ => None,
+        };
+        own.or(self.no_auth_user.as_deref())
+    }
+
+    /// Whether a CONNECT without credentials is accepted from a connection of this kind.
+    pub fn admits_anonymous(&self, kind: ConnectionType) -> bool {
         matches!(self.logins, Logins::Open)
-            || self.no_auth_user.is_some()
+            || self.no_auth_user_of(kind).is_some()
             || self.open_global_account
     }
 
     /// Whether an operation before any CONNECT is accepted, after a login with empty [`Credentials`]. A
     /// `no_auth_user` that is an nkey needs the CONNECT (nats-server 2.15.1, measured).
-    pub fn admits_before_connect(&self) -> bool {
-        match (&self.logins, self.no_auth_user.as_deref()) {
+    pub fn admits_before_connect(&self, kind: ConnectionType) -> bool {
+        match (&self.logins, self.no_auth_user_of(kind)) {
             (Logins::Users(users), Some(name)) => users.by_nkey(name).is_none(),
-            _ => self.admits_anonymous(),
+            _ => self.admits_anonymous(kind),
         }
     }
 
@@ -194,6 +216,7 @@ impl Authenticator {
             Logins::SingleUser { user, password } => {
                 credentials.user == Some(user) && password.is_bcrypt()
             }
+            Logins::Users(_) if credentials.certificate.is_some() => false,
             Logins::Users(users) => credentials
                 .user
                 .and_then(|name| users.by_name(name))
@@ -304,6 +327,11 @@ impl Authenticator {
                 still_fits(&identity.proof, &user.password)?;
                 user.identity(name, identity.proof.clone())
             }
+            (Proof::Certificate { user: name }, Logins::Users(users)) => {
+                let (name, user) = users.by_name(name).ok_or(AuthFailure::UnknownUser)?;
+                user.admits(conn.kind, by_proxy)?;
+                user.identity(name, identity.proof.clone())
+            }
             (Proof::Nkey { key }, Logins::Users(users)) => {
                 let (key, user) = users.by_nkey(key).ok_or(AuthFailure::UnknownNkey)?;
                 user.admits(conn.kind, by_proxy)?;
@@ -344,8 +372,8 @@ impl Authenticator {
         // looked at: it grants what presenting nothing grants (nats-server 2.15.1, measured).
         let asks_for = credentials.nkey.filter(|_| users.has_nkeys());
         let is_anonymous = match asks_for {
-            Some(key) => self.no_auth_user.as_deref() == Some(key),
-            None => credentials.is_anonymous(),
+            Some(key) => self.no_auth_user_of(conn.kind) == Some(key),
+            None => credentials.certificate.is_none() && credentials.is_anonymous(),
         };
         if is_anonymous {
             return self.anonymous(users, conn, by_proxy);
@@ -355,6 +383,13 @@ impl Authenticator {
             user.admits(conn.kind, by_proxy)?;
             verify_nonce(key, credentials.sig, nonce)?;
             return Ok(user.identity(key, Proof::Nkey { key: key.clone() }));
+        }
+        if let Some(certificate) = credentials.certificate {
+            let (name, user) = users
+                .by_certificate(certificate, conn.kind)
+                .ok_or(AuthFailure::UnknownCertificate)?;
+            user.admits(conn.kind, by_proxy)?;
+            return Ok(user.identity(name, Proof::Certificate { user: name.clone() }));
         }
         let name = credentials.user.ok_or(AuthFailure::NoCredentials)?;
         let (name, user) = users.by_name(name).ok_or(AuthFailure::UnknownUser)?;
@@ -372,7 +407,7 @@ impl Authenticator {
         conn: &ConnInfo,
         by_proxy: bool,
     ) -> Result<Identity, AuthFailure> {
-        match self.no_auth_user.as_deref().and_then(|name| users.anonymous(name)) {
+        match self.no_auth_user_of(conn.kind).and_then(|name| users.anonymous(name)) {
             Some((name, user)) => {
                 user.admits(conn.kind, by_proxy)?;
                 Ok(user.identity(name, Proof::Anonymous))

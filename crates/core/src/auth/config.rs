@@ -121,6 +121,8 @@ pub struct AuthConfig {
     pub system_account: Option<String>,
     /// The user (name or nkey) that connections without credentials act as.
     pub no_auth_user: Option<String>,
+    /// The same for WebSocket connections, where it wins.
+    pub websocket_no_auth_user: Option<String>,
     /// Let connections without credentials into `$G` although users are configured. nats-server does so
     /// when there is no `authorization` block and no account but `$G` and the system account; INFO says
     /// `auth_required` all the same (2.15.1, measured).

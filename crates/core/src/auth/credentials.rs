@@ -1,5 +1,6 @@
 //! What a connection presents: the credentials of its CONNECT and where it comes from.
 
+use super::CertificateNames;
 use natterjack_proto::Connect;
 use std::fmt;
 use std::net::IpAddr;
@@ -24,6 +25,9 @@ pub struct Credentials<'a> {
     pub jwt: Option<&'a str>,
     /// Signature of the nonce text by a trusted proxy.
     pub proxy_sig: Option<&'a str>,
+    /// The client's certificate, where it names the user (`verify_and_map`): names and passwords are not
+    /// asked for then.
+    pub certificate: Option<&'a CertificateNames>,
 }
 
 fn given(text: Option<&str>) -> Option<&str> {
@@ -40,6 +44,7 @@ impl<'a> Credentials<'a> {
             sig: given(self.sig),
             jwt: given(self.jwt),
             proxy_sig: given(self.proxy_sig),
+            certificate: self.certificate,
         }
     }
 
@@ -72,6 +77,7 @@ impl<'a> From<&'a Connect> for Credentials<'a> {
             sig: connect.sig.as_deref(),
             jwt: connect.jwt.as_deref(),
             proxy_sig: connect.proxy_sig.as_deref(),
+            certificate: None,
         }
     }
 }
@@ -87,6 +93,7 @@ impl fmt::Debug for Credentials<'_> {
             .field("sig", &hidden(self.sig))
             .field("jwt", &hidden(self.jwt))
             .field("proxy_sig", &hidden(self.proxy_sig))
+            .field("certificate", &self.certificate)
             .finish()
     }
 }

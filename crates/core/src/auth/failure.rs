@@ -26,6 +26,9 @@ pub enum AuthFailure {
     /// No such nkey user.
     #[error("unknown nkey")]
     UnknownNkey,
+    /// The client's certificate names no user that may use this kind of connection.
+    #[error("certificate names no user")]
+    UnknownCertificate,
     /// An nkey or a JWT came without a signature of the nonce.
     #[error("Signature missing")]
     SignatureMissing,

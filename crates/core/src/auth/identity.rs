@@ -69,6 +69,10 @@ pub(super) enum Proof {
     Nkey {
         key: Arc<str>,
     },
+    /// The client's certificate names this user.
+    Certificate {
+        user: Arc<str>,
+    },
     Jwt {
         claims: Arc<UserClaims>,
     },
@@ -123,6 +127,7 @@ impl Proof {
                 Proof::Password { user: name, digest: others, configured: theirs },
             ) => user == name && digest.same(others) && configured.same(theirs),
             (Proof::Nkey { key }, Proof::Nkey { key: others }) => key == others,
+            (Proof::Certificate { user }, Proof::Certificate { user: name }) => user == name,
             _ => false,
         }
     }

@@ -7,10 +7,12 @@
 //! [`recheck`](Authenticator::recheck) the identities of live connections.
 //!
 //! Absent on purpose: password hashing and time zones ([`Hooks`], given by the server), resolvers that
-//! fetch account JWTs, auth callout and TLS certificate mapping.
+//! fetch account JWTs, and auth callout. Certificates are read by the server; whom they name is decided
+//! here ([`CertificateNames`]).
 
 mod account;
 mod authenticator;
+mod certificate;
 mod config;
 mod credentials;
 mod failure;
@@ -24,6 +26,7 @@ mod windows;
 
 pub use account::{AccountInfo, AccountLimits, JetStreamLimits, JetStreamTier};
 pub use authenticator::{Authenticator, Hooks, PasswordCheck, ZoneOffset};
+pub use certificate::CertificateNames;
 pub use config::{
     AccountConfig, AuthConfig, AuthConfigError, Method, OperatorConfig, UserConfig, UserCredential,
 };

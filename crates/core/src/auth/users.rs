@@ -86,6 +86,19 @@ impl Users {
         self.by_nkey.get_key_value(key)
     }
 
+    /// The user that a certificate names, among those that may use this kind of connection.
+    pub(super) fn by_certificate(
+        &self,
+        certificate: &super::CertificateNames,
+        kind: ConnectionType,
+    ) -> Option<(&Arc<str>, &User)> {
+        let admitted = |(_, user): &(&Arc<str>, &User)| user.admits_kind(kind);
+        certificate.user(
+            |name| self.by_name(name).filter(admitted),
+            self.by_name.iter().filter(admitted).map(|(name, _)| &**name),
+        )
+    }
+
     /// The `no_auth_user` of this name or nkey.
     pub(super) fn anonymous(&self, name: &str) -> Option<(&Arc<str>, &User)> {
         self.by_nkey(name).or_else(|| self.by_name(name))
@@ -98,15 +111,17 @@ impl Users {
 
 impl User {
     pub(super) fn admits(&self, kind: ConnectionType, by_proxy: bool) -> Result<(), AuthFailure> {
-        if !self.allowed_connection_types.is_empty()
-            && !self.allowed_connection_types.contains(&kind)
-        {
+        if !self.admits_kind(kind) {
             return Err(AuthFailure::ConnectionTypeNotAllowed);
         }
         if self.proxy_required && !by_proxy {
             return Err(AuthFailure::ProxyRequired);
         }
         Ok(())
+    }
+
+    fn admits_kind(&self, kind: ConnectionType) -> bool {
+        self.allowed_connection_types.is_empty() || self.allowed_connection_types.contains(&kind)
     }
 
     pub(super) fn identity(&self, shown: &Arc<str>, proof: Proof) -> Identity {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
+use natterjack_core::auth::ConnectionType;
 use serde_json::{Value, json};
 
 use super::query::{BadQuery, Query};
@@ -12,6 +13,7 @@ use crate::closed::ClosedConnection;
 use crate::connection_info::{ConnectionInfo, Details};
 use crate::hub::Hub;
 use crate::server_info::rfc3339;
+use crate::transport::certificate::PeerCertificate;
 
 /// A row with what it can be sorted by.
 struct Row {
@@ -191,7 +193,10 @@ fn common(
     let mut json = json!({
         "cid": cid,
         "kind": "Client",
-        "type": "nats",
+        "type": match details.connection_type() {
+            ConnectionType::WebSocket => "websocket",
+            _ => "nats",
+        },
         "ip": peer.ip().to_string(),
         "port": peer.port(),
         "start": rfc3339(start),
@@ -205,6 +210,23 @@ fn common(
     {
         if !value.is_empty() {
             json[name] = value.into();
+        }
+    }
+    if let Some(tls) = details.facts.as_ref().and_then(|facts| facts.tls.as_ref()) {
+        json["tls_version"] = tls.version.into();
+        json["tls_cipher_suite"] = tls.cipher_suite.as_str().into();
+        if tls.is_first {
+            json["tls_first"] = true.into();
+        }
+        if auth && !tls.peer.is_empty() {
+            let shown = |peer: &PeerCertificate| {
+                json!({
+                    "subject": peer.subject,
+                    "spki_sha256": peer.spki_sha256,
+                    "cert_sha256": peer.cert_sha256,
+                })
+            };
+            json["tls_peer_certs"] = tls.peer.iter().map(shown).collect();
         }
     }
     if auth && let Some(identity) = &details.identity {

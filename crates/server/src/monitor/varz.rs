@@ -2,15 +2,52 @@
 
 use std::sync::atomic::Ordering;
 
+use natterjack_config::Options;
 use serde_json::{Value, json};
 
 use super::uptime;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
+use crate::ports::Ports;
 use crate::process;
 use crate::server_info::rfc3339;
 
 fn nanoseconds(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The WebSocket listener; what is empty is left out.
+fn websocket(hub: &Hub, options: &Options, ports: &Ports) -> Value {
+    let (Some(ws), Some(address)) = (&options.websocket, ports.websocket) else {
+        return json!({});
+    };
+    let tls = hub.transports().websocket.clone();
+    let timeout = match ws.handshake_timeout {
+        natterjack_config::options::DEFAULT_WEBSOCKET_HANDSHAKE => 0,
+        timeout => nanoseconds(timeout),
+    };
+    let mut shown = json!({
+        "host": address.ip().to_string(),
+        "port": address.port(),
+        "advertise": ws.advertise,
+        "no_auth_user": ws.no_auth_user,
+        "jwt_cookie": ws.jwt_cookie,
+        "handshake_timeout": timeout,
+        "no_tls": ws.no_tls,
+        "tls_map": ws.tls.as_ref().is_some_and(|tls| tls.verify_and_map),
+        "tls_pinned_certs": ws.tls.as_ref().map(|tls| &tls.pinned_certs),
+        "same_origin": ws.same_origin,
+        "allowed_origins": ws.allowed_origins,
+        "compression": ws.compression,
+        "tls_cert_not_after": tls
+            .and_then(|tls| tls.not_after)
+            .map(|end| rfc3339(end.saturating_mul(1_000_000_000))),
+    });
+    if let Value::Object(members) = &mut shown {
+        members.retain(|_, value| {
+            !(value.is_null() || *value == false || *value == 0 || *value == json!([]))
+        });
+    }
+    shown
 }
 
 pub(super) fn varz(hub: &Hub) -> Value {
@@ -46,7 +83,7 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "http_host": ports.monitor.map(|address| address.ip().to_string()).unwrap_or_default(),
         "http_port": ports.monitor.map_or(0, |address| address.port()),
         "http_base_path": options.http_base_path,
-        "https_port": 0,
+        "https_port": ports.secure_monitor.map_or(0, |address| address.port()),
         "auth_timeout": auth_timeout,
         "max_control_line": options.max_control_line,
         "max_payload": options.max_payload,
@@ -57,9 +94,9 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "gateway": {},
         "leaf": {},
         "mqtt": {},
-        "websocket": {},
+        "websocket": websocket(hub, &options, &ports),
         "jetstream": super::jsz::summary(hub),
-        "tls_timeout": 2,
+        "tls_timeout": options.tls.as_ref().map_or(2.0, |tls| tls.timeout.as_secs_f64()),
         "write_deadline": nanoseconds(options.write_deadline),
         "start": rfc3339(hub.start_unix_ns()),
         "now": rfc3339(now),
@@ -98,6 +135,15 @@ pub(super) fn varz(hub: &Hub) -> Value {
             "clients": load(&stats.stale), "routes": 0, "gateways": 0, "leafs": 0,
         },
     });
+    if let Some(tls) = &hub.transports().client {
+        varz["tls_required"] = true.into();
+        if tls.options.verify {
+            varz["tls_verify"] = true.into();
+        }
+        if let Some(end) = tls.not_after {
+            varz["tls_cert_not_after"] = rfc3339(end.saturating_mul(1_000_000_000)).into();
+        }
+    }
     if !options.server_tags.is_empty() {
         varz["tags"] = options.server_tags.clone().into();
     }

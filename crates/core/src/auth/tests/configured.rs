@@ -40,7 +40,11 @@ fn an_open_server_takes_everybody() {
     check(&server, nobody(), "- in $G");
     check(&server, user_pass("a", "b"), "a in $G");
     check(&server, token("t"), "[REDACTED] in $G");
-    assert!(!server.auth_required() && !server.needs_nonce() && server.admits_anonymous());
+    assert!(
+        !server.auth_required()
+            && !server.needs_nonce()
+            && server.admits_anonymous(ConnectionType::Standard)
+    );
 }
 
 #[test]
@@ -54,7 +58,11 @@ fn a_token_is_compared() {
         check(&server, user_pass("tok", ""), "no credentials");
         check(&server, user_pass("", "tok"), "no credentials");
         check(&server, Credentials { user: Some("a"), ..token("tok") }, "a in $G");
-        assert!(server.auth_required() && !server.needs_nonce() && !server.admits_anonymous());
+        assert!(
+            server.auth_required()
+                && !server.needs_nonce()
+                && !server.admits_anonymous(ConnectionType::Standard)
+        );
         assert_eq!(server.costs_cpu(&token("x")), configured.starts_with('$'));
         assert!(!server.costs_cpu(&nobody()));
     }
@@ -184,7 +192,11 @@ fn no_auth_user_stands_in_for_missing_credentials() {
     check(&server, user_pass("own", ""), "wrong password");
     check(&server, user_pass("x", "x"), "unknown user");
     check(&server, token("x"), "no credentials");
-    assert!(!server.auth_required() && server.admits_anonymous() && server.needs_nonce());
+    assert!(
+        !server.auth_required()
+            && server.admits_anonymous(ConnectionType::Standard)
+            && server.needs_nonce()
+    );
 
     let nkey = key(KeyPairType::User, 7).public_key();
     let server = authenticator(many_users(Some(&nkey)));
@@ -193,13 +205,16 @@ fn no_auth_user_stands_in_for_missing_credentials() {
     check(&server, Credentials { nkey: Some(&nkey), ..nobody() }, &in_global);
     let unsigned = Credentials { nkey: Some(&nkey), sig: Some("%"), ..nobody() };
     check(&server, unsigned, &in_global);
-    assert!(server.admits_anonymous() && !server.admits_before_connect());
+    assert!(
+        server.admits_anonymous(ConnectionType::Standard)
+            && !server.admits_before_connect(ConnectionType::Standard)
+    );
 
     let users = vec![UserConfig::with_password("a", "a")];
     let no_auth_user = Some("a".to_owned());
     let config = AuthConfig { method: Method::Users(users), no_auth_user, ..AuthConfig::default() };
     let without_nkeys = authenticator(config);
-    assert!(without_nkeys.admits_before_connect());
+    assert!(without_nkeys.admits_before_connect(ConnectionType::Standard));
     check(&without_nkeys, Credentials { nkey: Some(&nkey), sig: Some("x"), ..nobody() }, "a in $G");
 
     let mut config = many_users(None);
@@ -207,7 +222,7 @@ fn no_auth_user_stands_in_for_missing_credentials() {
     let server = authenticator(config);
     check(&server, nobody(), "- in $G");
     check(&server, user_pass("x", "x"), "unknown user");
-    assert!(server.auth_required() && server.admits_anonymous());
+    assert!(server.auth_required() && server.admits_anonymous(ConnectionType::Standard));
 }
 
 #[test]
@@ -343,4 +358,47 @@ fn connections_that_log_in_alike_share_one_identity() {
     assert_eq!(login("a").user.as_deref(), Some("a"), "after the last one has left");
     let renewed = server.recheck(&other, &from("10.0.0.1"), NOW).unwrap();
     assert!(Arc::ptr_eq(&renewed, &other));
+}
+
+#[test]
+fn a_certificate_names_the_user() {
+    let named = |name: &str| CertificateNames {
+        alternatives: vec![name.to_owned()],
+        ..CertificateNames::default()
+    };
+    let server = authenticator(many_users(None));
+    let log_in = |certificate: &CertificateNames, user, kind| {
+        let given = Credentials { user, certificate: Some(certificate), ..Credentials::default() };
+        server.authenticate(&given, "", &ConnInfo { kind, ..ConnInfo::default() }, 0)
+    };
+    let names = ["b", "nobody"].map(named);
+    let identity = log_in(&names[0], None, ConnectionType::Standard).unwrap();
+    assert_eq!(identity.user.as_deref(), Some("b"));
+    let other = log_in(&names[0], Some("own"), ConnectionType::Standard).unwrap();
+    assert_eq!(other.user.as_deref(), Some("b"), "what CONNECT says does not count");
+    let refused = log_in(&names[1], Some("b"), ConnectionType::Standard).unwrap_err();
+    assert_eq!(refused, AuthFailure::UnknownCertificate);
+    // Proven again after a reload, as long as there is the user.
+    assert!(server.recheck(&identity, &ConnInfo::default(), 0).is_ok());
+    let without = AuthConfig {
+        method: Method::Users(vec![UserConfig::with_password("z", "1")]),
+        ..AuthConfig::default()
+    };
+    let failure = authenticator(without).recheck(&identity, &ConnInfo::default(), 0).unwrap_err();
+    assert_eq!(failure, AuthFailure::UnknownUser);
+}
+
+#[test]
+fn websockets_may_have_a_no_auth_user_of_their_own() {
+    let config = AuthConfig { websocket_no_auth_user: Some("b".into()), ..many_users(None) };
+    let server = authenticator(config);
+    assert!(server.auth_required() && !server.auth_required_of(ConnectionType::WebSocket));
+    let nobody = Credentials::default();
+    let websocket = ConnInfo { kind: ConnectionType::WebSocket, ..ConnInfo::default() };
+    let identity = server.authenticate(&nobody, "", &websocket, 0).unwrap();
+    assert_eq!(identity.user.as_deref(), Some("b"));
+    assert!(server.authenticate(&nobody, "", &ConnInfo::default(), 0).is_err());
+    let shared = authenticator(many_users(Some("b")));
+    assert!(shared.auth_required_of(ConnectionType::WebSocket), "INFO says so all the same");
+    assert!(shared.authenticate(&nobody, "", &websocket, 0).is_ok());
 }

@@ -120,7 +120,11 @@ fn users_of_trusted_accounts_log_in() {
     assert_eq!(identity.issuer_key.as_deref(), Some(account_key.as_str()));
     assert_eq!(identity.limits, UserLimits::default());
     assert!(identity.permissions.is_none() && !identity.is_bearer);
-    assert!(server.auth_required() && server.needs_nonce() && !server.admits_anonymous());
+    assert!(
+        server.auth_required()
+            && server.needs_nonce()
+            && !server.admits_anonymous(ConnectionType::Standard)
+    );
     assert_eq!(server.account(&account_key).unwrap().tags, ["env:x"]);
 }
 
