@@ -74,7 +74,6 @@ fn connect(
     (info, outcome)
 }
 
-// Shows C-056.
 #[test]
 fn info_comes_in_clear_and_everything_else_is_encrypted() {
     let authority = Authority::new();
@@ -110,7 +109,6 @@ fn a_client_without_tls_is_closed_without_a_word() {
     server.shutdown_blocking();
 }
 
-// Shows C-057.
 #[test]
 fn the_handshake_may_come_first() {
     let authority = Authority::new();
@@ -122,7 +120,6 @@ fn the_handshake_may_come_first() {
     server.shutdown_blocking();
 }
 
-// Shows C-058.
 #[test]
 fn handshake_first_falls_back_to_info() {
     let authority = Authority::new();
@@ -138,7 +135,6 @@ fn handshake_first_falls_back_to_info() {
     server.shutdown_blocking();
 }
 
-// Shows C-059.
 #[test]
 fn clients_without_tls_may_be_admitted() {
     let authority = Authority::new();
@@ -153,7 +149,6 @@ fn clients_without_tls_may_be_admitted() {
     server.shutdown_blocking();
 }
 
-// Shows C-060.
 #[test]
 fn a_certificate_may_be_demanded() {
     let (authority, other) = (Authority::new(), Authority::new());
@@ -171,7 +166,6 @@ fn a_certificate_may_be_demanded() {
     server.shutdown_blocking();
 }
 
-// Shows C-061.
 #[test]
 fn a_certificate_names_its_user() {
     let authority = Authority::new();
@@ -217,7 +211,6 @@ fn get(server: &Server, path: &str) -> serde_json::Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-// Shows C-062.
 #[test]
 fn only_pinned_keys_are_admitted() {
     use sha2::Digest;
@@ -235,7 +228,6 @@ fn only_pinned_keys_are_admitted() {
     server.shutdown_blocking();
 }
 
-// Shows C-063.
 #[test]
 fn versions_suites_and_certificates_are_those_of_the_configuration() {
     let authority = Authority::new();
@@ -266,7 +258,6 @@ fn versions_suites_and_certificates_are_those_of_the_configuration() {
     server.shutdown_blocking();
 }
 
-// Shows C-064.
 #[test]
 fn handshakes_may_be_limited_per_second() {
     let authority = Authority::new();
@@ -290,7 +281,6 @@ fn clear_line_until_close(socket: &mut TcpStream) -> String {
     String::from_utf8_lossy(&rest).into_owned()
 }
 
-// Shows C-065.
 #[test]
 fn a_reload_changes_certificates_for_new_connections() {
     let authority = Authority::new();

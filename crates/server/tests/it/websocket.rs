@@ -127,7 +127,6 @@ impl Browser {
     }
 }
 
-// Shows C-157, C-159.
 #[test]
 fn messages_cross_between_websockets_and_plain_clients() {
     let server = server("no_tls: true", "");
@@ -158,7 +157,6 @@ fn messages_cross_between_websockets_and_plain_clients() {
     server.shutdown_blocking();
 }
 
-// Shows C-160.
 #[test]
 fn connections_end_with_a_close_frame() {
     let server = server("no_tls: true", "authorization {token: t}");
@@ -194,7 +192,6 @@ fn connections_end_with_a_close_frame() {
     assert_eq!((close.first, &close.payload[..]), (0x88, &b"\x03\xe9Server Shutdown"[..]));
 }
 
-// Shows C-161, C-162.
 #[test]
 fn messages_are_compressed_and_cut_for_browsers() {
     let server = server("no_tls: true, compression: true", "");
@@ -249,7 +246,6 @@ fn messages_are_compressed_and_cut_for_browsers() {
     server.shutdown_blocking();
 }
 
-// Shows C-158.
 #[test]
 fn what_is_no_handshake_gets_an_answer_of_http() {
     let server = server("no_tls: true, same_origin: true", "");
@@ -261,7 +257,6 @@ fn what_is_no_handshake_gets_an_answer_of_http() {
     server.shutdown_blocking();
 }
 
-// Shows C-163, C-165.
 #[test]
 fn frames_without_masks_and_headers_of_the_configuration() {
     let server = server("no_tls: true, headers {X-Who: us}", "");
@@ -277,7 +272,6 @@ fn frames_without_masks_and_headers_of_the_configuration() {
     server.shutdown_blocking();
 }
 
-// Shows C-164.
 #[test]
 fn cookies_log_in() {
     let users = "authorization {users [{user: me, password: p}]}";
@@ -311,7 +305,6 @@ fn users_may_be_for_websockets_only() {
     server.shutdown_blocking();
 }
 
-// Shows C-166.
 #[test]
 fn websockets_may_be_secure() {
     let authority = Authority::new();
@@ -339,7 +332,6 @@ fn websockets_may_be_secure() {
     server.shutdown_blocking();
 }
 
-// Shows C-167.
 #[test]
 fn websockets_may_be_pinged_at_an_interval_of_their_own() {
     let server = server("no_tls: true, ping_interval: \"20ms\"", "");
