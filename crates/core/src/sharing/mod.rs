@@ -3,11 +3,11 @@
 //!
 //! A *stream import* lets subscriptions of the importing account hear messages of the exporting one. Each
 //! subscription that overlaps what is imported gets a shadow in the sublist of the exporter
-//! ([`shadow`]); a publisher there finds it like any other, so that match caches need to know nothing of
+//! (`shadow`); a publisher there finds it like any other, so that match caches need to know nothing of
 //! imports.
 //!
-//! A *service import* takes requests from the importing account to the exporting one ([`request`]), under
-//! another reply subject. What is published there goes back to the requester ([`answers`]).
+//! A *service import* takes requests from the importing account to the exporting one (`request`), under
+//! another reply subject. What is published there goes back to the requester (`answers`).
 //!
 //! Both stand in sublists as [`Target::Import`](crate::subscription::Target::Import): an account without
 //! imports pays nothing for them.
