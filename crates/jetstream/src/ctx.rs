@@ -33,6 +33,9 @@ use crate::time::Now;
 /// The kind of a log note that holds a consumer's state or changes of it.
 pub const NOTE_CONSUMER: u8 = 1;
 
+/// The kind of a log note that says which of the sequences that follow are one batch.
+pub const NOTE_BATCH: u8 = 2;
+
 /// Names and settings of a stream that its consumers use; unchanged for the stream's life.
 #[derive(Debug, Clone)]
 pub struct Scope {

@@ -17,7 +17,7 @@ use natterjack_store::{DiskResult, RequestId};
 use crate::account::{Account, AccountLimits, AccountUsage, Usage};
 use crate::host::Host;
 use crate::options::Options;
-use crate::stream::StreamCell;
+use crate::stream::{Held, StreamCell};
 use crate::sync;
 use crate::time::Now;
 use catalog::Book;
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) usage: Usage,
     book: Mutex<Book>,
     next_id: AtomicU64,
+    pub(crate) batches: Held,
 }
 
 impl Shared {
@@ -59,6 +60,7 @@ impl JetStream {
                 usage: Usage::default(),
                 book: Mutex::default(),
                 next_id: AtomicU64::new(1),
+                batches: Held::default(),
             }),
             accounts: RwLock::default(),
             by_id: RwLock::default(),

@@ -6,6 +6,8 @@
 //! deliver and sets the timer.
 
 pub mod answers;
+mod batch;
+mod commit;
 pub mod config;
 pub(crate) mod consumers;
 pub mod dedupe;
@@ -27,7 +29,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use natterjack_store::{DiskRequest, DiskResult, Limits, Log, Purge, Purged, RequestId, SeqRange};
+use natterjack_store::{
+    DiskRequest, DiskResult, Limits, Log, LogPos, Purge, Purged, RequestId, SeqRange,
+};
 
 pub use config::Config;
 pub(crate) use info::{Details, SubjectsPage};
@@ -43,6 +47,9 @@ use crate::host::Host;
 use crate::sync;
 use crate::time::Now;
 use answers::Answers;
+use batch::Batches;
+pub(crate) use batch::Held;
+pub(crate) use commit::Begun;
 use config::{Discard, Storage};
 use dedupe::Dedupe;
 use drive::Pacing;
@@ -85,6 +92,9 @@ pub(crate) struct Stream {
     last_msg_id: Vec<u8>,
     waiting: reads::Waiting,
     rules: Rules,
+    batches: Batches,
+    /// Batches that were stored and are not durable yet, with the positions that cover them.
+    committed: Vec<(LogPos, SeqRange)>,
     /// `state.bytes` as last added to the usage of account and server.
     reported_bytes: u64,
     /// Publishes refused because a queue was full.
@@ -136,6 +146,8 @@ impl StreamCell {
             last_msg_id: Vec::new(),
             waiting: reads::Waiting::default(),
             rules: Rules::of(&config),
+            batches: Batches::default(),
+            committed: Vec::new(),
             reported_bytes: 0,
             turned_away: 0,
             wake: u64::MAX,
@@ -317,6 +329,9 @@ impl Stream {
         let limits = log_limits(&config);
         let retained = self.config.retention != config.retention;
         self.rules = Rules::of(&config);
+        if !config.allow_atomic {
+            self.batches.clear(&self.shared.batches);
+        }
         self.config = config;
         if retained {
             self.retention_changed();
@@ -408,6 +423,7 @@ impl Stream {
         }
         self.report_usage(0);
         self.waiting.clear();
+        self.batches.clear(&self.shared.batches);
         self.closed = true;
         host.wake_at(self.scope.stream_id, u64::MAX);
         stored

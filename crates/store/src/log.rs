@@ -33,6 +33,8 @@ pub struct Log {
     evicted: Vec<SeqRange>,
     /// The end of a memory log.
     pos: u64,
+    /// Runs that are shown only together; those that are durable may still be here.
+    held: Vec<SeqRange>,
     file: Option<Box<FileLog>>,
 }
 
@@ -41,7 +43,7 @@ impl Log {
     pub fn memory(first_seq: u64, limits: Limits) -> Log {
         let mut index = Index::new(first_seq, limits, true);
         index.open_chunk(0, 0);
-        Log { index, evicted: Vec::new(), pos: 0, file: None }
+        Log { index, evicted: Vec::new(), pos: 0, held: Vec::new(), file: None }
     }
 
     /// An empty log on disk, which makes its directory with the first record. There must be none
@@ -53,7 +55,7 @@ impl Log {
     }
 
     pub(crate) fn from_parts(index: Index, file: FileLog) -> Log {
-        Log { index, evicted: Vec::new(), pos: 0, file: Some(Box::new(file)) }
+        Log { index, evicted: Vec::new(), pos: 0, held: Vec::new(), file: Some(Box::new(file)) }
     }
 
     pub(crate) fn file_mut(&mut self) -> Option<&mut FileLog> {
@@ -255,9 +257,25 @@ impl Log {
         self.file.as_ref().map_or(LogPos(self.pos), |file| file.durable())
     }
 
-    /// The highest durable sequence: nothing above it may be shown to anybody.
+    /// The highest sequence that may be shown to anybody: it is durable, and no part of a
+    /// [held](Log::hold) run whose end is not.
     pub fn visible_last(&self) -> u64 {
-        self.file.as_ref().map_or(self.index.state.last_seq, |file| file.durable_seq())
+        let Some(file) = &self.file else { return self.index.state.last_seq };
+        let durable = file.durable_seq();
+        if self.held.is_empty() {
+            return durable;
+        }
+        let held = self.held.iter().find(|run| (run.first..run.last).contains(&durable));
+        held.map_or(durable, |run| run.first - 1)
+    }
+
+    /// Shows the messages of `run`, which are appended next, only together.
+    pub fn hold(&mut self, run: SeqRange) {
+        if let Some(file) = &self.file {
+            let durable = file.durable_seq();
+            self.held.retain(|held| held.last > durable);
+            self.held.push(run);
+        }
     }
 
     /// Appends to `out` the sequences that limits have removed since the last call, in order of

@@ -12,11 +12,13 @@ use natterjack_store::{
 use super::JetStream;
 use super::catalog::{Book, CONSUMER, ConsumerRecord, DYING, STREAM, StreamRecord};
 use crate::account::{Account, AccountLimits};
-use crate::ctx::NOTE_CONSUMER;
+use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER};
 use crate::host::Host;
 use crate::json;
 use crate::stream::ttl::{Expiry, Ttl};
-use crate::stream::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits};
+use crate::stream::{
+    Begun, FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits,
+};
 use crate::sync;
 use crate::time::Now;
 
@@ -67,6 +69,8 @@ struct Memory {
     last_id: Vec<u8>,
     expiry: Expiry,
     notes: Vec<(u64, Vec<u8>)>,
+    /// The last batch that began.
+    batch: Option<Begun>,
 }
 
 impl Replay for Memory {
@@ -100,6 +104,9 @@ impl Replay for Memory {
             && let Some((id, body)) = body.split_first_chunk::<8>()
         {
             self.notes.push((u64::from_le_bytes(*id), body.to_vec()));
+        }
+        if kind == NOTE_BATCH {
+            self.batch = Begun::read(body);
         }
     }
 }
@@ -197,6 +204,7 @@ impl JetStream {
             last_id: Vec::new(),
             expiry: Expiry::default(),
             notes: Vec::new(),
+            batch: None,
         };
         let limits = log_limits(&config);
         let options = self.log_options(id, host.random());
@@ -217,6 +225,7 @@ impl JetStream {
             dedupe_key: [host.random(), host.random()],
         }));
         let mut stream = cell.lock();
+        stream.finish_batch(memory.batch.as_ref());
         stream.restore_memory(memory.ids, memory.last_id, memory.expiry);
         let mut blank = Log::memory(1, Limits::default());
         let count = consumers.len();

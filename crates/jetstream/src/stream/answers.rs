@@ -21,6 +21,8 @@ const KEPT: usize = 1 << 16;
 enum Kind {
     Ack,
     Duplicate,
+    /// As an ack; what follows the sequence is stored after the reply subject.
+    Batch,
     /// The payload is stored after the reply subject.
     Stored,
     /// A message that is published again: so many bytes of the payload are its headers.
@@ -83,6 +85,23 @@ impl Answers {
     /// A PubAck for `seq`.
     pub fn ack(&mut self, pos: LogPos, reply: &[u8], seq: u64) {
         self.push(pos, Kind::Ack, seq, reply, &[]);
+    }
+
+    /// The PubAck of a batch of `count` messages that ends with `seq`.
+    pub(super) fn batch_ack(
+        &mut self,
+        pos: LogPos,
+        reply: &[u8],
+        seq: u64,
+        batch: &[u8],
+        count: usize,
+    ) {
+        let mut tail = b",\"batch\":".to_vec();
+        crate::json::write_string(&mut tail, &String::from_utf8_lossy(batch));
+        tail.extend_from_slice(b",\"count\":");
+        write_u64(&mut tail, count as u64);
+        tail.push(b'}');
+        self.push(pos, Kind::Batch, seq, reply, &tail);
     }
 
     /// A PubAck for a message that was stored before.
@@ -193,6 +212,12 @@ impl Answers {
                     let (head, body) = self.bytes[stored].split_at(len as usize);
                     headers = head;
                     body
+                }
+                Kind::Batch => {
+                    out.extend_from_slice(&self.ack_head);
+                    write_u64(out, entry.seq);
+                    out.extend_from_slice(&self.bytes[stored]);
+                    out
                 }
                 Kind::Ack | Kind::Duplicate => {
                     out.extend_from_slice(&self.ack_head);

@@ -34,15 +34,15 @@ pub struct Inbound<'a> {
 
 /// What rollup asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rollup {
+pub(super) enum Rollup {
     Subject,
     All,
 }
 
 /// A message that passed all checks.
-struct Admitted {
-    ttl: Option<Ttl>,
-    rollup: Option<Rollup>,
+pub(super) struct Admitted {
+    pub(super) ttl: Option<Ttl>,
+    pub(super) rollup: Option<Rollup>,
 }
 
 enum Verdict {
@@ -82,6 +82,9 @@ impl Stream {
             scanned = headers::scan(msg.headers);
             &scanned
         };
+        if found.batch_id.is_some() {
+            return self.publish_batch(host, now, msg, found, reply);
+        }
         match self.admit(time, msg, found) {
             Ok(Verdict::Store(admitted)) => {
                 let (seq, pos) = self.store(host, time, msg, found, &admitted);
@@ -138,9 +141,6 @@ impl Stream {
         if msg.subject.len() + size > RECORD_MAX {
             return Err(ApiError::StreamStoreFailed { err: "message too large".into() });
         }
-        if found.batch_id.is_some() {
-            return Err(ApiError::AtomicPublishDisabled);
-        }
         if self.config.sealed {
             return Err(ApiError::StreamSealed);
         }
@@ -172,13 +172,7 @@ impl Stream {
             }
             rollup = self.check_rollup(found)?;
         }
-        if self.config.max_msg_size >= 0 && size > self.config.max_msg_size.unsigned_abs() as usize
-        {
-            return Err(ApiError::StreamMessageExceedsMaximum);
-        }
-        if msg.headers.len() > HEADER_MAX {
-            return Err(ApiError::StreamHeaderExceedsMaximum);
-        }
+        self.check_size(msg)?;
         if !self.wants(msg.subject) {
             return Ok(Verdict::Unwanted);
         }
@@ -189,19 +183,36 @@ impl Stream {
             None => None,
         };
         self.check_discard_new(msg.subject, bytes)?;
-        match self.log.blocked() {
-            None => {}
-            Some(Blocked::NoRoom(_)) => return Err(ApiError::InsufficientResources),
-            Some(blocked) => {
-                let err = blocked.error().to_string().into();
-                return Err(ApiError::StreamStoreFailed { err });
-            }
-        }
+        self.check_blocked()?;
         Ok(Verdict::Store(Admitted { ttl, rollup }))
     }
 
+    pub(super) fn check_size(&self, msg: &Inbound<'_>) -> Result<(), ApiError> {
+        let size = msg.headers.len() + msg.payload.len();
+        let max = usize::try_from(self.config.max_msg_size);
+        if max.is_ok_and(|max| size > max) {
+            return Err(ApiError::StreamMessageExceedsMaximum);
+        }
+        if msg.headers.len() > HEADER_MAX {
+            return Err(ApiError::StreamHeaderExceedsMaximum);
+        }
+        Ok(())
+    }
+
+    /// The disk's refusals.
+    pub(super) fn check_blocked(&self) -> Result<(), ApiError> {
+        match self.log.blocked() {
+            None => Ok(()),
+            Some(Blocked::NoRoom(_)) => Err(ApiError::InsufficientResources),
+            Some(blocked) => {
+                let err = blocked.error().to_string().into();
+                Err(ApiError::StreamStoreFailed { err })
+            }
+        }
+    }
+
     /// Counters are not served yet, so the stream never allows them.
-    fn check_unbuilt(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    pub(super) fn check_unbuilt(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
         let Some(value) = found.incr else { return Ok(()) };
         let digits = value.strip_prefix(b"+").or(value.strip_prefix(b"-")).unwrap_or(value);
         let number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
@@ -209,7 +220,7 @@ impl Stream {
     }
 
     /// Schedules are not served yet, so the stream never allows them.
-    fn check_schedules(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    pub(super) fn check_schedules(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
         if found.schedule.is_some() {
             return Err(ApiError::MessageSchedulesDisabled);
         }
@@ -243,7 +254,7 @@ impl Stream {
     }
 
     /// The last sequence on a subject or wildcard, 0 when there is none.
-    fn last_on(&mut self, filter: &[u8]) -> u64 {
+    pub(super) fn last_on(&mut self, filter: &[u8]) -> u64 {
         if Filter::new(filter).is_literal() {
             return self.log.subject(filter).map_or(0, |state| state.last);
         }
@@ -253,7 +264,10 @@ impl Stream {
         }
     }
 
-    fn check_rollup(&self, found: &PublishHeaders<'_>) -> Result<Option<Rollup>, ApiError> {
+    pub(super) fn check_rollup(
+        &self,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Option<Rollup>, ApiError> {
         let Some(value) = found.rollup else { return Ok(None) };
         if !self.config.allow_rollup_hdrs || self.config.deny_purge {
             return Err(ApiError::StreamRollupFailed { err: "rollup not permitted".into() });
@@ -271,7 +285,7 @@ impl Stream {
     }
 
     /// Server and account limits; what is used counts the bytes not reported yet, too.
-    fn check_room(&self, bytes: u64) -> Result<(), ApiError> {
+    pub(super) fn check_room(&self, bytes: u64) -> Result<(), ApiError> {
         let memory = self.scope.memory;
         let unreported = self.log.state().bytes.saturating_sub(self.reported_bytes);
         let more = bytes + unreported;
@@ -321,7 +335,7 @@ impl Stream {
     }
 
     /// Appends the message and does what its headers imply. The position covers all of it.
-    fn store(
+    pub(super) fn store(
         &mut self,
         host: &mut dyn Host,
         time: i64,
@@ -400,7 +414,7 @@ impl Stream {
         self.answers.republish(pos, seq, &subject, &headers, payload);
     }
 
-    fn remember_id(&mut self, id: Option<&[u8]>, seq: u64, time: i64) {
+    pub(super) fn remember_id(&mut self, id: Option<&[u8]>, seq: u64, time: i64) {
         self.last_msg_id.clear();
         if let Some(id) = id {
             self.last_msg_id.extend_from_slice(id);
@@ -440,7 +454,7 @@ pub(super) fn limit(value: i64) -> Option<u64> {
 }
 
 /// A decimal number as Go's parser of sequences reads it.
-fn number(value: &[u8]) -> Option<u64> {
+pub(super) fn number(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?
 }

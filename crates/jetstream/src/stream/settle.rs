@@ -55,6 +55,7 @@ impl Stream {
                 self.dedupe.forget_seqs(gone.first, gone.last);
                 self.last_msg_id.clear();
             }
+            self.refuse_batches(&refused);
             let err = refused.error.to_string().into();
             self.answers.refuse(&refused, self.log.end(), &ApiError::StreamStoreFailed { err });
         }
@@ -71,6 +72,7 @@ impl Stream {
             self.log.probe();
         }
         self.more_expired = self.expire(host, now);
+        self.expire_batches(host, now);
         self.tick_consumers(host, now);
     }
 
@@ -86,7 +88,8 @@ impl Stream {
             let probe =
                 probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
             let clocks = [self.consumers.next_deadline(), self.pacing.deadline()];
-            let others = [clocks[0], clocks[1], self.log.next_deadline(), probe];
+            let batches = self.batches.next_deadline();
+            let others = [clocks[0], clocks[1], self.log.next_deadline(), probe, batches];
             expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
         // A timer that comes too early finds nothing to do and is set anew.

@@ -256,7 +256,6 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
         (!config.sources.is_empty(), "sources"),
         (config.compression != Compression::None, "compression"),
         (config.allow_msg_counter, "allow_msg_counter"),
-        (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
         (config.persist_mode != PersistMode::Default, "persist_mode"),
         (config.allow_batched, "allow_batched"),
@@ -422,7 +421,6 @@ mod tests {
                 "10034 stream mirrors can not contain subjects",
             ),
             (r#"{"name":"S","mirror":{"name":"O"}}"#, "10052 mirror is not supported yet"),
-            (r#"{"name":"S","allow_atomic":true}"#, "10052 allow_atomic is not supported yet"),
             (
                 r#"{"name":"S","placement":{"preferred":"x"}}"#,
                 "10052 preferred server not permitted in placement",

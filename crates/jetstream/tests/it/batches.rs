@@ -1,0 +1,181 @@
+//! Atomic batches: all of one is stored and shown, or nothing.
+
+use natterjack_store::{DiskErrorKind, DiskOp};
+
+use crate::world::{SECOND, World, error_of};
+
+fn world(fields: &str) -> World {
+    let mut world = World::new();
+    let body = format!(r#"{{"name":"S","subjects":["s.*"],"allow_atomic":true{fields}}}"#);
+    world.must("STREAM.CREATE.S", &body);
+    world
+}
+
+/// A message of a batch; what its publisher hears.
+fn put(world: &mut World, subject: &str, id: &str, seq: u64, more: &str) -> String {
+    let mut headers = format!("Nats-Batch-Id: {id}\r\nNats-Batch-Sequence: {seq}");
+    for line in more.split('|').filter(|line| !line.is_empty()) {
+        headers.push_str("\r\n");
+        headers.push_str(line);
+    }
+    let answer = world.put(subject, &headers, "x");
+    if answer.contains("error") { error_of(&answer) } else { answer }
+}
+
+const COMMIT: &str = "Nats-Batch-Commit: 1";
+
+fn messages(world: &mut World) -> u64 {
+    world.state("S")["messages"].as_u64().unwrap()
+}
+
+#[test]
+fn a_batch_is_there_with_its_commit() {
+    for storage in ["file", "memory"] {
+        let mut world = world(&format!(r#","storage":"{storage}""#));
+        assert_eq!(put(&mut world, "s.a", "b", 1, ""), "");
+        assert_eq!(put(&mut world, "s.b", "b", 2, ""), "");
+        assert_eq!(messages(&mut world), 0);
+        let ack = put(&mut world, "s.c", "b", 3, COMMIT);
+        assert_eq!(ack, r#"{"stream":"S","seq":3,"batch":"b","count":3}"#);
+        assert_eq!(messages(&mut world), 3);
+        put(&mut world, "s.a", "e", 1, "");
+        let ack = put(&mut world, "s.c", "e", 2, "Nats-Batch-Commit: eob");
+        assert_eq!(ack, r#"{"stream":"S","seq":4,"batch":"e","count":1}"#);
+    }
+}
+
+#[test]
+fn one_refused_message_refuses_all() {
+    let mut world = world(r#","allow_rollup_hdrs":true"#);
+    world.put("s.known", "Nats-Msg-Id: known", "x");
+    let cases = [
+        ("Nats-Msg-Id: known", "", "10201 atomic publish batch contains duplicate message id"),
+        (
+            "Nats-Msg-Id: a",
+            "Nats-Msg-Id: a",
+            "10201 atomic publish batch contains duplicate message id",
+        ),
+        ("Nats-Expected-Stream: T", "", "10060 expected stream does not match"),
+        ("Nats-Expected-Last-Sequence: 9", "", "10071 wrong last sequence: 1"),
+        ("", "Nats-Expected-Last-Sequence: 1", "10071 wrong last sequence: 2"),
+        ("", "Nats-Expected-Last-Sequence: 2", "10164 wrong last sequence"),
+        ("Nats-Expected-Last-Subject-Sequence: 3", "", "10071 wrong last sequence: 0"),
+        ("", "Nats-Expected-Last-Subject-Sequence: 0", "10164 wrong last sequence"),
+        ("", "Nats-Rollup: sub", "10111 batch rollup sub invalid"),
+        ("", "Nats-Rollup: all", "10111 batch rollup all invalid"),
+        ("Nats-TTL: 1", "", "10166 per-message TTL is disabled"),
+        (
+            "Nats-Expected-Last-Msg-Id: x",
+            "",
+            "10177 atomic publish unsupported header used: Nats-Expected-Last-Msg-Id",
+        ),
+    ];
+    for (at, (first, second, expected)) in cases.into_iter().enumerate() {
+        let id = at.to_string();
+        assert_eq!(put(&mut world, "s.a", &id, 1, first), "", "{expected}");
+        let second = format!("{COMMIT}|{second}");
+        assert_eq!(put(&mut world, "s.a", &id, 2, &second), expected);
+        assert_eq!(messages(&mut world), 1, "{expected}");
+    }
+}
+
+#[test]
+fn limits_count_the_whole_batch() {
+    let mut world = world(r#","discard":"new","max_msgs":2"#);
+    put(&mut world, "s.a", "b", 1, "");
+    put(&mut world, "s.a", "b", 2, "");
+    let refused = put(&mut world, "s.a", "b", 3, COMMIT);
+    assert_eq!(refused, "10077 maximum messages exceeded");
+    assert_eq!(messages(&mut world), 0);
+    put(&mut world, "s.a", "c", 1, "");
+    assert!(put(&mut world, "s.a", "c", 2, COMMIT).contains(r#""seq":2"#));
+}
+
+#[test]
+fn a_rollup_in_a_batch_takes_what_was_before() {
+    let mut world = world(r#","allow_rollup_hdrs":true"#);
+    (0..3).for_each(|_| drop(world.put("s.a", "", "x")));
+    world.put("s.b", "", "x");
+    put(&mut world, "s.a", "b", 1, "Nats-Rollup: sub");
+    put(&mut world, "s.a", "b", 2, COMMIT);
+    let state = world.must("STREAM.INFO.S", r#"{"subjects_filter":">"}"#)["state"].clone();
+    assert_eq!(state["subjects"], serde_json::json!({"s.a": 2, "s.b": 1}));
+    put(&mut world, "s.c", "c", 1, "Nats-Rollup: all");
+    put(&mut world, "s.c", "c", 2, COMMIT);
+    assert_eq!(messages(&mut world), 2);
+}
+
+#[test]
+fn silence_abandons_a_batch() {
+    let mut world = world("");
+    world.host.interest.insert("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S".to_owned());
+    put(&mut world, "s.a", "b", 1, "");
+    world.pass(9 * SECOND);
+    put(&mut world, "s.a", "b", 2, "");
+    world.pass(9 * SECOND);
+    assert!(world.take("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S").is_none());
+    world.pass(2 * SECOND);
+    let told = world.take("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S").unwrap().payload;
+    assert!(told.ends_with(r#""stream":"S","batch":"b","reason":"timeout"}"#), "{told}");
+    let late = put(&mut world, "s.a", "b", 3, COMMIT);
+    assert_eq!(late, "10176 atomic publish batch is incomplete");
+    // So does an update that ends batches.
+    put(&mut world, "s.a", "c", 1, "");
+    world.must("STREAM.UPDATE.S", r#"{"name":"S","subjects":["s.*"]}"#);
+    assert_eq!(put(&mut world, "s.a", "c", 2, COMMIT), "10174 atomic publish is disabled");
+}
+
+/// A batch of three whose last write is cut after `cut` bytes when the power goes: the messages
+/// after that.
+fn torn(cut: usize) -> Option<u64> {
+    let mut world = world(r#","allow_rollup_hdrs":true"#);
+    (0..2).for_each(|_| drop(world.put("s.a", "", "x")));
+    put(&mut world, "s.a", "b", 1, "Nats-Rollup: sub");
+    put(&mut world, "s.b", "b", 2, "");
+    world.slow_disk = true;
+    put(&mut world, "s.c", "b", 3, COMMIT);
+    let ops = world.host.disk.iter_mut().flat_map(|(_, request)| &mut request.ops);
+    let writes = ops.filter_map(|op| match op {
+        DiskOp::Write { data, .. } => Some(data),
+        _ => None,
+    });
+    let data = writes.last().unwrap();
+    if cut > data.len() {
+        return None;
+    }
+    *data = data.slice(..cut);
+    world.slow_disk = false;
+    world.run_disk();
+    world.crash();
+    let found = messages(&mut world);
+    // What follows is not taken for the rest of the batch, however often it starts.
+    let seq = world.put("s.d", "", "x");
+    world.crash();
+    assert_eq!(messages(&mut world), found + 1, "{cut} {seq}");
+    Some(found)
+}
+
+#[test]
+fn a_crash_leaves_all_or_nothing() {
+    let found: Vec<u64> = (0..).map_while(torn).collect();
+    let nothing = found.iter().take_while(|messages| **messages == 2).count();
+    let (nothing, all) = found.split_at(nothing);
+    assert!(nothing.len() > 100 && !all.is_empty(), "{found:?}");
+    // The removals of the rollup are the last record, and done again where it is missing.
+    assert!(all.len() > 1 && all.iter().all(|messages| *messages == 3), "{all:?}");
+}
+
+#[test]
+fn a_batch_that_the_disk_refuses_is_refused_as_a_whole() {
+    let mut world = world("");
+    world.put("s.a", "", "x");
+    put(&mut world, "s.a", "b", 1, "");
+    *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+    let answer = put(&mut world, "s.a", "b", 2, COMMIT);
+    assert!(answer.starts_with("10077 "), "{answer}");
+    *world.disk.failing.lock().unwrap() = None;
+    world.pass(5 * SECOND);
+    assert_eq!(messages(&mut world), 1);
+    world.restart();
+    assert_eq!(messages(&mut world), 1);
+}
