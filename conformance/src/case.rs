@@ -29,6 +29,9 @@
 //! | Step | Meaning |
 //! |---|---|
 //! | `a raw` · `a open` · `a connect {…}` | TCP only · and read INFO · and CONNECT, PING, PONG with these options |
+//! | `a ws F; F` · `a websocket F; F` | a WebSocket (`{wport}`) with these header lines: the answer's lines come first · and are passed over. A close frame is the line `CLOSE status text`, a pong `PONGED text` |
+//! | `a tls` · `a tls NAME` | begin TLS on an open connection · and show `{dir}/NAME.pem`. Certificates are there if the configuration names `{dir}/server.pem`: `client` (email me@example.com, `{pin}`), `host` (host.example.com), `named` (CN=named,O=Toads) |
+//! | `a frame 89 TEXT` · `a bare 82 TEXT` | a frame with this first byte · without a mask |
 //! | `a> TEXT` · `a>> TEXT` · `a>1 TEXT` | send with CRLF · exactly · with CRLF byte by byte |
 //! | `a! [K: v; K: v] SUBJECT BODY` | publish; sizes are counted; headers are optional |
 //! | `a+ [K: v] SUBJECT BODY` | publish into a stream; its ack comes and is no error |
@@ -38,6 +41,7 @@
 //! | `a< FRAME` | the next operation that is not an answer; a payload or INFO that starts with `{` is JSON |
 //! | `a<* FRAME` · `a<\| FRAME` | consecutive lines: all of these in any order · one of these |
 //! | `a< nothing` · `a< nothing 500` · `a< close` | nothing within 150 ms or so many · the server closes, nothing before |
+//! | `a< gone` | the server closes, perhaps after a close frame |
 //! | `a ping` | PING, and PONG is the next operation: nothing else was waiting |
 //! | `a tally` · `a tallied sid:1 90..110` | PING, and count all messages until PONG · by `sid:`, `subject:` or `all` |
 //! | `a close` | close our side |

@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::stream::{Stream, frame, unframe};
 use crate::wire::{Frame, take};
 
 /// The sid of the subscription that receives answers.
@@ -29,8 +31,11 @@ pub(crate) enum Queue {
 }
 
 pub(crate) struct Conn {
-    stream: TcpStream,
+    /// Absent after a TLS handshake that failed.
+    stream: Option<Stream>,
     buffer: Vec<u8>,
+    /// Frames that are not whole yet, once there are frames.
+    frames: Option<Vec<u8>>,
     main: VecDeque<Frame>,
     answers: VecDeque<Frame>,
     closed: bool,
@@ -50,8 +55,9 @@ impl Conn {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
         Ok(Self {
-            stream,
+            stream: Some(Stream::Plain(stream)),
             buffer: Vec::new(),
+            frames: None,
             main: VecDeque::new(),
             answers: VecDeque::new(),
             closed: false,
@@ -64,13 +70,39 @@ impl Conn {
 
     /// Sends bytes; a connection that the server has closed is noticed when it is read.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        if self.stream.write_all(bytes).is_err() {
+        match self.frames {
+            Some(_) => self.send_raw(&frame(bytes)),
+            None => self.send_raw(bytes),
+        }
+    }
+
+    /// The same without a frame around.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        let Some(stream) = &mut self.stream else { return };
+        if stream.write_all(bytes).and_then(|()| stream.flush()).is_err() {
             self.closed |= bytes.is_empty();
         }
     }
 
+    /// From now on bytes come in frames, beginning with those that were read already.
+    pub(crate) fn begin_frames(&mut self) {
+        self.frames = Some(std::mem::take(&mut self.buffer));
+    }
+
+    /// Begins TLS; a handshake that fails closes the connection.
+    pub(crate) fn secure(&mut self, config: Arc<rustls::ClientConfig>) -> Result<(), String> {
+        let stream = self.stream.take().ok_or("closed")?;
+        match stream.secured(config) {
+            Ok(stream) => self.stream = Some(stream),
+            Err(_) => self.closed = true,
+        }
+        Ok(())
+    }
+
     pub(crate) fn shutdown(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        if let Some(stream) = &self.stream {
+            stream.shutdown();
+        }
         self.closed = true;
     }
 
@@ -112,6 +144,9 @@ impl Conn {
 
     /// Moves one whole operation from the buffer to its queue.
     fn sort(&mut self) -> Result<bool, String> {
+        if let Some(frames) = &mut self.frames {
+            unframe(frames, &mut self.buffer)?;
+        }
         let Some(frame) = take(&mut self.buffer)? else { return Ok(false) };
         if frame.bytes == b"PING" && !self.manual_pings {
             self.send(b"PONG\r\n");
@@ -124,15 +159,24 @@ impl Conn {
     }
 
     fn read(&mut self, left: Duration) -> Result<(), String> {
-        self.stream.set_read_timeout(Some(left)).map_err(|e| format!("read: {e}"))?;
+        let Some(stream) = &mut self.stream else {
+            self.closed = true;
+            return Ok(());
+        };
+        stream.set_read_timeout(left).map_err(|e| format!("read: {e}"))?;
         let mut chunk = vec![0; 64 << 10];
-        match self.stream.read(&mut chunk) {
+        match stream.read(&mut chunk) {
             Ok(0) => self.closed = true,
-            Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+            Ok(n) => {
+                self.frames.as_mut().unwrap_or(&mut self.buffer).extend_from_slice(&chunk[..n])
+            }
             Err(e) => match e.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                 // A server that closes with bytes unread resets the connection: closed as well.
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.closed = true,
+                // An alert of TLS ends it too.
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::InvalidData => {
+                    self.closed = true;
+                }
                 _ => return Err(format!("read: {e}")),
             },
         }

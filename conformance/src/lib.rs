@@ -13,6 +13,7 @@
 //! ```
 
 pub mod case;
+mod certificates;
 mod compare;
 mod conn;
 mod http;
@@ -26,6 +27,7 @@ pub mod runner;
 pub mod server;
 pub mod shown;
 mod step;
+mod stream;
 pub mod table;
 pub mod text;
 pub mod wire;

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::case::{Action, Case, Expect, Opening, Step};
+use crate::certificates;
 use crate::compare::{match_body, match_frame, mismatch};
 use crate::conn::{Conn, Next, Queue};
 use crate::pattern::Captures;
 use crate::server::{Program, Server};
+use crate::stream::{frame, upgrade_request};
 use crate::text::{Env, expand, show, substitute};
 use crate::wire::Frame;
 
@@ -48,6 +50,8 @@ impl<'a> Run<'a> {
         if let Some(server) = &server {
             env.insert("port".to_owned(), server.port().to_string());
             env.insert("mport".to_owned(), server.monitor_port().to_string());
+            env.insert("wport".to_owned(), server.websocket_port().to_string());
+            env.insert("pin".to_owned(), certificates::pin(server.directory()));
             env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
         }
         let name = program.path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -116,6 +120,21 @@ impl<'a> Run<'a> {
                     bytes.extend_from_slice(b"\r\n");
                 }
                 self.send(conn, &bytes, *bytewise)
+            }
+            Action::Secure(conn, show) => {
+                let config = certificates::client(&self.directory, show.as_deref())?;
+                self.conn(conn)?.secure(config)
+            }
+            Action::Frame { conn, first, text, masked } => {
+                let mut bytes = frame(&expand(text, &self.env)?);
+                bytes[0] = *first;
+                if !masked {
+                    let payload = expand(text, &self.env)?;
+                    bytes = vec![*first, u8::try_from(payload.len()).map_err(|e| e.to_string())?];
+                    bytes.extend(payload);
+                }
+                self.conn(conn)?.send_raw(&bytes);
+                Ok(())
             }
             Action::Publish { conn, headers, subject, body, reply } => {
                 self.publish(conn, headers, subject, body, *reply)
@@ -195,7 +214,13 @@ impl<'a> Run<'a> {
         if self.conns.contains_key(name) {
             return Err(format!("{name} is open"));
         }
-        let port = self.server.as_ref().ok_or("this case has no server")?.port();
+        let server = self.server.as_ref().ok_or("this case has no server")?;
+        if let Opening::WebSocket { fields, shown } = opening {
+            let conn = Conn::dial(server.websocket_port(), self.case.manual_pings)?;
+            self.conns.insert(name.to_owned(), conn);
+            return self.upgrade(name, fields, *shown);
+        }
+        let port = server.port();
         let conn = Conn::dial(port, self.case.manual_pings)?;
         self.conns.insert(name.to_owned(), conn);
         if *opening == Opening::Raw {
@@ -206,6 +231,31 @@ impl<'a> Run<'a> {
             let options = substitute(options, &self.env)?;
             self.send(name, format!("CONNECT {options}\r\nPING\r\n").as_bytes(), false)?;
             self.expect(name, &Expect::Frame("PONG".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// The handshake of a WebSocket: frames begin after the empty line of an answer that says 101.
+    fn upgrade(&mut self, name: &str, fields: &[String], shown: bool) -> Result<(), String> {
+        let fields: Result<Vec<String>, String> =
+            fields.iter().map(|field| substitute(field, &self.env)).collect();
+        let request = upgrade_request(&fields?);
+        self.conn(name)?.send_raw(&request);
+        let mut lines = Vec::new();
+        loop {
+            let line = self.frame(name, Queue::Main)?;
+            let is_last = line.bytes.is_empty();
+            lines.push(line);
+            if is_last {
+                break;
+            }
+        }
+        let conn = self.conn(name)?;
+        if lines[0].bytes.starts_with(b"HTTP/1.1 101 ") {
+            conn.begin_frames();
+        }
+        if shown {
+            lines.into_iter().rev().for_each(|line| conn.put_back(Queue::Main, line));
         }
         Ok(())
     }
@@ -325,6 +375,17 @@ impl<'a> Run<'a> {
                     Next::Closed => Ok(()),
                     Next::Frame(frame) => Err(mismatch("(closed)", &frame.bytes)),
                     Next::Timeout => Err("the connection stays open".to_owned()),
+                }
+            }
+            Expect::Gone => {
+                let deadline = self.patience();
+                loop {
+                    match self.next(name, Queue::Main, deadline)? {
+                        Next::Closed => return Ok(()),
+                        Next::Frame(frame) if frame.bytes.starts_with(b"CLOSE") => {}
+                        Next::Frame(frame) => return Err(mismatch("(closed)", &frame.bytes)),
+                        Next::Timeout => return Err("the connection stays open".to_owned()),
+                    }
                 }
             }
             Expect::Answer(text) | Expect::Exact(text) => {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::case::{Setup, Witness};
+use crate::certificates;
 use crate::pattern::Pattern;
 use crate::text::{Env, substitute};
 
@@ -148,6 +149,7 @@ pub struct Server {
     arguments: Vec<String>,
     port: u16,
     monitor_port: u16,
+    websocket_port: u16,
     child: Option<Child>,
     guard: Option<Child>,
     log_at: u64,
@@ -162,8 +164,14 @@ impl Server {
         let directory = Directory::new()?;
         let port = free_port();
         let shown = directory.path().to_string_lossy().into_owned();
-        let monitor_port = free_port();
+        let (monitor_port, websocket_port) = (free_port(), free_port());
+        let wants_certificates = |text: &String| text.contains("{dir}/server.pem");
+        if setup.config.iter().chain(&setup.flags).any(wants_certificates) {
+            certificates::write(directory.path())?;
+        }
         let env = Env::from([
+            ("wport".to_owned(), websocket_port.to_string()),
+            ("pin".to_owned(), certificates::pin(directory.path())),
             ("dir".to_owned(), shown),
             ("port".to_owned(), port.to_string()),
             ("mport".to_owned(), monitor_port.to_string()),
@@ -185,6 +193,7 @@ impl Server {
             arguments,
             port,
             monitor_port,
+            websocket_port,
             child: None,
             guard: None,
             log_at: 0,
@@ -203,6 +212,12 @@ impl Server {
     #[must_use]
     pub fn monitor_port(&self) -> u16 {
         self.monitor_port
+    }
+
+    /// The port it was given as `{wport}`.
+    #[must_use]
+    pub fn websocket_port(&self) -> u16 {
+        self.websocket_port
     }
 
     /// Its directory.

@@ -25,6 +25,13 @@ pub enum Opening {
     Info,
     /// TCP, INFO, CONNECT with these options, PING and PONG.
     Connect(String),
+    /// TCP to the WebSocket port and a handshake with these header lines; with its answer, or after it.
+    WebSocket {
+        /// Header lines.
+        fields: Vec<String>,
+        /// The answer is shown to the case.
+        shown: bool,
+    },
 }
 
 /// Inclusive bounds.
@@ -57,6 +64,8 @@ pub enum Expect {
     Nothing(u64),
     /// The end of the connection.
     Close,
+    /// The end of the connection, perhaps after a close frame.
+    Gone,
     /// An answer with this payload.
     Answer(String),
     /// An answer with exactly these headers and payload.
@@ -101,6 +110,19 @@ pub enum Action {
         line: bool,
         /// One write for each byte.
         bytewise: bool,
+    },
+    /// Begin TLS, and show this certificate.
+    Secure(String, Option<String>),
+    /// Send a WebSocket frame.
+    Frame {
+        /// The connection.
+        conn: String,
+        /// Its first byte.
+        first: u8,
+        /// Its payload.
+        text: String,
+        /// With a mask.
+        masked: bool,
     },
     /// Publish, with a reply subject of its own if `reply`.
     Publish {
@@ -265,6 +287,7 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
         "?" => publish(conn, &text, true)?,
         "+" => Action::Store(Box::new(publish(conn, &text, true)?)),
         "<" if rest == "close" => Action::Expect(conn, Expect::Close),
+        "<" if rest == "gone" => Action::Expect(conn, Expect::Gone),
         "<" => match millis(rest) {
             Some(ms) => Action::Expect(conn, Expect::Nothing(ms)),
             None => Action::Expect(conn, Expect::Frame(text)),
@@ -282,6 +305,20 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
             ("open", "") => Action::Open(conn, Opening::Info),
             ("connect", options) if options.starts_with('{') => {
                 Action::Open(conn, Opening::Connect(options.to_owned()))
+            }
+            ("ws" | "websocket", fields) => {
+                let fields = fields.split(';').map(|field| field.trim().to_owned());
+                let fields = fields.filter(|field| !field.is_empty()).collect();
+                Action::Open(conn, Opening::WebSocket { fields, shown: rest.starts_with("ws") })
+            }
+            ("tls", show) => {
+                Action::Secure(conn, Some(show.to_owned()).filter(|show| !show.is_empty()))
+            }
+            ("frame" | "bare", what) => {
+                let (first, text) = split(what);
+                let first = u8::from_str_radix(first, 16).map_err(|e| format!("{first}: {e}"))?;
+                let masked = rest.starts_with("frame");
+                Action::Frame { conn, first, text: text.to_owned(), masked }
             }
             ("ping", "") => Action::Ping(conn),
             ("tally", "") => Action::Tally(conn),
@@ -315,7 +352,7 @@ fn publish(conn: String, text: &str, reply: bool) -> Result<Action, String> {
 /// Finds mistakes in escapes before a case runs.
 fn validate(action: &Action) -> Result<(), String> {
     let texts: Vec<&String> = match action {
-        Action::Send { text, .. } => vec![text],
+        Action::Send { text, .. } | Action::Frame { text, .. } => vec![text],
         Action::Publish { headers, subject, body, .. } => {
             headers.iter().chain([subject, body]).collect()
         }

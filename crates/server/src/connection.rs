@@ -232,6 +232,8 @@ impl Connection {
         tunnel: &Arc<Tunnel>,
         tls: &TlsListener,
     ) -> Result<(), ClosedReason> {
+        // Before INFO, so that it counts in the order in which clients see that they are connected.
+        let is_within_rate = tls.admits(self.hub.clock().mono_ns());
         let is_first = enter::is_first(tunnel, tls).await;
         if !is_first {
             self.say_info()?;
@@ -239,7 +241,7 @@ impl Connection {
                 return self.welcome();
             }
         }
-        if !tls.admits(self.hub.clock().mono_ns()) {
+        if !is_within_rate {
             let reason = ClosedReason::MaximumConnectionsExceeded;
             return Err(self.refuse(&ServerError::ConnectionThrottling, reason));
         }

@@ -133,13 +133,10 @@ impl Authenticator {
     }
 
     /// What INFO says as `auth_required` to a connection of this kind. To a WebSocket it does not count
-    /// that the top-level `no_auth_user` would admit it (nats-server 2.15.1, measured).
+    /// that a `no_auth_user` would admit it (nats-server 2.15.1, measured).
     pub fn auth_required_of(&self, kind: ConnectionType) -> bool {
-        let no_auth_user = match kind {
-            ConnectionType::WebSocket => &self.websocket_no_auth_user,
-            _ => &self.no_auth_user,
-        };
-        !matches!(self.logins, Logins::Open) && no_auth_user.is_none()
+        let is_waived = kind != ConnectionType::WebSocket && self.no_auth_user.is_some();
+        !matches!(self.logins, Logins::Open) && !is_waived
     }
 
     /// Who a connection of this kind is that presents nothing.

@@ -296,7 +296,7 @@ fn users_may_be_for_websockets_only() {
     ]}";
     let server = server("no_tls: true, no_auth_user: ws", users);
     let mut browser = Browser::request(&server, "");
-    assert_eq!(browser.info()["auth_required"], serde_json::Value::Null);
+    assert_eq!(browser.info()["auth_required"], true);
     assert!(browser.connect("").starts_with("PONG"));
     let mut plain = super::Peer::connect(&server);
     assert_eq!(plain.info["auth_required"], true);

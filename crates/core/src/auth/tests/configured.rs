@@ -392,7 +392,7 @@ fn a_certificate_names_the_user() {
 fn websockets_may_have_a_no_auth_user_of_their_own() {
     let config = AuthConfig { websocket_no_auth_user: Some("b".into()), ..many_users(None) };
     let server = authenticator(config);
-    assert!(server.auth_required() && !server.auth_required_of(ConnectionType::WebSocket));
+    assert!(server.auth_required() && server.auth_required_of(ConnectionType::WebSocket));
     let nobody = Credentials::default();
     let websocket = ConnInfo { kind: ConnectionType::WebSocket, ..ConnInfo::default() };
     let identity = server.authenticate(&nobody, "", &websocket, 0).unwrap();

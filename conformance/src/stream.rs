@@ -1,0 +1,163 @@
+//! What a connection of a case speaks through: TCP, TLS, or WebSocket frames.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+/// The mask of every frame; which one it is matters to nobody.
+const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+
+    pub(crate) fn set_read_timeout(&self, left: Duration) -> io::Result<()> {
+        self.socket().set_read_timeout(Some(left))
+    }
+
+    pub(crate) fn shutdown(&self) {
+        let _ = self.socket().shutdown(Shutdown::Both);
+    }
+
+    /// Performs a TLS handshake.
+    pub(crate) fn secured(self, config: Arc<ClientConfig>) -> Result<Self, String> {
+        let Stream::Plain(mut socket) = self else { return Err("TLS is there already".into()) };
+        let name = ServerName::try_from("localhost").map_err(|e| e.to_string())?;
+        let mut session = ClientConnection::new(config, name).map_err(|e| e.to_string())?;
+        let limit = Some(Duration::from_secs(5));
+        socket.set_read_timeout(limit).map_err(|e| e.to_string())?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket).map_err(|e| format!("TLS handshake: {e}"))?;
+        }
+        Ok(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(stream) => match stream.read(buffer) {
+                // An end without a farewell is one too.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// The request of a WebSocket handshake, with these header lines besides.
+pub(crate) fn upgrade_request(fields: &[String]) -> Vec<u8> {
+    let mut text = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                    Sec-WebSocket-Version: 13\r\n"
+        .to_owned();
+    for field in fields {
+        text.push_str(field);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+/// A masked binary frame with these bytes.
+pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x82];
+    match bytes.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        medium @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&MASK);
+    frame.extend(bytes.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// Takes whole frames from the front of `raw`: data is added to `data`, a close frame becomes the line
+/// `CLOSE status text`, so that cases can expect it.
+pub(crate) fn unframe(raw: &mut Vec<u8>, data: &mut Vec<u8>) -> Result<(), String> {
+    loop {
+        let (at, length) = match raw.get(1).copied() {
+            Some(126) if raw.len() >= 4 => (4, usize::from(u16::from_be_bytes([raw[2], raw[3]]))),
+            Some(127) if raw.len() >= 10 => {
+                let mut size = [0; 8];
+                size.copy_from_slice(&raw[2..10]);
+                (10, usize::try_from(u64::from_be_bytes(size)).map_err(|e| e.to_string())?)
+            }
+            Some(length @ 0..=125) => (2, usize::from(length)),
+            Some(128..) => return Err("the server masks its frames".into()),
+            _ => return Ok(()),
+        };
+        if raw.len() < at + length {
+            return Ok(());
+        }
+        let frame: Vec<u8> = raw.drain(..at + length).collect();
+        let payload = &frame[at..];
+        match frame[0] {
+            0x82 | 0x02 | 0x00 | 0x80 => data.extend_from_slice(payload),
+            0x88 => {
+                let status = payload.get(..2).map(|s| u16::from_be_bytes([s[0], s[1]]));
+                let status = status.map_or_else(String::new, |status| format!(" {status} "));
+                data.extend_from_slice(format!("CLOSE{status}").as_bytes());
+                data.extend_from_slice(payload.get(2..).unwrap_or_default());
+                data.extend_from_slice(b"\r\n");
+            }
+            0x8a => {
+                data.extend_from_slice(b"PONGED ");
+                data.extend_from_slice(payload);
+                data.extend_from_slice(b"\r\n");
+            }
+            first => return Err(format!("an unexpected frame: {first:#x}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_whole() {
+        let (mut raw, mut data) = (b"\x82\x05INFO ".to_vec(), Vec::new());
+        raw.extend_from_slice(b"\x88\x05\x03\xe8bye\x82");
+        unframe(&mut raw, &mut data).unwrap();
+        assert_eq!((&data[..], &raw[..]), (&b"INFO CLOSE 1000 bye\r\n"[..], &b"\x82"[..]));
+        assert!(unframe(&mut b"\x82\x81".to_vec(), &mut data).is_err());
+        assert_eq!(frame(b"a"), [0x82, 0x81, 0x11, 0x22, 0x33, 0x44, b'a' ^ 0x11]);
+    }
+}
