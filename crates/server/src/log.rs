@@ -317,7 +317,7 @@ macro_rules! log_error { ($log:expr, $($arg:tt)*) => { $log.write($crate::log::L
 mod tests {
     use super::*;
 
-    // Shows a part of U-117.
+    // Shows U-117.
     #[test]
     fn lines_have_the_format_of_the_reference() {
         let folder = tempfile::tempdir().unwrap();
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(shape, "0000/00/00 00:00:00.000000");
     }
 
-    // Shows a part of U-118.
+    // Shows U-118.
     #[test]
     fn a_size_limit_keeps_backups_up_to_the_number_of_files() {
         let folder = tempfile::tempdir().unwrap();

@@ -80,6 +80,9 @@ pub(crate) struct Subscribe {
     /// Do not acknowledge what a durable consumer delivers
     #[arg(long, requires = "durable")]
     no_ack: bool,
+    /// Acknowledge what a durable consumer delivers (the default)
+    #[arg(long, requires = "durable", overrides_with = "no_ack")]
+    ack: bool,
     /// Stream: all messages (the default)
     #[arg(long, group = "start")]
     all: bool,

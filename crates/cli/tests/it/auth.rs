@@ -59,7 +59,7 @@ fn everything_it_makes_works_together() {
     assert!(info.text().contains("Publish deny: demo.secret"), "{info:?}");
 }
 
-// Shows a part of U-107.
+// Shows U-107.
 #[test]
 fn creds_have_the_documented_shape_and_no_one_else_may_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -83,6 +83,12 @@ fn creds_have_the_documented_shape_and_no_one_else_may_read() {
         ]
     );
     assert!(lines[9].starts_with("SU") && lines[9].len() == 58);
+    // The expression with which the reference implementations cut such files, and async-nats.
+    let block = r"\s*(?:(?:[-]{3,}[^\n]*[-]{3,}\n)(.+)(?:\n\s*[-]{3,}[^\n]*[-]{3,}[\n]*))";
+    let blocks: Vec<String> =
+        regex::Regex::new(block).unwrap().captures_iter(&text).map(|c| c[1].to_owned()).collect();
+    assert_eq!(blocks, [lines[1], lines[9]]);
+    async_nats::ConnectOptions::with_credentials(&text).unwrap();
     assert_eq!(
         &lines[10..],
         [

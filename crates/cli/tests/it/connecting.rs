@@ -4,7 +4,7 @@ use natterjack_server::Server;
 
 use super::{bare, command, end, free_port, run, server};
 
-// Shows a part of U-091.
+// Shows U-091.
 #[test]
 fn an_option_wins_over_the_environment() {
     let server = Server::builder().user("u", "p").start_blocking().unwrap();
@@ -32,7 +32,7 @@ fn a_user_alone_is_a_token() {
     end(by_env).ok();
 }
 
-// Shows U-090; a part of U-091.
+// Shows U-090, U-091.
 #[test]
 fn contexts_of_the_nats_tool_are_read() {
     let server = Server::builder().token("tok").start_blocking().unwrap();
@@ -105,4 +105,130 @@ fn api_traffic_can_be_traced() {
     let ended = run(&server(), &["stream", "ls", "--trace"]).ok();
     assert!(ended.err.contains(">>> $JS.API.STREAM.LIST"), "{ended:?}");
     assert!(ended.err.contains("<<< {"), "{ended:?}");
+}
+
+/// Runs a verb three times: with options, variables and a selected context that say different things;
+/// without the options; and with the context alone. `values` are what each says, in this order.
+fn three(
+    [options, variables, keys]: [&[&str]; 3],
+    values: [&[&str]; 3],
+    url: &str,
+    verb: &[&str],
+) -> [super::Ended; 3] {
+    let home = tempfile::tempdir().unwrap();
+    let contexts = home.path().join("nats/context");
+    std::fs::create_dir_all(&contexts).unwrap();
+    let mut context = serde_json::json!({"url": url});
+    for (key, value) in keys.iter().zip(values[2]) {
+        context[key] = (*value).into();
+    }
+    std::fs::write(contexts.join("c.json"), context.to_string()).unwrap();
+    std::fs::write(home.path().join("nats/context.txt"), "c").unwrap();
+    [0, 1, 2].map(|weaker| {
+        let mut arguments = verb.to_vec();
+        if weaker == 0 {
+            arguments.extend(options.iter().zip(values[0]).flat_map(|(a, b)| [*a, *b]));
+        }
+        let mut command = bare(&arguments);
+        if weaker <= 1 {
+            command.envs(variables.iter().zip(values[1]));
+        }
+        end({
+            command.env("XDG_CONFIG_HOME", home.path());
+            command
+        })
+    })
+}
+
+// Shows U-091.
+#[test]
+fn options_beat_variables_and_those_the_context_in_files_and_prefixes() {
+    let server = server();
+    let values = [&["/option", "/option"][..], &["/variable", "/variable"], &["/context"; 2]];
+    // What a missing file is called shows which one was looked for.
+    for places in [
+        [&["--creds"][..], &["NATS_CREDS"], &["creds"]],
+        [&["--nkey"], &["NATS_NKEY"], &["nkey"]],
+        [&["--tlsca"], &["NATS_CA"], &["ca"]],
+        [&["--tlscert", "--tlskey"], &["NATS_CERT", "NATS_KEY"], &["cert", "key"]],
+    ] {
+        let ended = three(places, values, &server.client_url(), &["pub", "a", "b"]);
+        for (ended, value) in ended.iter().zip(values) {
+            assert!(ended.code != Some(0) && ended.err.contains(value[0]), "{places:?}: {ended:?}");
+        }
+    }
+    // These have no variables.
+    let values = [&["option"][..], &[], &["context"]];
+    for (places, verb, shown) in [
+        (["--inbox-prefix", "inbox_prefix"], &["sub", "--inbox", "--wait", "1ms"][..], "on {}."),
+        (["--js-domain", "jetstream_domain"], &["stream", "ls", "--trace"], "$JS.{}.API."),
+        (["--js-api-prefix", "jetstream_api_prefix"], &["stream", "ls", "--trace"], ">>> {}."),
+    ] {
+        let places = [&places[..1], &[], &places[1..]];
+        let [option, _, context] = three(places, values, &server.client_url(), verb);
+        assert!(option.err.contains(&shown.replace("{}", "option")), "{option:?}");
+        assert!(context.err.contains(&shown.replace("{}", "context")), "{context:?}");
+    }
+    let mut soon = command(&server, &["pub", "a", "b"]);
+    soon.env("NATS_TIMEOUT", "soon");
+    end(soon).exits(2);
+    let mut given = command(&server, &["pub", "a", "b", "--timeout", "1m"]);
+    given.env("NATS_TIMEOUT", "soon");
+    end(given).ok();
+}
+
+// Shows U-091.
+#[test]
+fn options_beat_variables_and_those_the_context_in_logins() {
+    let users: String = ["option", "variable", "context"]
+        .map(|name| format!("{{ user: {name}, password: {name} }}"))
+        .join(", ");
+    let config = format!("authorization {{ users = [ {users} ] }}");
+    let server = Server::builder().config(&config).unwrap().start_blocking().unwrap();
+    let who = |ended: super::Ended| ended.ok().json()["user"]["user"].as_str().unwrap().to_owned();
+    let info = ["account", "info", "--json"];
+    let places =
+        [&["--user", "--password"][..], &["NATS_USER", "NATS_PASSWORD"], &["user", "password"]];
+    let values = [&["option"; 2][..], &["variable"; 2], &["context"; 2]];
+    let seen = three(places, values, &server.client_url(), &info).map(who);
+    assert_eq!(seen, ["option", "variable", "context"]);
+    // Three users with a JWT and a seed.
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().join("demo");
+    let port = free_port().to_string();
+    end(bare(&["auth", "quick", made.to_str().unwrap(), "--port", &port, "-q"])).ok();
+    let conf = made.join("server.conf");
+    let server = Server::builder().config_file(&conf).unwrap().start_blocking().unwrap();
+    let files = ["demo", "admin", "sys"].map(|name| made.join(format!("{name}.creds")));
+    let texts = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
+    let lines = texts.each_ref().map(|text| text.lines().collect::<Vec<_>>());
+    let values = lines.each_ref().map(|lines| [lines[1], lines[9]]);
+    let places = [&["--jwt", "--seed"][..], &["NATS_JWT", "NATS_SEED"], &["user_jwt", "user_seed"]];
+    let seen =
+        three(places, values.each_ref().map(|value| &value[..]), &server.client_url(), &info);
+    let wanted = files.map(|file| {
+        who(run(&server, &["account", "info", "--json", "--creds", file.to_str().unwrap()]))
+    });
+    assert_eq!(seen.map(who), wanted);
+}
+
+// Shows U-091.
+#[test]
+fn options_beat_variables_and_those_the_context_in_servers_and_tokens() {
+    let server = Server::builder().token("right").start_blocking().unwrap();
+    let url = server.client_url();
+    let codes = |places, values: [&str; 3]| {
+        let values = values.each_ref().map(std::slice::from_ref);
+        three(places, values, &url, &["pub", "a", "b"]).map(|ended| ended.code.unwrap())
+    };
+    let token = [&["--token"][..], &["NATS_TOKEN"], &["token"]];
+    assert_eq!(codes(token, ["right", "wrong", "wrong"]), [0, 4, 4]);
+    assert_eq!(codes(token, ["wrong", "right", "wrong"]), [4, 0, 4]);
+    assert_eq!(codes(token, ["wrong", "wrong", "right"]), [4, 4, 0]);
+    let login = url.replace("nats://", "nats://right@");
+    let dead = format!("127.0.0.1:{}", free_port());
+    let address = [&["--server"][..], &["NATS_URL"], &["url"]];
+    assert_eq!(codes(address, [&login, &dead, &dead]), [0, 3, 3]);
+    assert_eq!(codes(address, [&dead, &login, &dead]), [3, 0, 3]);
+    assert_eq!(codes(address, [&dead, &dead, &login]), [3, 3, 0]);
 }

@@ -125,7 +125,7 @@ fn a_configuration_makes_the_same_consumer() {
     run(&server, &["consumer", "info", "S", "N"]).exits(5);
 }
 
-// Shows a part of U-086.
+// Shows U-086.
 #[test]
 fn messages_are_taken_and_settled() {
     let server = with_consumer();
@@ -149,7 +149,7 @@ fn messages_are_taken_and_settled() {
         (&line["seq"], &line["delivered"], &line["settled"]),
         (&json!(2), &json!(2), &json!("term"))
     );
-    assert_eq!(next(&["--count", "2", "--raw"]).ok().text(), "m3\nm4\n");
+    assert_eq!(next(&["--count", "2", "--ack", "--raw"]).ok().text(), "m3\nm4\n");
     next(&["--no-ack", "--raw"]).ok();
     let state = info(&server, "C");
     assert_eq!((&state["num_ack_pending"], &state["num_pending"]), (&json!(1), &json!(0)));

@@ -168,7 +168,7 @@ fn validation_finds_what_is_missing() {
     assert_eq!(lines[1], json!({"name": "good", "valid": true, "problems": []}));
 }
 
-// Shows a part of U-091.
+// Shows U-091.
 #[test]
 fn a_context_connects_and_the_environment_wins() {
     let home = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Running, command, feed, run, server, subscriber};
 
-// Shows U-099; a part of U-077, U-079.
+// Shows U-077, U-079, U-099.
 #[test]
 fn messages_come_with_headers_reply_and_number() {
     let server = server();
@@ -274,5 +274,74 @@ fn answers_are_templates_too() {
             run(&server, &["request", "tpl", "{{ID}}", "--no-templates", "--json"]).ok().json();
         assert_eq!(answer["data"], format!("{nth}: {{{{ID}}}}"));
         assert_eq!(answer["headers"]["N"][0], nth.to_string());
+    }
+}
+
+// Shows U-077.
+#[test]
+fn a_pause_is_made_between_messages() {
+    let server = server();
+    let sub = subscriber(&server, &["p", "--count", "3", "--raw"]);
+    let begin = std::time::Instant::now();
+    run(&server, &["pub", "p", "{{Count}}", "--count", "3", "--sleep", "30ms"]).ok();
+    assert!(begin.elapsed() >= std::time::Duration::from_millis(60));
+    assert_eq!(sub.end().ok().text(), "1\n2\n3\n");
+}
+
+// Shows U-079.
+#[test]
+fn the_time_of_a_message_is_shown_when_asked_for() {
+    let server = server();
+    for (option, wanted) in [
+        ("-t", r"^\[#1 @ \d\d:\d\d:\d\d\.\d{6}\] Received on "),
+        ("-d", r"^\[#1 \+[\d.]+\S*\] Received on "),
+    ] {
+        let mut sub = subscriber(&server, &["s", "--count", "1", option]);
+        run(&server, &["pub", "s", "x"]).ok();
+        let line = sub.line();
+        assert!(regex::Regex::new(wanted).unwrap().is_match(&line), "{option}: {line}");
+        sub.end().ok();
+    }
+}
+
+// Shows U-101.
+#[test]
+fn a_reader_that_leaves_ends_what_waits_for_more() {
+    use std::io::BufRead as _;
+    let server = server();
+    run(&server, &["kv", "add", "B", "-q"]).ok();
+    run(&server, &["object", "add", "O", "-q"]).ok();
+    let poke = || {
+        run(&server, &["pub", "live", "x", "--reply", "answers", "-q"]).ok();
+        run(&server, &["kv", "put", "B", "k", "v"]).ok();
+        feed(&server, &["object", "put", "O", "--name", "o", "-f", "-q"], b"x").ok();
+    };
+    poke();
+    for arguments in [
+        &["sub", "live"][..],
+        &["sub", "live", "--json"],
+        &["reply", "live", "ok"],
+        &["kv", "watch", "B"],
+        &["object", "watch", "O"],
+    ] {
+        let mut child = command(&server, arguments).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        // The first line may have to be brought about again: the command may not listen yet.
+        let reader = std::thread::spawn(move || {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            line
+        });
+        while !reader.is_finished() {
+            poke();
+        }
+        assert_ne!(reader.join().unwrap(), "", "{arguments:?}");
+        while child.try_wait().unwrap().is_none() {
+            poke();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(!err.contains("error") && !err.contains("panic"), "{err}");
     }
 }

@@ -83,7 +83,7 @@ fn a_bucket_is_what_other_clients_make() {
     run(&server, &["object", "add", "no.dots"]).exits(2);
 }
 
-// Shows a part of U-088.
+// Shows U-088.
 #[test]
 fn a_file_comes_back_byte_for_byte() {
     let (server, dir, path) = with_file();
@@ -209,4 +209,24 @@ fn a_sealed_bucket_keeps_what_it_has() {
     put(&server, &path, &["--name", "more"]).exits(1);
     let piped = run(&server, &["object", "get", "B", "big.bin", "-O", "-"]).ok();
     assert_eq!(piped.out, content());
+}
+
+// Shows U-088.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bar_shows_on_a_terminal_how_far_a_transfer_is() {
+    let (server, dir, path) = with_file();
+    let target = dir.path().join("copy.bin").display().to_string();
+    for arguments in [&["put", "B", &path][..], &["get", "B", "big.bin", "-O", &target]] {
+        // `script` gives the command a terminal.
+        let words = [&[env!("CARGO_BIN_EXE_natterjack"), "object"][..], arguments].concat();
+        let mut terminal = std::process::Command::new("script");
+        terminal.args(["-qec", &words.join(" "), "/dev/null"]);
+        terminal.env("NATS_URL", server.client_url()).env("TERM", "xterm");
+        terminal.stdin(std::process::Stdio::null());
+        let ended = super::end(terminal).ok();
+        let text = ended.text();
+        assert!(text.contains("100%") && text.contains('█'), "{arguments:?}: {text}");
+    }
+    assert_eq!(std::fs::read(&target).unwrap(), content());
 }

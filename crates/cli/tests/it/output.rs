@@ -108,6 +108,10 @@ fn tables_take_the_form_of_the_environment() {
     let mut command = command(&server, &["stream", "ls"]);
     command.env("NATS_TABLE_FORMAT", "md");
     assert!(end(command).ok().text().starts_with("| Name |"));
+    for (form, begin) in [("md", "| Name |"), ("csv", "Name,"), ("tsv", "Name\t")] {
+        let table = run(&server, &["stream", "ls", "--output", form]).ok();
+        assert!(table.text().starts_with(begin), "{form}: {table:?}");
+    }
     let lines = run(&server, &["stream", "ls"]).ok();
     assert!(lines.text().contains("╭") && lines.text().contains("│ S "), "{lines:?}");
 }

@@ -61,3 +61,84 @@ fn a_link_decides_what_the_command_is() {
     assert!(call("nats", &["kv", "--help"]).text().contains("watch"));
     assert!(call("nats", &["--help"]).text().contains("account"));
 }
+
+/// Each line of a log, whatever its level.
+const LINE: &str = r"^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[(INF|DBG|WRN|ERR|FTL|TRC)\] ";
+
+// Shows U-117; a part of U-119.
+#[test]
+fn each_line_of_the_log_has_process_time_and_level() {
+    let arguments =
+        ["serve", "-a", "127.0.0.1", "-p=-1", "-DV", "--user", "derek", "--pass", "s3cr3t"];
+    let mut serve = Running::start(bare(&arguments));
+    let line = serve.wait_for("Listening for client connections on");
+    let address = line.trim().rsplit(' ').next().unwrap().to_owned();
+    serve.wait_for("Server is ready");
+    let login = ["-s", &address, "--user", "derek", "--password", "s3cr3t", "pub", "a", "b"];
+    end(bare(&login)).ok();
+    end(bare(&["-s", &address, "--user", "derek", "--password", "wr0ng", "pub", "a", "b"]))
+        .exits(4);
+    serve.signal("INT");
+    let ended = serve.end().ok();
+    let line = regex::Regex::new(LINE).unwrap();
+    let mut levels = std::collections::BTreeSet::new();
+    for text in ended.err.lines() {
+        let found = line.captures(text).unwrap_or_else(|| panic!("{text:?}"));
+        levels.insert(found[1].to_owned());
+    }
+    assert_eq!(levels.iter().collect::<Vec<_>>(), ["DBG", "ERR", "INF", "TRC"]);
+    assert!(!ended.err.contains("s3cr3t") && !ended.err.contains("wr0ng"), "{}", ended.err);
+}
+
+// Shows U-118.
+#[test]
+fn a_log_that_grows_too_large_is_set_aside_also_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (conf, log) = (dir.path().join("server.conf"), dir.path().join("logs/server.log"));
+    std::fs::create_dir(dir.path().join("logs")).unwrap();
+    let text = format!(
+        "listen: \"127.0.0.1:-1\"\ntrace: true\nlog_file: {:?}\nlog_size_limit: 4000\nlog_max_num: 3\n",
+        log
+    );
+    std::fs::write(&conf, text).unwrap();
+    let serve = Running::start(bare(&["serve", "-c", conf.to_str().unwrap()]));
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    let address = loop {
+        let text = read();
+        let all = text.lines().find_map(|l| l.split_once("Listening for client connections on "));
+        if let Some((_, address)) = all.filter(|_| text.contains("Server is ready")) {
+            break address.to_owned();
+        }
+    };
+    let backups = || {
+        let names = std::fs::read_dir(dir.path().join("logs")).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != "server.log");
+        names.sort();
+        names
+    };
+    let publish = || {
+        end(bare(&["-s", &address, "pub", "a", "text", "--count", "500", "-q"])).ok();
+    };
+    let name = regex::Regex::new(r"^server\.log(\.\d\d+){6}\.\d{9}$").unwrap();
+    publish();
+    let first = backups();
+    assert_eq!(first.len(), 2, "{first:?}");
+    serve.signal("USR1");
+    let reopened = |name: &String| {
+        let text = std::fs::read_to_string(dir.path().join("logs").join(name));
+        text.is_ok_and(|text| text.contains("File log re-opened"))
+    };
+    while !read().contains("File log re-opened") && !backups().iter().any(reopened) {
+        std::thread::yield_now();
+    }
+    publish();
+    let second = backups();
+    assert_eq!(second.len(), 2, "{second:?}");
+    assert!(second.iter().all(|name| !first.contains(name)), "{first:?} {second:?}");
+    assert!(first.iter().chain(&second).all(|backup| name.is_match(backup)), "{second:?}");
+    assert!(read().contains("Rotated log, backup saved as"));
+    serve.signal("INT");
+    serve.end().ok();
+}

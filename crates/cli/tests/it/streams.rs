@@ -11,7 +11,7 @@ fn with_orders() -> Tested {
     server
 }
 
-// Shows a part of U-083.
+// Shows U-083.
 #[test]
 fn a_stream_is_made_shown_and_removed() {
     let server = server();
@@ -154,6 +154,7 @@ fn messages_are_read_by_sequence_and_subject() {
     assert_eq!(view(&["--since", "1h"]), "o1\no2\no3\n");
     assert_eq!(view(&["--since", "0s"]), "");
     assert_eq!(view(&["--subject", "orders.2"]), "o2\n");
+    assert_eq!(view(&["--subject", "orders.2", "--translate", "tr o O"]), "O2\n");
 }
 
 // Shows U-083.
@@ -199,7 +200,7 @@ fn a_stream_is_read_from_where_one_wants() {
     assert_eq!(consumers, serde_json::json!([]));
 }
 
-// Shows a part of U-080.
+// Shows U-080.
 #[test]
 fn a_durable_consumer_remembers() {
     let server = with_orders();
@@ -209,7 +210,7 @@ fn a_durable_consumer_remembers() {
         run(&server, &all).ok().text().to_owned()
     };
     assert_eq!(read(&["--count", "1"]), "o1\n");
-    assert_eq!(read(&["-T"]), "o2\no3\n");
+    assert_eq!(read(&["-T", "--ack"]), "o2\no3\n");
     assert_eq!(read(&["-T"]), "");
     let info = run(&server, &["consumer", "info", "ORDERS", "D", "--json"]).ok().json();
     assert!(info["type"].as_str().unwrap().ends_with("consumer_info_response"));
@@ -244,7 +245,7 @@ fn a_misspelled_name_brings_the_nearest() {
     }
 }
 
-// Shows a part of U-101.
+// Shows U-101.
 #[test]
 fn a_reader_that_leaves_ends_the_command_quietly() {
     use std::io::BufRead as _;
@@ -258,11 +259,13 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
         body.as_bytes(),
     )
     .ok();
+    run(&server, &["consumer", "add", "ORDERS", "C", "-q"]).ok();
     for arguments in [
         &["sub", "--stream", "ORDERS", "--json"][..],
         &["sub", "--stream", "ORDERS"],
         &["sub", "--stream", "ORDERS", "--raw"],
         &["stream", "view", "ORDERS", "100"],
+        &["consumer", "sub", "ORDERS", "C", "--no-ack"],
     ] {
         let mut child = command(&server, arguments).spawn().unwrap();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -274,4 +277,57 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
         let err = String::from_utf8(output.stderr).unwrap();
         assert!(!err.contains("error") && !err.contains("panic"), "{err}");
     }
+}
+
+// Shows U-083.
+#[test]
+fn each_option_of_a_stream_reaches_its_configuration() {
+    let server = server();
+    let plan = |more: &[&str]| {
+        let mut all = vec!["stream", "add", "S", "--defaults", "--dry-run", "--json"];
+        all.extend(more);
+        run(&server, &all).ok().json()
+    };
+    let config = plan(&[
+        "--subjects",
+        "s.*",
+        "--retention",
+        "work",
+        "--max-consumers",
+        "4",
+        "--replicas",
+        "3",
+        "--compression",
+        "s2",
+        "--source",
+        "A",
+        "--source",
+        "B",
+        "--allow-rollup",
+        "--allow-msg-ttl",
+        "--allow-batch",
+        "--allow-schedules",
+        "--allow-mirror-direct",
+        "--deny-delete",
+        "--deny-purge",
+    ]);
+    for (name, value) in [
+        ("retention", serde_json::json!("workqueue")),
+        ("max_consumers", 4.into()),
+        ("num_replicas", 3.into()),
+        ("compression", "s2".into()),
+        ("sources", serde_json::json!([{"name": "A"}, {"name": "B"}])),
+        ("allow_rollup_hdrs", true.into()),
+        ("allow_msg_ttl", true.into()),
+        ("allow_atomic", true.into()),
+        ("allow_msg_schedules", true.into()),
+        ("mirror_direct", true.into()),
+        ("deny_delete", true.into()),
+        ("deny_purge", true.into()),
+    ] {
+        assert_eq!(config[name], value, "{name}");
+    }
+    assert_eq!(plan(&["--mirror", "A"])["mirror"]["name"], "A");
+    assert_eq!(plan(&["--subjects", "s", "--allow-counter"])["allow_msg_counter"], true);
+    run(&server, &["stream", "info", "S"]).exits(5);
 }

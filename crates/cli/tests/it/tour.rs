@@ -1,9 +1,10 @@
 //! The tour: all pairs pass, nothing is left behind, and a failure is named.
 
 use super::{bare, end};
+use crate::witness::server;
 use natterjack_server::Server;
 
-// Shows U-063, U-066; a part of U-064, U-065, U-067, U-073, U-074, U-075.
+// Shows U-063, U-064, U-066, U-075; a part of U-065, U-067, U-073, U-074.
 #[test]
 fn all_pairs_pass_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
@@ -42,14 +43,19 @@ fn without_jetstream_pairs_3_to_8_fail_with_the_reason() {
     }
 }
 
-// Shows a part of U-075.
+// Shows U-075.
 #[test]
 fn a_table_ends_it_in_either_language() {
     for (language, title) in
         [("en", "Basic: publish and subscribe"), ("ru", "Основы: отправка и подписка")]
     {
+        let mut colored = bare(&["tour", "--fast", "--only", "2", "--lang", language]);
+        colored.env("CLICOLOR_FORCE", "1");
+        assert!(end(colored).ok().text().contains('\x1b'));
         let arguments = ["tour", "--fast", "--only", "1", "--lang", language, "--no-color"];
-        let ended = end(bare(&arguments)).ok();
+        let mut plain = bare(&arguments);
+        plain.env("CLICOLOR_FORCE", "1");
+        let ended = end(plain).ok();
         let text = ended.text();
         assert!(text.contains(title), "{text}");
         assert!(!text.contains('\x1b'), "{text}");
@@ -75,4 +81,13 @@ fn a_pair_that_does_not_exist_and_a_server_that_is_not_there_are_refused() {
     end(bare(&["tour", "--only", "9"])).exits(2);
     end(bare(&["tour", "--replicas", "3"])).exits(2);
     end(bare(&["tour", "--url", "nats://127.0.0.1:1"])).exits(3);
+}
+
+// Shows U-072.
+#[test]
+fn all_pairs_pass_on_a_server_that_runs_already() {
+    let server = server();
+    let ended = end(bare(&["tour", "--fast", "--json", "--url", &server.client_url()])).ok();
+    let results: Vec<_> = ended.lines().iter().map(|row| row["result"].clone()).collect();
+    assert_eq!(results, ["PASS"; 8]);
 }

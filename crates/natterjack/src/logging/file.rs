@@ -164,7 +164,34 @@ mod tests {
         }
     }
 
-    // Shows a part of U-113.
+    // Shows U-113.
+    #[test]
+    fn rotation_equals_pythons_also_for_random_settings() {
+        let recorded = include_str!("../../tests/python_rotation.tsv");
+        let rows: Vec<Vec<u64>> = recorded
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split('\t').map(|number| number.parse().unwrap()).collect())
+            .collect();
+        assert_eq!(rows.len(), 200);
+        for row in rows {
+            let [limit, backups, records, shortest, longest] = row[..5] else { panic!("{row:?}") };
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.log");
+            let backups = u32::try_from(backups).unwrap();
+            let file = LogFile::new(&path).max_bytes(ByteSize::new(limit)).backups(backups);
+            let mut writer = file.writer().unwrap();
+            for n in 0..records {
+                let length =
+                    usize::try_from(shortest + (7 * n) % (longest - shortest + 1)).unwrap();
+                writer.write_all(format!("{}\n", "x".repeat(length - 1)).as_bytes()).unwrap();
+                writer.flush().unwrap();
+            }
+            assert_eq!(sizes(&path), row[5..], "{row:?}");
+        }
+    }
+
+    // Shows U-113.
     #[test]
     fn rotation_equals_pythons() {
         // What logging.handlers.RotatingFileHandler(maxBytes=1050, backupCount=3) leaves of 47 records

@@ -369,7 +369,7 @@ mod tests {
         objects[1]["ts"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     }
 
-    // Shows a part of U-116.
+    // Shows U-116.
     #[test]
     fn a_filter_can_be_changed_while_logging() {
         let dir = tempfile::tempdir().unwrap();
@@ -390,7 +390,7 @@ mod tests {
         assert!(text.contains("two") && !text.contains("one") && !text.contains("three"), "{text}");
     }
 
-    // Shows a part of U-116.
+    // Shows U-116.
     #[test]
     fn the_environment_wins_over_the_default_and_loses_to_a_sinks_own_filter() {
         let var = |name: &str| match name {

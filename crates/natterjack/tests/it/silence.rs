@@ -1,6 +1,7 @@
-//! The library writes nothing to standard output or standard error.
+//! What the library writes to standard output and standard error: nothing, or what a log is for.
 
 use natterjack::Reconnect;
+use natterjack::logging::{self, LogConfig, LogFile};
 
 use crate::{builder, server};
 
@@ -43,4 +44,41 @@ fn nothing_is_printed() {
             && !line.starts_with("test result: ok")
     };
     assert_eq!(text.lines().filter(own).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Where the child of the next test writes its file.
+const FILE: &str = "NATTERJACK_TEST_LOG_FILE";
+
+/// Logs to the console and to a file, each with a level of its own.
+#[test]
+#[ignore = "run by `console_and_file_have_levels_of_their_own` in a process of its own"]
+fn logging_child() {
+    let file = LogFile::new(std::env::var_os(FILE).unwrap());
+    let config = LogConfig::new().console_filter("warn").file(file).file_filter("debug");
+    let (log, guard) = logging::local(config);
+    tracing::dispatcher::with_default(&log, || {
+        tracing::debug!("for the file");
+        tracing::warn!("for both");
+    });
+    drop(guard);
+}
+
+// Shows U-116.
+#[test]
+fn console_and_file_have_levels_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.log");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "silence::logging_child", "--nocapture", "--quiet"])
+        .env(FILE, &path)
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{console}");
+    let file = std::fs::read_to_string(path).unwrap();
+    let texts = |log: &str| -> Vec<String> {
+        log.lines().filter_map(|line| Some(line.split_once(" | ")?.1.to_owned())).collect()
+    };
+    assert_eq!(texts(&file), ["for the file", "for both"]);
+    assert_eq!(texts(&console), ["for both"], "{console}");
 }
