@@ -11,7 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Writes `ca.pem`, the server's `server.pem` and `server-key.pem`, and what clients may show: `client`
-/// (email `me@example.com`), `host` (DNS `host.example.com`), `named` (the name `CN=named,O=Toads`).
+/// (email `me@example.com`), `host` (DNS `host.example.com`), `named` (the name `CN=named,O=Toads`), `linked` (URI
+/// `spiffe://example.com/me`).
 /// `client.pin` holds the SHA-256 of the client's public key in hex.
 ///
 /// # Errors
@@ -25,12 +26,15 @@ pub(crate) fn write(directory: &Path) -> Result<(), String> {
     let dns =
         |name: &str| name.try_into().map(SanType::DnsName).map_err(|e: rcgen::Error| e.to_string());
     let email = "me@example.com".try_into().map_err(|e: rcgen::Error| e.to_string())?;
+    let link = "spiffe://example.com/me".try_into().map_err(|e: rcgen::Error| e.to_string())?;
+    let link = SanType::URI(link);
     let local = SanType::IpAddress([127, 0, 0, 1].into());
     for (name, names) in [
         ("server", vec![local, dns("localhost")?]),
         ("client", vec![SanType::Rfc822Name(email)]),
         ("host", vec![dns("host.example.com")?]),
         ("named", Vec::new()),
+        ("linked", vec![link]),
     ] {
         let mut params = self::params(name, names)?;
         if name == "named" {

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::stream::{Stream, frame, unframe};
+use crate::stream::{Frames, Stream, frame};
 use crate::wire::{Frame, take};
 
 /// The sid of the subscription that receives answers.
@@ -35,7 +35,7 @@ pub(crate) struct Conn {
     stream: Option<Stream>,
     buffer: Vec<u8>,
     /// Frames that are not whole yet, once there are frames.
-    frames: Option<Vec<u8>>,
+    pub(crate) frames: Option<Frames>,
     main: VecDeque<Frame>,
     answers: VecDeque<Frame>,
     closed: bool,
@@ -86,7 +86,8 @@ impl Conn {
 
     /// From now on bytes come in frames, beginning with those that were read already.
     pub(crate) fn begin_frames(&mut self) {
-        self.frames = Some(std::mem::take(&mut self.buffer));
+        let raw = std::mem::take(&mut self.buffer);
+        self.frames = Some(Frames::new(raw));
     }
 
     /// Begins TLS; a handshake that fails closes the connection.
@@ -145,7 +146,7 @@ impl Conn {
     /// Moves one whole operation from the buffer to its queue.
     fn sort(&mut self) -> Result<bool, String> {
         if let Some(frames) = &mut self.frames {
-            unframe(frames, &mut self.buffer)?;
+            frames.take(&mut self.buffer)?;
         }
         let Some(frame) = take(&mut self.buffer)? else { return Ok(false) };
         if frame.bytes == b"PING" && !self.manual_pings {
@@ -168,7 +169,8 @@ impl Conn {
         match stream.read(&mut chunk) {
             Ok(0) => self.closed = true,
             Ok(n) => {
-                self.frames.as_mut().unwrap_or(&mut self.buffer).extend_from_slice(&chunk[..n])
+                let raw = self.frames.as_mut().map_or(&mut self.buffer, |frames| &mut frames.raw);
+                raw.extend_from_slice(&chunk[..n]);
             }
             Err(e) => match e.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}

@@ -13,7 +13,7 @@ use crate::compare::{match_body, match_frame, mismatch};
 use crate::conn::{Conn, Next, Queue};
 use crate::pattern::Captures;
 use crate::server::{Program, Server};
-use crate::stream::{frame, upgrade_request};
+use crate::stream::{deflated_frame, frame, upgrade_request};
 use crate::text::{Env, expand, show, substitute};
 use crate::wire::Frame;
 
@@ -135,6 +135,19 @@ impl<'a> Run<'a> {
                 }
                 self.conn(conn)?.send_raw(&bytes);
                 Ok(())
+            }
+            Action::Deflate(conn, text) => {
+                let frame = deflated_frame(&expand(text, &self.env)?)?;
+                self.conn(conn)?.send_raw(&frame);
+                Ok(())
+            }
+            Action::Framed(conn, compressed, range) => {
+                let frames = self.conn(conn)?.frames.as_ref().ok_or("no WebSocket")?;
+                let value = if *compressed { frames.compressed } else { frames.largest };
+                match range.holds(value) {
+                    true => Ok(()),
+                    false => Err(format!("it is {value}")),
+                }
             }
             Action::Publish { conn, headers, subject, body, reply } => {
                 self.publish(conn, headers, subject, body, *reply)

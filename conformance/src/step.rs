@@ -124,6 +124,10 @@ pub enum Action {
         /// With a mask.
         masked: bool,
     },
+    /// Send a compressed WebSocket message.
+    Deflate(String, String),
+    /// The largest WebSocket frame so far, or with `true` the number of compressed messages.
+    Framed(String, bool, Range),
     /// Publish, with a reply subject of its own if `reply`.
     Publish {
         /// The connection.
@@ -320,6 +324,9 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
                 let masked = rest.starts_with("frame");
                 Action::Frame { conn, first, text: text.to_owned(), masked }
             }
+            ("deflate", text) => Action::Deflate(conn, text.to_owned()),
+            ("framed", size) => Action::Framed(conn, false, range(size)?),
+            ("deflated", count) => Action::Framed(conn, true, range(count)?),
             ("ping", "") => Action::Ping(conn),
             ("tally", "") => Action::Tally(conn),
             ("tallied", what) => {
@@ -352,7 +359,9 @@ fn publish(conn: String, text: &str, reply: bool) -> Result<Action, String> {
 /// Finds mistakes in escapes before a case runs.
 fn validate(action: &Action) -> Result<(), String> {
     let texts: Vec<&String> = match action {
-        Action::Send { text, .. } | Action::Frame { text, .. } => vec![text],
+        Action::Send { text, .. } | Action::Frame { text, .. } | Action::Deflate(_, text) => {
+            vec![text]
+        }
         Action::Publish { headers, subject, body, .. } => {
             headers.iter().chain([subject, body]).collect()
         }

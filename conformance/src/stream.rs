@@ -5,11 +5,14 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// The mask of every frame; which one it is matters to nobody.
 const MASK: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
+/// What is cut off the end of a compressed message.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -108,10 +111,76 @@ pub(crate) fn frame(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Takes whole frames from the front of `raw`: data is added to `data`, a close frame becomes the line
-/// `CLOSE status text`, so that cases can expect it.
-pub(crate) fn unframe(raw: &mut Vec<u8>, data: &mut Vec<u8>) -> Result<(), String> {
-    loop {
+/// A masked frame with these bytes, deflated without context.
+pub(crate) fn deflated_frame(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut state = Compress::new(Compression::default(), false);
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    state.compress_vec(bytes, &mut out, FlushCompress::Sync).map_err(|e| e.to_string())?;
+    let payload = out.strip_suffix(&TAIL).ok_or("not all was deflated")?;
+    let mut framed = frame(payload);
+    framed[0] |= 0x40;
+    Ok(framed)
+}
+
+/// The frames of one connection.
+#[derive(Default)]
+pub(crate) struct Frames {
+    /// Not whole yet.
+    pub(crate) raw: Vec<u8>,
+    /// The frames so far of a compressed message.
+    deflated: Option<Vec<u8>>,
+    /// The largest payload so far.
+    pub(crate) largest: u64,
+    /// Compressed messages so far.
+    pub(crate) compressed: u64,
+}
+
+impl Frames {
+    /// Begins with bytes that were read already.
+    pub(crate) fn new(raw: Vec<u8>) -> Self {
+        Frames { raw, ..Frames::default() }
+    }
+
+    /// Takes whole frames: data is added to `data`; a close frame becomes the line
+    /// `CLOSE status text` and a pong `PONGED text`, so that cases can expect them.
+    pub(crate) fn take(&mut self, data: &mut Vec<u8>) -> Result<(), String> {
+        while let Some((first, payload)) = self.next()? {
+            self.largest = self.largest.max(payload.len() as u64);
+            match first {
+                0xc2 | 0x42 => self.deflated = Some(payload),
+                0x00 | 0x80 if self.deflated.is_some() => {
+                    self.deflated.iter_mut().for_each(|all| all.extend_from_slice(&payload));
+                }
+                0x82 | 0x02 | 0x00 | 0x80 => data.extend_from_slice(&payload),
+                0x88 => {
+                    let status = payload.get(..2).map(|s| u16::from_be_bytes([s[0], s[1]]));
+                    let status = status.map_or_else(String::new, |status| format!(" {status} "));
+                    data.extend_from_slice(format!("CLOSE{status}").as_bytes());
+                    data.extend_from_slice(payload.get(2..).unwrap_or_default());
+                    data.extend_from_slice(b"\r\n");
+                }
+                0x8a => {
+                    data.extend_from_slice(b"PONGED ");
+                    data.extend_from_slice(&payload);
+                    data.extend_from_slice(b"\r\n");
+                }
+                first => return Err(format!("an unexpected frame: {first:#x}")),
+            }
+            if first & 0x80 != 0
+                && first & 0x08 == 0
+                && let Some(mut all) = self.deflated.take()
+            {
+                self.compressed += 1;
+                all.extend_from_slice(&TAIL);
+                inflate(&all, data)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first whole frame: its first byte and its payload.
+    fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, String> {
+        let raw = &mut self.raw;
         let (at, length) = match raw.get(1).copied() {
             Some(126) if raw.len() >= 4 => (4, usize::from(u16::from_be_bytes([raw[2], raw[3]]))),
             Some(127) if raw.len() >= 10 => {
@@ -121,30 +190,32 @@ pub(crate) fn unframe(raw: &mut Vec<u8>, data: &mut Vec<u8>) -> Result<(), Strin
             }
             Some(length @ 0..=125) => (2, usize::from(length)),
             Some(128..) => return Err("the server masks its frames".into()),
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         if raw.len() < at + length {
-            return Ok(());
+            return Ok(None);
         }
         let frame: Vec<u8> = raw.drain(..at + length).collect();
-        let payload = &frame[at..];
-        match frame[0] {
-            0x82 | 0x02 | 0x00 | 0x80 => data.extend_from_slice(payload),
-            0x88 => {
-                let status = payload.get(..2).map(|s| u16::from_be_bytes([s[0], s[1]]));
-                let status = status.map_or_else(String::new, |status| format!(" {status} "));
-                data.extend_from_slice(format!("CLOSE{status}").as_bytes());
-                data.extend_from_slice(payload.get(2..).unwrap_or_default());
-                data.extend_from_slice(b"\r\n");
-            }
-            0x8a => {
-                data.extend_from_slice(b"PONGED ");
-                data.extend_from_slice(payload);
-                data.extend_from_slice(b"\r\n");
-            }
-            first => return Err(format!("an unexpected frame: {first:#x}")),
-        }
+        Ok(Some((frame[0], frame[at..].to_vec())))
     }
+}
+
+fn inflate(bytes: &[u8], data: &mut Vec<u8>) -> Result<(), String> {
+    let mut state = Decompress::new(false);
+    let mut at = 0;
+    while at < bytes.len() {
+        data.reserve(64 << 10);
+        let before = state.total_in();
+        state
+            .decompress_vec(&bytes[at..], data, FlushDecompress::Sync)
+            .map_err(|e| e.to_string())?;
+        let taken = usize::try_from(state.total_in() - before).map_err(|e| e.to_string())?;
+        if taken == 0 {
+            return Err("a compressed message has no end".into());
+        }
+        at += taken;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -153,11 +224,22 @@ mod tests {
 
     #[test]
     fn frames_are_taken_whole() {
-        let (mut raw, mut data) = (b"\x82\x05INFO ".to_vec(), Vec::new());
-        raw.extend_from_slice(b"\x88\x05\x03\xe8bye\x82");
-        unframe(&mut raw, &mut data).unwrap();
-        assert_eq!((&data[..], &raw[..]), (&b"INFO CLOSE 1000 bye\r\n"[..], &b"\x82"[..]));
-        assert!(unframe(&mut b"\x82\x81".to_vec(), &mut data).is_err());
+        let (mut frames, mut data) = (Frames::default(), Vec::new());
+        frames.raw = b"\x82\x05INFO \x88\x05\x03\xe8bye\x82".to_vec();
+        frames.take(&mut data).unwrap();
+        assert_eq!((&data[..], &frames.raw[..]), (&b"INFO CLOSE 1000 bye\r\n"[..], &b"\x82"[..]));
+        frames.raw = b"\x82\x81".to_vec();
+        assert!(frames.take(&mut data).is_err());
         assert_eq!(frame(b"a"), [0x82, 0x81, 0x11, 0x22, 0x33, 0x44, b'a' ^ 0x11]);
+    }
+
+    #[test]
+    fn compressed_messages_are_inflated() {
+        // "Hello" of RFC 7692, 7.2.3.1, in two frames.
+        let (mut frames, mut data) = (Frames::default(), Vec::new());
+        frames.raw = b"\x42\x03\xf2\x48\xcd\x80\x04\xc9\xc9\x07\x00\x82\x01!".to_vec();
+        frames.take(&mut data).unwrap();
+        assert_eq!((&data[..], frames.compressed, frames.largest), (&b"Hello!"[..], 1, 4));
+        assert_eq!(deflated_frame(b"Hello").unwrap()[0], 0xc2);
     }
 }
