@@ -4,7 +4,7 @@ use super::{bare, end};
 use crate::witness::server;
 use natterjack_server::Server;
 
-// Shows U-063, U-064, U-066, U-075; a part of U-065, U-067, U-073, U-074.
+// Shows U-063, U-066, U-075; a part of U-064, U-065, U-067, U-073, U-074.
 #[test]
 fn all_pairs_pass_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
