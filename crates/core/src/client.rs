@@ -27,6 +27,15 @@ pub struct Traffic {
     pub out_bytes: AtomicU64,
 }
 
+impl Traffic {
+    /// Messages and bytes from the client, then to it.
+    #[must_use]
+    pub fn counts(&self) -> [u64; 4] {
+        [&self.in_msgs, &self.in_bytes, &self.out_msgs, &self.out_bytes]
+            .map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
 /// A client connection. Shared by its own task, by those who deliver to it and by monitoring.
 pub struct Client {
     /// The connection's id, unique for the life of the process.

@@ -7,6 +7,7 @@ mod acks;
 pub(crate) mod catalog;
 mod recover;
 mod registry;
+mod report;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};

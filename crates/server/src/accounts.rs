@@ -57,6 +57,12 @@ impl Accounts {
         **self.system.read().unwrap_or_else(PoisonError::into_inner) == *name
     }
 
+    /// The system account; there may be none.
+    pub(crate) fn system(&self) -> Option<Arc<Account>> {
+        let name = self.system.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.find(&name)
+    }
+
     pub(crate) fn subscription_count(&self) -> usize {
         self.all().iter().map(|account| account.subscription_count()).sum()
     }

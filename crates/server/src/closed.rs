@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use natterjack_proto::error::ClosedReason;
 
@@ -19,6 +18,10 @@ pub(crate) struct ClosedConnection {
     pub start_unix_ns: i64,
     /// See above.
     pub stop_unix_ns: i64,
+    /// When it last sent something.
+    pub active_unix_ns: i64,
+    /// The last measured round trip in nanoseconds; 0 for none.
+    pub rtt_ns: u64,
     /// Why it ended.
     pub reason: ClosedReason,
     /// Messages and bytes from and to the client.
@@ -29,15 +32,15 @@ pub(crate) struct ClosedConnection {
 
 impl ClosedConnection {
     pub(crate) fn new(info: &Arc<ConnectionInfo>, reason: ClosedReason, now_unix_ns: i64) -> Self {
-        let traffic = &info.client.traffic;
         ClosedConnection {
             cid: info.client.cid,
             peer: info.peer,
             start_unix_ns: info.start_unix_ns,
             stop_unix_ns: now_unix_ns,
             reason,
-            traffic: [&traffic.in_msgs, &traffic.in_bytes, &traffic.out_msgs, &traffic.out_bytes]
-                .map(|counter| counter.load(Ordering::Relaxed)),
+            active_unix_ns: info.active_unix_ns(),
+            rtt_ns: info.rtt_ns(),
+            traffic: info.client.traffic.counts(),
             details: info.details(),
         }
     }

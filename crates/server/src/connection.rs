@@ -31,13 +31,13 @@ use crate::connection_info::{ConnectionInfo, Nudges};
 use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
-use crate::trace;
 use crate::transport::tls::TlsListener;
 use crate::transport::tunnel::Tunnel;
 use crate::transport::websocket::Cookies;
 use crate::transport::{Facts, enter};
 use crate::wire::{SharedWire, Sink, SocketWire};
 use crate::{log_debug, log_error, log_info};
+use crate::{system, trace};
 
 /// The read buffer of a worker.
 const READ_BYTES: usize = 64 * 1024;
@@ -481,7 +481,10 @@ impl Connection {
         if connect.is_some() {
             let now = self.hub.clock().mono_ns();
             self.alive.connected(now, rand::random());
-            with_batch(&self.hub, |batch| self.session.accepted(batch));
+            with_batch(&self.hub, |batch| {
+                self.session.accepted(batch);
+                system::connected(&self.hub, &self.info, batch);
+            });
         }
         Ok(())
     }
@@ -734,6 +737,7 @@ impl Connection {
         }
         let (msgs, bytes) = self.session.end_batch();
         self.hub.stats().count_in(msgs, bytes);
+        self.info.set_active(batch.unix_ns);
         self.log_violations();
         self.hub.finish(batch);
         let congested = batch.take_congested();
@@ -807,8 +811,8 @@ impl Connection {
         self.wire.drop_socket();
         client.outbox().clear();
         self.hub.unregister(&self.info, reason);
-        // Interest may have ended with this connection.
-        with_batch(&self.hub, |_| {});
+        // Interest may have ended with this connection, also where nobody hears of its end.
+        with_batch(&self.hub, |batch| system::disconnected(&self.hub, &self.info, reason, batch));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What monitoring, the log and advisories know of a connection.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -21,6 +21,8 @@ pub(crate) struct ConnectionInfo {
     pub start_unix_ns: i64,
     /// The last measured round trip in nanoseconds; 0 while unknown.
     rtt_ns: AtomicU64,
+    /// When it last sent something, in nanoseconds since 1970.
+    active_unix_ns: AtomicI64,
     informed: AtomicBool,
     admitted: bool,
     details: Mutex<Details>,
@@ -101,6 +103,7 @@ impl ConnectionInfo {
             peer,
             start_unix_ns,
             rtt_ns: AtomicU64::new(0),
+            active_unix_ns: AtomicI64::new(start_unix_ns),
             informed: AtomicBool::new(false),
             admitted,
             details: Mutex::default(),
@@ -196,6 +199,16 @@ impl ConnectionInfo {
     /// The last measured round trip in nanoseconds; 0 while unknown.
     pub(crate) fn rtt_ns(&self) -> u64 {
         self.rtt_ns.load(Ordering::Relaxed)
+    }
+
+    /// It sent something at this time, in nanoseconds since 1970.
+    pub(crate) fn set_active(&self, unix_ns: i64) {
+        self.active_unix_ns.store(unix_ns, Ordering::Relaxed);
+    }
+
+    /// When it last sent something, in nanoseconds since 1970.
+    pub(crate) fn active_unix_ns(&self) -> i64 {
+        self.active_unix_ns.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_informed(&self) {

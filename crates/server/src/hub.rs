@@ -33,6 +33,7 @@ use crate::ports::Ports;
 use crate::server_id::ServerId;
 use crate::sharing::Lobby;
 use crate::stats::Stats;
+use crate::system::System;
 use crate::transport::tls::Transports;
 use crate::{log_debug, log_error, log_info, trace};
 
@@ -55,6 +56,7 @@ pub(crate) struct Hub {
     jetstream: Option<JetStreamGlue>,
     reception: Arc<Lobby>,
     stats: Stats,
+    system: System,
     ports: RwLock<Ports>,
     transports: RwLock<Arc<Transports>>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
@@ -114,6 +116,7 @@ impl Hub {
             jetstream: jetstream(me),
             reception: Arc::new(Lobby::new(me.clone(), parts.id.public_key.clone())),
             stats: Stats::default(),
+            system: System::default(),
             ports: RwLock::default(),
             transports: RwLock::new(Arc::new(parts.transports)),
             connections: Mutex::default(),
@@ -153,6 +156,23 @@ impl Hub {
 
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What serves the system account.
+    pub(crate) fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Messages and bytes sent to clients since the start.
+    pub(crate) fn sent(&self) -> (u64, u64) {
+        let closed = [&self.stats.out_msgs_closed, &self.stats.out_bytes_closed];
+        let [mut msgs, mut bytes] = closed.map(|counter| counter.load(Ordering::Relaxed));
+        for info in guard(&self.connections).values() {
+            let [_, _, out_msgs, out_bytes] = info.client.traffic.counts();
+            msgs += out_msgs;
+            bytes += out_bytes;
+        }
+        (msgs, bytes)
     }
 
     pub(crate) fn start_unix_ns(&self) -> i64 {
@@ -269,13 +289,10 @@ impl Hub {
             self.refused.fetch_sub(1, Ordering::Relaxed);
         }
         drop(connections);
-        let traffic = &info.client.traffic;
-        self.stats
-            .out_msgs_closed
-            .fetch_add(traffic.out_msgs.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.stats
-            .out_bytes_closed
-            .fetch_add(traffic.out_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        let traffic = info.client.traffic.counts();
+        self.stats.out_msgs_closed.fetch_add(traffic[2], Ordering::Relaxed);
+        self.stats.out_bytes_closed.fetch_add(traffic[3], Ordering::Relaxed);
+        self.system.ended(info, traffic, reason);
         match reason {
             ClosedReason::SlowConsumerPendingBytes => {
                 self.stats.slow_consumers.fetch_add(1, Ordering::Relaxed);

@@ -8,9 +8,12 @@ mod services;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hashbrown::{HashMap, HashSet};
+use natterjack_core::account::Account;
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::subscription::Subscription;
+use natterjack_jetstream::consumer::ConsumerInfo;
+use natterjack_jetstream::stream::StreamInfo;
 use natterjack_jetstream::{AccountLimits, JetStream, Now};
 use tokio::sync::watch;
 
@@ -127,6 +130,24 @@ impl JetStreamGlue {
             add(b"$JS.ACK.>", Arc::new(Acks::new(hub.weak())));
             add(b"$JS.FC.>", Arc::new(Acks::new(hub.weak())));
         }
+    }
+
+    /// Whether an account has JetStream.
+    pub(crate) fn is_enabled(&self, hub: &Hub, account: &Account) -> bool {
+        self.limits_of(hub, account.name()).is_some()
+    }
+
+    /// The streams of an account, and with `consumers` what each has.
+    pub(crate) fn reports(
+        &self,
+        hub: &Hub,
+        account: &str,
+        consumers: bool,
+    ) -> Vec<(StreamInfo, Vec<ConsumerInfo>)> {
+        with_batch(hub, |batch| {
+            let now = now(batch);
+            self.engine.stream_reports(&mut Effects::new(hub, batch), now, account, consumers)
+        })
     }
 
     fn limits_of(&self, hub: &Hub, account: &str) -> Option<AccountLimits> {

@@ -50,6 +50,7 @@ mod sharing;
 mod signals;
 mod start;
 mod stats;
+mod system;
 mod tenants;
 mod timers;
 mod trace;

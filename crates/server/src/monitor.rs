@@ -1,11 +1,14 @@
 //! The monitoring port: nats-server's endpoints over HTTP, with its field names.
 //!
-//! Built so far: `/varz`, `/connz`, `/subsz`, `/jsz`, `/healthz`, and the empty forms of `/routez`,
-//! `/gatewayz` and `/leafz` that a single node shows. Another path answers 404.
+//! Requests of the system account are answered by the same functions. `/routez`, `/gatewayz`, `/leafz`,
+//! `/ipqueuesz` and `/raftz` have the empty forms that a single node shows. Another path answers 404.
 
+mod accounts;
 mod connz;
+mod healthz;
 mod jsz;
 mod query;
+mod subsz;
 mod varz;
 
 use std::convert::Infallible;
@@ -24,7 +27,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::hub::Hub;
 use crate::server_info::rfc3339;
-use query::{BadQuery, Query};
+pub(crate) use accounts::stat as account_stat;
+pub(crate) use jsz::summary as jetstream_summary;
+use query::BadQuery;
+pub(crate) use query::Query;
 
 /// Connections served at a time: monitoring must not take the server's memory.
 const CONNECTIONS: usize = 64;
@@ -32,7 +38,7 @@ const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What an endpoint answers.
-type Answer = Result<(StatusCode, Value), BadQuery>;
+pub(crate) type Answer = Result<(StatusCode, Value), BadQuery>;
 
 /// Accepts until `stop` turns true.
 pub(crate) async fn serve(
@@ -97,35 +103,42 @@ fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>>
         return not_found();
     };
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let answer = match path.trim_end_matches('/') {
+    let path = path.trim_end_matches('/');
+    match path {
         "" => return index(base),
-        "/varz" => Ok((StatusCode::OK, varz::varz(hub))),
-        "/connz" => connz::connz(hub, &query),
-        "/subsz" | "/subscriptionsz" => subsz(hub, &query),
-        "/jsz" => jsz::jsz(hub, &query),
-        "/healthz" => {
-            let (status, body) = healthz(hub);
-            return json_response(status, body.to_string());
-        }
-        "/routez" => {
-            Ok((StatusCode::OK, envelope(hub, json!({"num_routes": 0, "routes": []}), true)))
-        }
-        "/gatewayz" => Ok((
-            StatusCode::OK,
-            envelope(hub, json!({"outbound_gateways": {}, "inbound_gateways": {}}), false),
-        )),
-        "/leafz" => {
-            Ok((StatusCode::OK, envelope(hub, json!({"leafnodes": 0, "leafs": []}), false)))
-        }
-        _ => return not_found(),
-    };
-    hub.count_request(path.trim_end_matches('/'));
+        "/raftz" => return text_response(StatusCode::NOT_FOUND, "No Raft nodes registered"),
+        _ => {}
+    }
+    let Some(answer) = answer(hub, path, &query) else { return not_found() };
+    hub.count_request(path);
     match answer {
+        // Healthz and the empty form of ipqueuesz are written without blanks.
+        Ok((status, body)) if path == "/healthz" => json_response(status, body.to_string()),
         Ok((status, body)) => {
             json_response(status, serde_json::to_string_pretty(&body).unwrap_or_default())
         }
         Err(error) => text_response(StatusCode::BAD_REQUEST, &error.to_string()),
     }
+}
+
+/// What an endpoint answers, over HTTP or to a request of the system account; `None` if it is unknown.
+pub(crate) fn answer(hub: &Hub, path: &str, query: &Query) -> Option<Answer> {
+    let empty = |body, with_name| Ok((StatusCode::OK, envelope(hub, body, with_name)));
+    Some(match path {
+        "/varz" => Ok((StatusCode::OK, varz::varz(hub))),
+        "/connz" => connz::connz(hub, query),
+        "/subsz" | "/subscriptionsz" => subsz::subsz(hub, query),
+        "/accountz" => accounts::accountz(hub, query),
+        "/accstatz" => accounts::accstatz(hub, query),
+        "/jsz" => jsz::jsz(hub, query),
+        "/healthz" => healthz::healthz(hub, query),
+        "/routez" => empty(json!({"num_routes": 0, "routes": []}), true),
+        "/gatewayz" => empty(json!({"outbound_gateways": {}, "inbound_gateways": {}}), false),
+        "/leafz" => empty(json!({"leafnodes": 0, "leafs": []}), false),
+        // There are no such queues: a connection decides by itself.
+        "/ipqueuesz" => Ok((StatusCode::OK, json!({}))),
+        _ => return None,
+    })
 }
 
 /// The beginning that most answers share.
@@ -142,53 +155,15 @@ fn envelope(hub: &Hub, body: Value, with_name: bool) -> Value {
     Value::Object(members)
 }
 
-fn subsz(hub: &Hub, query: &Query) -> Answer {
-    let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
-    let wanted = query.flag("subs")?;
-    let account = query.text("acc");
-    let mut list = Vec::new();
-    let mut total = 0;
-    for account in
-        hub.accounts().all().iter().filter(|each| account.is_none_or(|name| **each.name() == *name))
-    {
-        account.for_each_subscription(|subscription| {
-            total += 1;
-            if wanted && total > offset && (list.len() as u64) < limit {
-                list.push(json!({
-                    "account": &**account.name(),
-                    "subject": String::from_utf8_lossy(subscription.subject()),
-                    "qgroup": subscription.queue().map(String::from_utf8_lossy),
-                    "sid": String::from_utf8_lossy(subscription.sid()),
-                    "msgs": subscription.delivered(),
-                }));
-            }
-        });
-    }
-    let mut body = json!({
-        "num_subscriptions": total,
-        "total": if wanted { list.len() } else { 0 },
-        "offset": offset,
-        "limit": limit,
-    });
-    if wanted {
-        body["subscriptions_list"] = list.into();
-    }
-    Ok((StatusCode::OK, envelope(hub, body, false)))
-}
-
-fn healthz(hub: &Hub) -> (StatusCode, Value) {
-    if hub.is_lame_duck() {
-        let error = "failed to be ready for connections after 1ms: server";
-        return (StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "error", "error": error}));
-    }
-    (StatusCode::OK, json!({"status": "ok"}))
-}
+/// What the index lists.
+const NAMES: [&str; 10] = [
+    "varz", "connz", "subsz", "accountz", "accstatz", "jsz", "healthz", "routez", "gatewayz",
+    "leafz",
+];
 
 fn index(base: &str) -> Response<Full<Bytes>> {
-    let links: String = ["varz", "connz", "subsz", "jsz", "healthz", "routez", "gatewayz", "leafz"]
-        .iter()
-        .map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n"))
-        .collect();
+    let links: String =
+        NAMES.iter().map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n")).collect();
     let page =
         format!("<!DOCTYPE html>\n<html lang=\"en\"><title>natterjack</title>\n{links}</html>\n");
     response(StatusCode::OK, "text/html; charset=utf-8", page)

@@ -95,15 +95,16 @@ fn declared_by_jwt(hub: &Hub, now_unix: i64) -> Vec<Sharing> {
 }
 
 fn declared(options: &Options) -> Vec<Sharing> {
-    options
-        .accounts
-        .iter()
-        .map(|account| Sharing {
-            account: account.name.as_str().into(),
-            exports: account.exports.iter().map(export).collect(),
-            imports: account.imports.iter().map(import).collect(),
-        })
-        .collect()
+    options.accounts.iter().map(of_account).collect()
+}
+
+/// What an account of the configuration exports and imports.
+pub(crate) fn of_account(account: &config::Account) -> Sharing {
+    Sharing {
+        account: account.name.as_str().into(),
+        exports: account.exports.iter().map(export).collect(),
+        imports: account.imports.iter().map(import).collect(),
+    }
 }
 
 fn export(configured: &config::Export) -> Export {

@@ -347,6 +347,7 @@ async fn run(
     let accepting: Vec<_> = listeners.into_iter().map(accept).collect();
     hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
     hub.runtime().spawn(crate::sharing::run(hub.clone(), stopped.subscribe()));
+    hub.runtime().spawn(crate::system::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
         hub.runtime().spawn(jetstream::run_timers(hub.clone(), stop.clone()));
         hub.runtime().spawn(jetstream::settle(hub.clone(), stop.clone()));
@@ -358,6 +359,7 @@ async fn run(
         let _ = accepting.await;
     }
     // Nothing more is taken from clients, so that the store can come to rest; answers still leave.
+    crate::system::shutting_down(&hub);
     hub.set_stopping();
     last_round(&hub).await;
     for connection in hub.connections() {
@@ -399,6 +401,7 @@ pub(crate) fn enter_lame_duck(hub: &Arc<Hub>, stop: watch::Sender<bool>) {
     }
     hub.set_lame_duck();
     log_info!(hub.log(), "Entering lame duck mode, stop accepting new clients");
+    crate::system::entering_lame_duck(hub);
     let hub = hub.clone();
     hub.clone().runtime().spawn(async move {
         lame_duck(&hub).await;

@@ -39,6 +39,7 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
             equip(hub, &account);
         }
     }
+    crate::system::set_up(hub);
     if let Some(jetstream) = hub.jetstream() {
         jetstream.set_accounts(hub);
     }

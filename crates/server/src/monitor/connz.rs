@@ -1,13 +1,15 @@
 //! `/connz`: connections, live and closed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use natterjack_core::auth::ConnectionType;
+use natterjack_core::client::Client;
+use natterjack_core::subscription::Subscription;
 use serde_json::{Value, json};
 
 use super::query::{BadQuery, Query};
+use super::subsz::detail;
 use super::{Answer, envelope, uptime};
 use crate::closed::ClosedConnection;
 use crate::connection_info::{ConnectionInfo, Details};
@@ -23,18 +25,33 @@ struct Row {
     /// Messages and bytes from, then to the client.
     traffic: [u64; 4],
     start: i64,
+    active: i64,
     stop: i64,
     rtt: u64,
     reason: &'static str,
     account: String,
     user: String,
     json: Value,
+    /// While it lives.
+    client: Option<Arc<Client>>,
+}
+
+/// Whether subscriptions are shown.
+#[derive(Clone, Copy)]
+enum Subs {
+    No,
+    List,
+    Detail,
 }
 
 pub(super) fn connz(hub: &Hub, query: &Query) -> Answer {
-    let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
-    let (auth, subs) =
-        (query.flag("auth")?, matches!(query.text("subs"), Some("1" | "t" | "true" | "detail")));
+    let (offset, mut limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
+    let auth = query.flag("auth")?;
+    let subs = match query.text("subs").map(str::to_ascii_lowercase).as_deref() {
+        Some("detail") => Subs::Detail,
+        _ if query.flag("subs")? => Subs::List,
+        _ => Subs::No,
+    };
     let state = query.text("state").unwrap_or("open").to_ascii_lowercase();
     let (open, closed) = match state.as_str() {
         "open" => (true, false),
@@ -46,7 +63,7 @@ pub(super) fn connz(hub: &Hub, query: &Query) -> Answer {
     let now = hub.clock().unix_ns();
     let mut rows = Vec::new();
     if open {
-        rows.extend(hub.connections().iter().map(|info| live(hub, info, now, auth, subs)));
+        rows.extend(hub.connections().iter().map(|info| live(info, now, auth, subs)));
     }
     if closed {
         rows.extend(hub.closed_connections().iter().map(|entry| ended(entry, auth)));
@@ -55,11 +72,21 @@ pub(super) fn connz(hub: &Hub, query: &Query) -> Answer {
         let number: u64 =
             cid.parse().map_err(|_| BadQuery::Number { name: "cid", value: cid.to_owned() })?;
         rows.retain(|row| row.cid == number);
+        limit = 1;
     }
     rows.retain(|row| {
         query.text("user").is_none_or(|user| row.user == user)
             && query.text("acc").is_none_or(|account| row.account == account)
     });
+    if let Some(filter) = query.text("filter_subject") {
+        let fits = |subject: &[u8]| natterjack_subject::is_subset(subject, filter.as_bytes());
+        rows.retain(|row| {
+            let client = row.client.as_ref();
+            client.is_some_and(|client| {
+                client.subscriptions().iter().any(|subscription| fits(subscription.subject()))
+            })
+        });
+    }
     order(&mut rows, sort, closed)?;
     let total = rows.len();
     let page: Vec<Value> = rows
@@ -89,7 +116,8 @@ fn order(rows: &mut [Row], sort: &str, closed: bool) -> Result<(), BadQuery> {
         "bytes_from" => |row| -i128::from(row.traffic[1]),
         "msgs_to" => |row| -i128::from(row.traffic[2]),
         "bytes_to" => |row| -i128::from(row.traffic[3]),
-        "last" | "idle" => |row| -i128::from(row.traffic[0] + row.traffic[2]),
+        "last" => |row| -i128::from(row.active),
+        "idle" => |row| i128::from(row.active),
         "uptime" => |row| i128::from(row.start),
         "rtt" => |row| -i128::from(row.rtt),
         "stop" | "reason" if !closed => return Err(BadQuery::SortNeedsClosed(sort.to_owned())),
@@ -104,10 +132,8 @@ fn order(rows: &mut [Row], sort: &str, closed: bool) -> Result<(), BadQuery> {
     Ok(())
 }
 
-fn live(hub: &Hub, info: &Arc<ConnectionInfo>, now: i64, auth: bool, subs: bool) -> Row {
-    let traffic = &info.client.traffic;
-    let traffic = [&traffic.in_msgs, &traffic.in_bytes, &traffic.out_msgs, &traffic.out_bytes]
-        .map(|counter| counter.load(Ordering::Relaxed));
+fn live(info: &Arc<ConnectionInfo>, now: i64, auth: bool, subs: Subs) -> Row {
+    let traffic = info.client.traffic.counts();
     let details = info.details();
     let pending = info.client.outbox().pending() as u64;
     let subscriptions = info.client.subscription_count() as u64;
@@ -115,20 +141,27 @@ fn live(hub: &Hub, info: &Arc<ConnectionInfo>, now: i64, auth: bool, subs: bool)
     json["uptime"] = uptime(now - info.start_unix_ns).into();
     json["pending_bytes"] = pending.into();
     json["subscriptions"] = subscriptions.into();
+    let active = info.active_unix_ns();
+    json["last_activity"] = rfc3339(active).into();
+    json["idle"] = uptime(now - active).into();
     if info.rtt_ns() > 0 {
-        json["rtt"] = format!("{:?}", std::time::Duration::from_nanos(info.rtt_ns())).into();
+        json["rtt"] = round_trip(info.rtt_ns());
     }
-    if subs {
-        let subjects: Vec<Value> = info
-            .client
-            .subscriptions()
-            .iter()
-            .map(|subscription| String::from_utf8_lossy(subscription.subject()).into())
-            .collect();
-        json["subscriptions_list"] = subjects.into();
+    let list = info.client.subscriptions();
+    match subs {
+        // What is empty is left out.
+        Subs::No => {}
+        _ if list.is_empty() => {}
+        Subs::List => {
+            let subject = |one: &Arc<Subscription>| String::from_utf8_lossy(one.subject()).into();
+            json["subscriptions_list"] = list.iter().map(subject).collect::<Vec<Value>>().into();
+        }
+        Subs::Detail => {
+            json["subscriptions_list_detail"] =
+                list.iter().map(|one| detail(one, None)).collect::<Vec<_>>().into();
+        }
     }
-    let _ = hub;
-    row(
+    let row = row(
         info.client.cid,
         pending,
         subscriptions,
@@ -137,7 +170,13 @@ fn live(hub: &Hub, info: &Arc<ConnectionInfo>, now: i64, auth: bool, subs: bool)
         &details,
         json,
         info.rtt_ns(),
-    )
+    );
+    Row { active, client: Some(info.client.clone()), ..row }
+}
+
+/// A Go duration.
+fn round_trip(rtt_ns: u64) -> Value {
+    format!("{:?}", std::time::Duration::from_nanos(rtt_ns)).into()
 }
 
 fn ended(entry: &ClosedConnection, auth: bool) -> Row {
@@ -146,10 +185,16 @@ fn ended(entry: &ClosedConnection, auth: bool) -> Row {
     json["stop"] = rfc3339(entry.stop_unix_ns).into();
     json["reason"] = entry.reason.as_str().into();
     json["uptime"] = uptime(entry.stop_unix_ns - entry.start_unix_ns).into();
+    json["last_activity"] = rfc3339(entry.active_unix_ns).into();
+    json["idle"] = uptime(entry.stop_unix_ns - entry.active_unix_ns).into();
+    if entry.rtt_ns > 0 {
+        json["rtt"] = round_trip(entry.rtt_ns);
+    }
     json["pending_bytes"] = 0.into();
     json["subscriptions"] = 0.into();
     Row {
         stop: entry.stop_unix_ns,
+        active: entry.active_unix_ns,
         reason: entry.reason.as_str(),
         ..row(entry.cid, 0, 0, entry.traffic, entry.start_unix_ns, &entry.details, json, 0)
     }
@@ -173,12 +218,14 @@ fn row(
         subscriptions,
         traffic,
         start,
+        active: 0,
         stop: 0,
         rtt,
         reason: "",
         account: identity.map(|identity| identity.account.to_string()).unwrap_or_default(),
         user: identity.and_then(|identity| identity.user.as_deref()).unwrap_or_default().to_owned(),
         json,
+        client: None,
     }
 }
 

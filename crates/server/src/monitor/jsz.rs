@@ -1,18 +1,25 @@
 //! `/jsz`: JetStream in numbers.
 
 use hyper::StatusCode;
+use natterjack_jetstream::consumer::ConsumerInfo;
+use natterjack_jetstream::stream::StreamInfo;
 use serde_json::{Value, json};
 
-use super::query::Query;
+use super::query::{BadQuery, Query};
 use super::{Answer, envelope};
 use crate::hub::{API_LEVEL, Hub};
 
-pub(super) fn jsz(hub: &Hub, _query: &Query) -> Answer {
+pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
     let Some(jetstream) = hub.jetstream() else {
-        let body = json!({"disabled": true, "config": {}, "streams": 0, "consumers": 0, "messages": 0, "bytes": 0});
-        return Ok((StatusCode::OK, envelope(hub, body, false)));
+        return Ok((StatusCode::OK, envelope(hub, disabled(), false)));
     };
     let engine = jetstream.engine();
+    let with_streams = query.flag("streams")?;
+    let with_consumers = query.flag("consumers")? || query.flag("direct-consumers")?;
+    let with_config = query.flag("config")?;
+    let of = query.text("acc");
+    let with_accounts = query.flag("accounts")? || with_streams || with_consumers || of.is_some();
+    let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
     let (memory, storage) = engine.bytes_in_use();
     let mut totals = Totals::default();
     for name in engine.account_names() {
@@ -26,7 +33,7 @@ pub(super) fn jsz(hub: &Hub, _query: &Query) -> Answer {
             totals.api_errors += usage.api_errors;
         }
     }
-    let body = json!({
+    let mut body = json!({
         "memory": memory,
         "storage": storage,
         "reserved_memory": totals.reserved_memory,
@@ -40,8 +47,97 @@ pub(super) fn jsz(hub: &Hub, _query: &Query) -> Answer {
         "messages": engine.messages_stored(),
         "bytes": memory + storage,
         "total": totals.accounts,
+        "limits": {},
     });
+    if with_accounts {
+        let detail = Detail {
+            streams: with_streams || with_consumers,
+            consumers: with_consumers,
+            config: with_config,
+        };
+        let names = engine.account_names();
+        let details: Vec<Value> = names
+            .iter()
+            .filter(|name| of.is_none_or(|of| ***name == *of))
+            .filter(|name| of.is_some() || is_used(hub, name))
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .filter_map(|name| account_detail(hub, name, detail))
+            .collect();
+        if let (Some(of), true) = (of, details.is_empty()) {
+            return Err(BadQuery::NoJetStream(of.to_owned()));
+        }
+        body["account_details"] = details.into();
+    }
     Ok((StatusCode::OK, envelope(hub, body, false)))
+}
+
+/// What `/jsz` shows with JetStream off.
+fn disabled() -> Value {
+    json!({
+        "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0,
+        "ha_assets": 0, "api": {"level": 0, "total": 0, "errors": 0}, "disabled": true,
+        "config": {}, "limits": {}, "streams": 0, "consumers": 0, "messages": 0, "bytes": 0,
+        "total": 0,
+    })
+}
+
+/// How much of each account is shown.
+#[derive(Clone, Copy)]
+struct Detail {
+    streams: bool,
+    consumers: bool,
+    config: bool,
+}
+
+/// Whether an account has JetStream now.
+fn is_used(hub: &Hub, name: &str) -> bool {
+    let account = hub.accounts().find(name);
+    let jetstream = hub.jetstream();
+    jetstream.zip(account).is_some_and(|(jetstream, account)| jetstream.is_enabled(hub, &account))
+}
+
+fn account_detail(hub: &Hub, name: &str, detail: Detail) -> Option<Value> {
+    let jetstream = hub.jetstream()?;
+    let usage = jetstream.engine().account_usage(name)?;
+    let mut shown = json!({
+        "name": name,
+        "id": name,
+        "memory": usage.memory,
+        "storage": usage.file,
+        "reserved_memory": usage.reserved_memory,
+        "reserved_storage": usage.reserved_file,
+        "accounts": 0,
+        "ha_assets": 0,
+        "api": {"level": 0, "total": usage.api_total, "errors": usage.api_errors},
+    });
+    if detail.streams {
+        let reports = jetstream.reports(hub, name, detail.consumers);
+        let one = |(info, consumers): &(StreamInfo, Vec<ConsumerInfo>)| {
+            let info = json!(info);
+            let mut shown = json!({
+                "name": info["config"]["name"],
+                "created": info["created"],
+                "cluster": info["cluster"],
+                "state": info["state"],
+            });
+            if detail.config {
+                shown["config"] = info["config"].clone();
+            }
+            if detail.consumers {
+                let mut consumers: Vec<Value> = consumers.iter().map(|one| json!(one)).collect();
+                if !detail.config {
+                    for consumer in consumers.iter_mut().filter_map(Value::as_object_mut) {
+                        consumer.remove("config");
+                    }
+                }
+                shown["consumer_detail"] = consumers.into();
+            }
+            shown
+        };
+        shown["stream_detail"] = reports.iter().map(one).collect::<Vec<_>>().into();
+    }
+    Some(shown)
 }
 
 #[derive(Default)]
@@ -58,8 +154,9 @@ struct Totals {
 fn config(hub: &Hub) -> Value {
     let options = hub.options();
     let mut config = json!({
-        "max_memory": options.jetstream.max_memory,
-        "max_storage": options.jetstream.max_store,
+        // Without a limit: all that there is.
+        "max_memory": options.jetstream.max_memory.map_or(json!(-1), Into::into),
+        "max_storage": options.jetstream.max_store.map_or(json!(-1), Into::into),
         "store_dir": hub.jetstream().map(|jetstream| jetstream.directory()),
     });
     if let Some(domain) = &options.jetstream.domain {
@@ -69,7 +166,7 @@ fn config(hub: &Hub) -> Value {
 }
 
 /// The `jetstream` member of `/varz`.
-pub(super) fn summary(hub: &Hub) -> Value {
+pub(crate) fn summary(hub: &Hub) -> Value {
     let Some(jetstream) = hub.jetstream() else { return json!({}) };
     let (memory, storage) = jetstream.engine().bytes_in_use();
     json!({

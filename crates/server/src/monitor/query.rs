@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 /// The parameters of a request.
-pub(super) struct Query(HashMap<String, String>);
+pub(crate) struct Query(HashMap<String, String>);
 
 /// A value that cannot be read; answered with 400.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadQuery {
+pub(crate) enum BadQuery {
     #[error("Error decoding int for '{name}': strconv.Atoi: parsing {value:?}: invalid syntax")]
     Number { name: &'static str, value: String },
     #[error(
@@ -20,6 +22,12 @@ pub(super) enum BadQuery {
     Sort(String),
     #[error("sort by {0} only valid on closed connections")]
     SortNeedsClosed(String),
+    #[error("Account {0} does not exist")]
+    NoAccount(String),
+    #[error("account {0:?} not found or JetStream not enabled")]
+    NoJetStream(String),
+    #[error("invalid test subject, must be valid publish subject: {0}")]
+    TestSubject(String),
 }
 
 impl Query {
@@ -31,6 +39,54 @@ impl Query {
                 .map(|(name, value)| (decode(name), decode(value)))
                 .collect(),
         )
+    }
+
+    /// The options of a request of the system account, by the names of the query. Lists of names become
+    /// lines.
+    pub(crate) fn of_json(options: &Value) -> Self {
+        let mut query = HashMap::new();
+        for (name, value) in options.as_object().into_iter().flatten() {
+            let name = match (name.as_str(), value) {
+                ("subscriptions" | "subscriptions_detail", _) => "subs",
+                ("account", _) => "acc",
+                ("include_unused", _) => "unused",
+                ("accounts", Value::Array(_)) => "names",
+                ("consumer", Value::Bool(_)) => "consumers",
+                (name, _) => name,
+            };
+            let text = match value {
+                Value::Bool(false) | Value::Null | Value::Object(_) => continue,
+                Value::Bool(true) if options["subscriptions_detail"] == true && name == "subs" => {
+                    "detail".to_owned()
+                }
+                Value::Bool(true) => "1".to_owned(),
+                Value::Number(number) if name == "state" => match number.as_u64() {
+                    Some(1) => "closed",
+                    Some(2) => "any",
+                    _ => "open",
+                }
+                .to_owned(),
+                // A connection of id 0 is none: all are meant.
+                Value::Number(number) if name == "cid" && number.as_u64() == Some(0) => continue,
+                Value::Number(number) => number.to_string(),
+                Value::String(text) => text.clone(),
+                Value::Array(names) => {
+                    names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+                }
+            };
+            query.insert(name.to_owned(), text);
+        }
+        Query(query)
+    }
+
+    /// Sets a parameter, whatever it was.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The names of a list.
+    pub(super) fn list(&self, name: &str) -> Vec<&str> {
+        self.text(name).map(|text| text.lines().collect()).unwrap_or_default()
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

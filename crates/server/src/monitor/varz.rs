@@ -82,7 +82,7 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "ping_max": options.ping_max,
         "http_host": ports.monitor.map(|address| address.ip().to_string()).unwrap_or_default(),
         "http_port": ports.monitor.map_or(0, |address| address.port()),
-        "http_base_path": options.http_base_path,
+        "http_base_path": options.http_base_path.trim_end_matches('/'),
         "https_port": ports.secure_monitor.map_or(0, |address| address.port()),
         "auth_timeout": auth_timeout,
         "max_control_line": options.max_control_line,

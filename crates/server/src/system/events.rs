@@ -1,0 +1,201 @@
+//! Events of the server in the system account (core.md 6.1). Nothing is made where nobody listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use natterjack_core::account::Matches;
+use natterjack_core::auth::{ConnectionType, GLOBAL_ACCOUNT};
+use natterjack_core::batch::Batch;
+use natterjack_core::service::{Message, Origin};
+use natterjack_jetstream::nuid;
+use natterjack_proto::error::ClosedReason;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::statsz;
+use crate::connection::with_batch;
+use crate::connection_info::ConnectionInfo;
+use crate::hub::Hub;
+use crate::monitor;
+use crate::server_info::{ServerInfo, rfc3339};
+
+/// How often the server reports at first, and in the end.
+const FIRST_REPORT: Duration = Duration::from_millis(250);
+const LAST_REPORT: Duration = Duration::from_secs(10);
+/// How often the connections of an account with limits are told, in reports.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+fn tell(hub: &Hub, batch: &mut Batch, subject: &str, body: impl FnOnce() -> Value) {
+    let Some(system) = hub.accounts().system() else { return };
+    let mut matches = Matches::default();
+    if system.find(subject.as_bytes(), &mut matches) == 0 {
+        return;
+    }
+    let payload = body().to_string();
+    let (subject, payload) = (subject.as_bytes(), payload.as_bytes());
+    let message = Message { subject, reply: None, headers: &[], payload };
+    system.route(&matches, subject, &message, Origin::Internal, batch);
+}
+
+/// The beginning that events share.
+fn event(hub: &Hub, kind: &str) -> Value {
+    json!({
+        "type": format!("io.nats.server.advisory.v1.{kind}"),
+        "id": nuid::text(22, rand::random),
+        "timestamp": rfc3339(hub.clock().unix_ns()),
+        "server": ServerInfo::of(hub),
+    })
+}
+
+/// The `client` of an event; what is unknown is left out.
+fn client(info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Value {
+    let details = info.details();
+    let mut client = Map::new();
+    client.insert("start".into(), rfc3339(info.start_unix_ns).into());
+    client.insert("host".into(), info.peer.ip().to_string().into());
+    client.insert("id".into(), info.client.cid.into());
+    let user = details.identity.as_ref().and_then(|identity| identity.user.as_deref());
+    for (name, value) in [
+        ("acc", account),
+        ("user", user.unwrap_or_default()),
+        ("name", details.name()),
+        ("lang", details.lang()),
+        ("ver", details.version()),
+    ] {
+        if !value.is_empty() {
+            client.insert(name.into(), value.into());
+        }
+    }
+    if let Some(stop) = stop_unix_ns {
+        if info.rtt_ns() > 0 {
+            client.insert("rtt".into(), info.rtt_ns().into());
+        }
+        client.insert("stop".into(), rfc3339(stop).into());
+    }
+    client.insert("name_tag".into(), account.into());
+    client.insert("kind".into(), "Client".into());
+    let kind = match details.connection_type() {
+        ConnectionType::WebSocket => "websocket",
+        _ => "nats",
+    };
+    client.insert("client_type".into(), kind.into());
+    client.into()
+}
+
+/// A client logged in.
+pub(crate) fn connected(hub: &Hub, info: &ConnectionInfo, batch: &mut Batch) {
+    let Some(identity) = info.details().identity else { return };
+    connections(hub, &identity.account, batch);
+    tell(hub, batch, &format!("$SYS.ACCOUNT.{}.CONNECT", identity.account), || {
+        let mut event = event(hub, "client_connect");
+        event["client"] = client(info, &identity.account, None);
+        event
+    });
+}
+
+/// A connection is closed, and out of its account.
+pub(crate) fn disconnected(
+    hub: &Hub,
+    info: &ConnectionInfo,
+    reason: ClosedReason,
+    batch: &mut Batch,
+) {
+    if hub.is_stopping() {
+        return;
+    }
+    let identity = info.details().identity;
+    let is_refused = reason == ClosedReason::AuthenticationFailure;
+    let account = match &identity {
+        Some(identity) => &*identity.account,
+        None if is_refused => GLOBAL_ACCOUNT,
+        // Nobody heard of it.
+        None => return,
+    };
+    let body = || {
+        let [in_msgs, in_bytes, out_msgs, out_bytes] = info.client.traffic.counts();
+        let mut event = event(hub, "client_disconnect");
+        event["client"] = client(info, account, Some(hub.clock().unix_ns()));
+        // By the client's view.
+        event["sent"] = json!({"msgs": in_msgs, "bytes": in_bytes});
+        event["received"] = json!({"msgs": out_msgs, "bytes": out_bytes});
+        event["reason"] = reason.as_str().into();
+        event
+    };
+    if is_refused {
+        let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", hub.id().public_key);
+        tell(hub, batch, &subject, body);
+    } else {
+        connections(hub, account, batch);
+    }
+    tell(hub, batch, &format!("$SYS.ACCOUNT.{account}.DISCONNECT"), body);
+}
+
+/// How many connections an account has.
+fn connections(hub: &Hub, account: &str, batch: &mut Batch) {
+    for subject in [
+        format!("$SYS.SERVER.ACCOUNT.{account}.CONNS"),
+        format!("$SYS.ACCOUNT.{account}.SERVER.CONNS"),
+    ] {
+        tell(hub, batch, &subject, || account_connections(hub, account).unwrap_or_default());
+    }
+}
+
+/// The `account_connections` event of an account.
+pub(super) fn account_connections(hub: &Hub, account: &str) -> Option<Value> {
+    let account = hub.accounts().find(account)?;
+    let mut event = event(hub, "account_connections");
+    let stat = monitor::account_stat(hub, &account);
+    if let (Value::Object(members), Value::Object(stat)) = (&mut event, stat) {
+        members.extend(stat);
+    }
+    Some(event)
+}
+
+/// Lame duck mode begins.
+pub(crate) fn entering_lame_duck(hub: &Hub) {
+    told_of_server(hub, "LAMEDUCK");
+}
+
+/// The server stops.
+pub(crate) fn shutting_down(hub: &Hub) {
+    told_of_server(hub, "SHUTDOWN");
+}
+
+fn told_of_server(hub: &Hub, what: &str) {
+    let subject = format!("$SYS.SERVER.{}.{what}", hub.id().public_key);
+    with_batch(hub, |batch| tell(hub, batch, &subject, || json!(ServerInfo::of(hub))));
+}
+
+/// Reports until the server has stopped.
+pub(crate) async fn run(hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
+    let subject = format!("$SYS.SERVER.{}.STATSZ", hub.id().public_key);
+    let (mut gap, mut since_heartbeat) = (FIRST_REPORT, Duration::ZERO);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(gap) => {}
+            // An error is the end as well: the server's own task is gone.
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        since_heartbeat += gap;
+        gap = (gap * 2).min(LAST_REPORT);
+        let is_heartbeat = since_heartbeat >= HEARTBEAT;
+        with_batch(&hub, |batch| {
+            tell(&hub, batch, &subject, || statsz::message(&hub));
+            if is_heartbeat {
+                since_heartbeat = Duration::ZERO;
+                heartbeat(&hub, batch);
+            }
+        });
+    }
+}
+
+/// Tells the connections of accounts that limit them.
+fn heartbeat(hub: &Hub, batch: &mut Batch) {
+    let authenticator = hub.authenticator();
+    for account in hub.accounts().all() {
+        let limited = authenticator.account(account.name());
+        if limited.is_some_and(|info| info.limits.connections.is_some()) {
+            connections(hub, account.name(), batch);
+        }
+    }
+}
