@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::witness::{Tested, has_system_services, server, with_system_account};
+use super::witness::{Tested, server, with_system_account};
 use super::{Ended, Running, bare, command, end, feed, run};
 
 fn check(server: &Tested, arguments: &[&str]) -> Ended {
@@ -241,9 +241,6 @@ fn who_is_not_in_the_system_account_is_told_so() {
 
 #[test]
 fn servers_tell_the_system_account_what_they_do() {
-    if !has_system_services() {
-        return;
-    }
     let server = with_system_account();
     let sys = |arguments: &[&str]| {
         let mut all = vec!["--user", "sys", "--password", "p", "server"];

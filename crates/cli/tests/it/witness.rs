@@ -105,11 +105,6 @@ impl Theirs {
     }
 }
 
-/// Whether the server answers the system account's questions; ours does not yet.
-pub(super) fn has_system_services() -> bool {
-    is_reference()
-}
-
 /// A server named `one` with the accounts `SYS` (user `sys`) and `A` (user `a`), password `p`.
 pub(super) fn with_system_account() -> Tested {
     let dir = tempfile::tempdir().unwrap();
