@@ -5,6 +5,8 @@
 //! synchronous, so a worker's buffer and batch are borrowed from thread-local storage and given back
 //! before the task can move to another thread.
 
+mod entry;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use natterjack_core::auth::{ConnInfo, ConnectionType, Identity};
+use natterjack_core::auth::ConnectionType;
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::session::{Flow, Session, Violation};
@@ -31,12 +33,11 @@ use crate::connection_info::{ConnectionInfo, Nudges};
 use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
+use crate::transport::Facts;
 use crate::transport::tls::TlsListener;
 use crate::transport::tunnel::Tunnel;
-use crate::transport::websocket::Cookies;
-use crate::transport::{Facts, enter};
 use crate::wire::{SharedWire, Sink, SocketWire};
-use crate::{log_debug, log_error, log_info};
+use crate::{log_debug, log_error};
 use crate::{system, trace};
 
 /// The read buffer of a worker.
@@ -226,90 +227,6 @@ impl Connection {
         self.session.client()
     }
 
-    /// INFO and TLS in the order that the configuration asks for.
-    async fn enter_tls(
-        &mut self,
-        tunnel: &Arc<Tunnel>,
-        tls: &TlsListener,
-    ) -> Result<(), ClosedReason> {
-        // Before INFO, so that it counts in the order in which clients see that they are connected.
-        let is_within_rate = tls.admits(self.hub.clock().mono_ns());
-        let is_first = enter::is_first(tunnel, tls).await;
-        if !is_first {
-            self.say_info()?;
-            if self.hub.options().allow_non_tls && !enter::wants_tls(tunnel, tls).await {
-                return self.welcome();
-            }
-        }
-        if !is_within_rate {
-            let reason = ClosedReason::MaximumConnectionsExceeded;
-            return Err(self.refuse(&ServerError::ConnectionThrottling, reason));
-        }
-        log_debug!(
-            self.hub.log(),
-            "{} - Starting TLS client connection handshake",
-            self.info.prefix()
-        );
-        match enter::begin(tunnel, tls, is_first).await {
-            Ok(session) => {
-                log_debug!(
-                    self.hub.log(),
-                    "{} - TLS handshake complete: version {}, cipher suite {}",
-                    self.info.prefix(),
-                    session.version,
-                    session.cipher_suite
-                );
-                self.info.set_facts(Facts { tls: Some(Arc::new(session)), ..Facts::default() });
-            }
-            Err(failure) => {
-                match &failure {
-                    enter::Failure::Absent(why) => log_debug!(
-                        self.hub.log(),
-                        "{} - TLS handshake error: {why}",
-                        self.info.prefix()
-                    ),
-                    enter::Failure::Failed(why) => log_error!(
-                        self.hub.log(),
-                        "{} - TLS handshake error: {why}",
-                        self.info.prefix()
-                    ),
-                }
-                return Err(failure.reason());
-            }
-        }
-        // The time to log in runs from here.
-        let now = self.hub.clock().mono_ns();
-        self.login.begin_again(&self.hub, now);
-        if is_first {
-            self.say_info()?;
-        }
-        self.welcome()
-    }
-
-    /// INFO, and whether there is room for one more.
-    fn say_info(&mut self) -> Result<(), ClosedReason> {
-        let mut greeting = Vec::with_capacity(512);
-        encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
-        self.hub.send(self.client(), greeting);
-        if !self.info.is_admitted() {
-            return Err(self.refuse(
-                &ServerError::MaximumConnectionsExceeded,
-                ClosedReason::MaximumConnectionsExceeded,
-            ));
-        }
-        Ok(())
-    }
-
-    fn welcome(&mut self) -> Result<(), ClosedReason> {
-        log_debug!(self.hub.log(), "{} - Client connection created", self.info.prefix());
-        if self.login.is_open() { self.enter_open() } else { Ok(()) }
-    }
-
-    fn greet(&mut self) -> Result<(), ClosedReason> {
-        self.say_info()?;
-        self.welcome()
-    }
-
     async fn run(&mut self) -> ClosedReason {
         self.arm();
         loop {
@@ -432,111 +349,6 @@ impl Connection {
         encode::err(&mut line, error);
         self.hub.send(self.client(), line);
         reason
-    }
-
-    fn enter_open(&mut self) -> Result<(), ClosedReason> {
-        match self.hub.open_identity() {
-            Some(identity) => self.bind(identity),
-            None => Err(ClosedReason::AuthenticationFailure),
-        }
-    }
-
-    async fn log_in(&mut self, mut connect: Option<Box<Connect>>) -> Result<(), ClosedReason> {
-        if let (Some(connect), Some(tunnel)) = (&mut connect, self.wire.tunnel()) {
-            supply(connect, tunnel.cookies());
-        }
-        let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
-        let check = self.login.check(&self.hub, connect.as_deref(), &self.info);
-        let outcome = match self.login.timeout_ns() {
-            None => check.await,
-            // Checks of passwords queue, and the time to log in runs meanwhile.
-            Some(timeout_ns) => {
-                let until = Instant::from_std(self.hub.clock().instant(timeout_ns));
-                match tokio::time::timeout_at(until, check).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => {
-                        return Err(self.refuse(
-                            &ServerError::AuthenticationTimeout,
-                            ClosedReason::AuthenticationTimeout,
-                        ));
-                    }
-                }
-            }
-        };
-        let identity = match outcome {
-            Ok(identity) => identity,
-            Err(failure) => {
-                log_error!(self.hub.log(), "{} - {failure}", self.info.prefix());
-                return Err(self.refuse(&refused.0, refused.1));
-            }
-        };
-        if let Some(connect) = &connect {
-            self.info.describe(connect);
-            // The first estimate of the round trip, as in nats-server.
-            let since = self.hub.clock().unix_ns() - self.info.start_unix_ns;
-            self.info.set_rtt(Some(u64::try_from(since).unwrap_or(0).max(1)));
-            self.session.apply(connect).map_err(|(error, reason)| self.refuse(&error, reason))?;
-        }
-        self.bind(identity)?;
-        if connect.is_some() {
-            let now = self.hub.clock().mono_ns();
-            self.alive.connected(now, rand::random());
-            with_batch(&self.hub, |batch| {
-                self.session.accepted(batch);
-                system::connected(&self.hub, &self.info, batch);
-            });
-        }
-        Ok(())
-    }
-
-    fn bind(&mut self, identity: Arc<Identity>) -> Result<(), ClosedReason> {
-        // A second CONNECT must not count against the account's limit twice.
-        self.session.leave();
-        let account = match self.hub.enter(&identity) {
-            Ok(account) => account,
-            Err((error, reason)) => return Err(self.refuse(&error, reason)),
-        };
-        let limits = self.hub.session_limits(Some(&identity));
-        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
-        self.parser.allow_headers(self.session.takes_headers());
-        self.session.set_limits(limits);
-        self.session.bind(account, identity.permissions.clone());
-        self.login.bound(&self.hub, &identity);
-        self.info.bound(identity);
-        Ok(())
-    }
-
-    /// After a reload: limits and permissions as they are now, or the end of a login that no longer
-    /// holds.
-    fn judge_again(&mut self) -> Result<(), ClosedReason> {
-        let options = self.hub.options();
-        let ping_max = u32::try_from(options.ping_max).unwrap_or(u32::MAX);
-        let kind = self.info.connection_type();
-        self.alive.set_limits(ping_interval(&options, kind).as_nanos() as u64, ping_max);
-        let Some(identity) = self.info.details().identity else { return Ok(()) };
-        let connection = ConnInfo { remote_ip: Some(self.info.peer.ip()), kind };
-        let now_unix = self.hub.clock().unix_ns() / 1_000_000_000;
-        let renewed = self.hub.authenticator().recheck(&identity, &connection, now_unix);
-        let identity = renewed.map_err(|failure| {
-            log_error!(self.hub.log(), "{} - authentication error ({failure})", self.info.prefix());
-            self.refuse(&failure.closing_error(), ClosedReason::AuthenticationFailure)
-        })?;
-        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
-        self.session.set_limits(self.hub.session_limits(Some(&identity)));
-        self.session.set_permissions(identity.permissions.clone());
-        self.login.bound(&self.hub, &identity);
-        let dropped = with_batch(&self.hub, |batch| self.session.drop_forbidden(batch));
-        for subscription in dropped {
-            log_info!(
-                self.hub.log(),
-                "Removed sub \"{}\" (sid \"{}\") for User \"{}\" - not authorized",
-                text(subscription.subject()),
-                text(subscription.sid()),
-                identity.user.as_deref().unwrap_or_default()
-            );
-        }
-        self.info.bound(identity);
-        Ok(())
     }
 
     /// Waits until the targets have room, a little at most.
@@ -840,20 +652,6 @@ fn poll_tunnel(
         Some(tunnel) => tunnel.poll_read(context, target),
         // The socket was dropped: the end.
         None => Poll::Ready(Ok(())),
-    }
-}
-
-/// Puts what cookies say where CONNECT says nothing.
-fn supply(connect: &mut Connect, cookies: Cookies) {
-    for (field, value) in [
-        (&mut connect.jwt, cookies.jwt),
-        (&mut connect.user, cookies.user),
-        (&mut connect.pass, cookies.pass),
-        (&mut connect.auth_token, cookies.token),
-    ] {
-        if field.as_deref().is_none_or(str::is_empty) && value.is_some() {
-            *field = value;
-        }
     }
 }
 
