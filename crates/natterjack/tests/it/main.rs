@@ -11,6 +11,7 @@ mod operator;
 mod outages;
 mod peer;
 mod silence;
+mod tls;
 
 use std::time::Duration;
 
