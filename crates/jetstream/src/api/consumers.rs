@@ -72,6 +72,10 @@ struct Reset {
     reset_seq: u64,
 }
 
+/// An answer that says no more than its type.
+#[derive(Serialize)]
+struct Nothing {}
+
 /// One request with what it is served from.
 struct Call<'a> {
     host: &'a mut dyn Host,
@@ -331,24 +335,29 @@ impl JetStream {
         Ok(Outcome::Later)
     }
 
-    /// Priority groups are not served yet, so no consumer has the group that is named.
+    /// `CONSUMER.UNPIN`. No client is ever pinned yet: the request is checked and announced, as it is
+    /// for a group without a pinned client.
     fn consumer_unpin(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
-        if call.request.payload.is_empty() {
+        let Call { host, now, account, request } = call;
+        if request.payload.is_empty() {
             return Err(ApiError::invalid_json("unexpected end of JSON input"));
         }
-        let asked: UnpinRequest = json::decode(call.request.payload, false)?;
+        let asked: UnpinRequest = json::decode(request.payload, false)?;
         if asked.group.is_empty() {
             return Err(ApiError::invalid_json("consumer group not specified"));
         }
-        let known = |b: u8| b.is_ascii_alphanumeric() || b"-_/=)+".contains(&b);
-        if asked.group.len() > 16 || !asked.group.bytes().all(known) {
+        if !consumer::is_group_name(&asked.group) {
             return Err(ApiError::ConsumerInvalidGroupName);
         }
-        let cell = find(call.account, name)?;
-        if cell.lock().consumers.get(of).is_none() {
-            return Err(ApiError::ConsumerNotFound);
+        let cell = find(account, name)?;
+        let mut stream = cell.lock();
+        let known = stream.consumers.get(of).ok_or(ApiError::ConsumerNotFound)?;
+        if !known.config().priority_groups.contains(&asked.group) {
+            return Err(ApiError::ConsumerInvalidPriorityGroup);
         }
-        Err(ApiError::ConsumerInvalidPriorityGroup)
+        stream.unpin(host, now, of, &asked.group);
+        stream.settle(host, now);
+        Ok(Outcome::Answer(envelope("consumer_unpin_response", Nothing {})))
     }
 
     /// `CONSUMER.MSG.NEXT`: false where there is no such consumer, and a requester hears 503.

@@ -47,6 +47,21 @@ impl Consumer {
         self.publish(ctx, ADVISORY, event, "consumer_action", |e| e.text("action", action));
     }
 
+    /// A request to unpin was taken.
+    pub(crate) fn advise_unpinned(&self, ctx: &mut Ctx<'_>, group: &str) {
+        let subject = format!("{ADVISORY}CONSUMER.UNPINNED.{}.{}", ctx.scope.stream, self.name);
+        let scope = ctx.scope;
+        if wanted(ctx.host, &scope.account, &subject) {
+            Event::advisory(ctx.host, ctx.now, "consumer_group_unpinned")
+                .text("account", &scope.account)
+                .text("stream", &scope.stream)
+                .text("consumer", &self.name)
+                .text("group", group)
+                .text("reason", "admin")
+                .send(ctx.host, &scope.account, scope.domain.as_deref(), &subject);
+        }
+    }
+
     pub(super) fn advise_max_deliver(&self, ctx: &mut Ctx<'_>, entry: &Entry) {
         self.publish(ctx, ADVISORY, "MAX_DELIVERIES", "max_deliver", |event| {
             event.number("stream_seq", entry.seq).number("deliveries", u64::from(entry.count))

@@ -57,7 +57,7 @@ json_enum! {
 }
 
 json_enum! {
-    /// How pull requests of a group compete (ADR-42). Only `none` is built.
+    /// How pull requests of a group compete (ADR-42). `pinned_client` is not built.
     #[derive(Default)]
     pub enum PriorityPolicy, unknown_priority, {
         /// They do not.

@@ -62,6 +62,19 @@ pub struct ConsumerInfo {
     /// The time of the answer, nanoseconds since 1970.
     #[serde(with = "stamp")]
     pub ts: i64,
+    /// The first priority group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_groups: Option<[GroupInfo; 1]>,
+}
+
+/// A priority group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupInfo {
+    /// Its name.
+    pub group: String,
+    /// When a client was pinned, nanoseconds since 1970; 0 for none.
+    #[serde(with = "stamp")]
+    pub pinned_ts: i64,
 }
 
 fn is_never(time: &i64) -> bool {
@@ -99,6 +112,11 @@ impl Consumer {
             paused: remaining.is_some(),
             pause_remaining: remaining,
             ts: now,
+            priority_groups: self
+                .config
+                .priority_groups
+                .first()
+                .map(|group| [GroupInfo { group: group.clone(), pinned_ts: 0 }]),
         }
     }
 }

@@ -47,6 +47,7 @@ pub use idle::Idle;
 pub use info::{ConsumerInfo, Position};
 pub use notes::BadNote;
 pub use pause::Paused;
+pub(crate) use validate::is_group_name;
 pub use validate::{CreateSubject, Limits, check, fill_defaults, resolve_name};
 
 use count::Count;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 
 use super::Consumer;
+use super::config::{Config, PriorityPolicy};
 use super::deliver::{Budget, Lull, Pick, Picked};
 use crate::ctx::Ctx;
 use crate::host::Delivered;
@@ -33,6 +34,7 @@ struct NextRequest {
     no_wait: bool,
     #[serde(with = "duration")]
     idle_heartbeat: i64,
+    group: String,
     min_pending: i64,
     min_ack_pending: u64,
     id: String,
@@ -81,15 +83,22 @@ impl NextRequest {
     }
 
     /// What is wrong with it by itself; the text after `Bad Request - `.
-    fn fault(&self) -> Option<&'static str> {
+    fn fault(&self, config: &Config) -> Option<&'static str> {
+        let policy = config.priority_policy;
         if self.idle_heartbeat > 0 && self.idle_heartbeat > self.expires / 2 {
             Some("heartbeat value too large")
         } else if !(0..=9).contains(&self.priority) {
             Some("Priority must be between 0 and 9")
-        } else if self.min_pending != 0 || self.min_ack_pending != 0 {
-            // Priority groups are not built yet, so no consumer has such a policy.
+        } else if policy != PriorityPolicy::None && self.group.is_empty() {
+            Some("Priority Group missing")
+        } else if policy != PriorityPolicy::None && !config.priority_groups.contains(&self.group) {
+            Some("Invalid Priority Group")
+        } else if policy != PriorityPolicy::Overflow
+            && (self.min_pending != 0 || self.min_ack_pending != 0)
+        {
             Some("Not a Overflow Priority consumer")
         } else if !self.id.is_empty() {
+            // No consumer has that policy yet.
             Some("Not a Pinned Client Priority consumer")
         } else {
             None
@@ -137,6 +146,26 @@ pub(super) struct Request {
     beat_at: u64,
     no_wait: bool,
     served: bool,
+    priority: Priority,
+}
+
+/// When it is its turn in a priority group (ADR-42); all zero without one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Priority {
+    /// Lower ones come first.
+    rank: i64,
+    /// It waits until so many messages are pending, or unsettled; 0 asks for nothing.
+    min_pending: u64,
+    min_ack_pending: u64,
+}
+
+impl Priority {
+    fn is_met(&self, pending: u64, unsettled: u64) -> bool {
+        let Self { min_pending, min_ack_pending, .. } = *self;
+        (min_pending == 0 && min_ack_pending == 0)
+            || (min_pending > 0 && pending >= min_pending)
+            || (min_ack_pending > 0 && unsettled >= min_ack_pending)
+    }
 }
 
 impl Request {
@@ -204,7 +233,19 @@ impl Requests {
     fn push(&mut self, request: Request) {
         self.no_wait += usize::from(request.no_wait);
         self.earliest = self.earliest.min(request.deadline());
-        self.queue.push_back(request);
+        self.file(request);
+    }
+
+    /// Puts a request behind those of its rank.
+    fn file(&mut self, request: Request) {
+        let rank = request.priority.rank;
+        match self.queue.back() {
+            Some(last) if last.priority.rank > rank => {
+                let at = self.queue.partition_point(|other| other.priority.rank <= rank);
+                self.queue.insert(at, request);
+            }
+            _ => self.queue.push_back(request),
+        }
     }
 
     /// Takes the first request for good.
@@ -216,9 +257,26 @@ impl Requests {
 
     /// Lets the first request wait behind the others.
     fn rotate(&mut self) {
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
+        if self.queue.len() > 1
+            && let Some(request) = self.queue.pop_front()
+        {
+            self.file(request);
         }
+    }
+
+    /// Brings the first request whose turn it is to the front; false when there is none.
+    fn choose(&mut self, pending: u64, unsettled: u64) -> bool {
+        let met = |request: &Request| request.priority.is_met(pending, unsettled);
+        match self.queue.iter().position(met) {
+            None => return false,
+            Some(0) => {}
+            Some(at) => {
+                if let Some(request) = self.queue.remove(at) {
+                    self.queue.push_front(request);
+                }
+            }
+        }
+        true
     }
 
     /// Sets the first request aside: its client is full.
@@ -267,7 +325,7 @@ impl Consumer {
             Ok(request) => request,
             Err(text) => return bad_request(ctx, reply, &text),
         };
-        if let Some(text) = request.fault() {
+        if let Some(text) = request.fault(&self.config) {
             return bad_request(ctx, reply, text);
         }
         if let Some(text) = self.over_cap(&request) {
@@ -277,7 +335,8 @@ impl Consumer {
         if request.no_wait && !self.may_serve_now(ctx, reply, request.expires == 0) {
             return;
         }
-        let request = accept(request, reply, ctx.now);
+        let ranked = self.config.priority_policy == PriorityPolicy::Prioritized;
+        let request = accept(request, reply, ctx.now, ranked);
         if request.expires <= ctx.now.mono_ns {
             ctx.send(reply, None, &request.status("408 Request Timeout"));
             return;
@@ -376,23 +435,31 @@ impl Consumer {
 
     /// Clients that were full may have room: their requests are served again.
     pub(super) fn resume_requests(&mut self, ctx: &mut Ctx<'_>) {
-        let Requests { queue, stalled, wary, .. } = &mut self.requests;
         let mut still = VecDeque::new();
-        for request in stalled.drain(..) {
+        for request in std::mem::take(&mut self.requests.stalled) {
             if ctx.host.is_congested(&ctx.scope.account, &request.reply) {
                 still.push_back(request);
             } else {
-                queue.push_back(request);
+                self.requests.file(request);
             }
         }
-        *wary = !still.is_empty();
-        *stalled = still;
+        self.requests.wary = !still.is_empty();
+        self.requests.stalled = still;
     }
 
     pub(super) fn pump_pull(&mut self, ctx: &mut Ctx<'_>, budget: &mut Budget) -> bool {
         while self.requests.are_waiting() {
             if budget.is_spent() {
                 return true;
+            }
+            if self.is_overflow() {
+                let pending = self.num_pending(ctx);
+                let unsettled = self.state.pending.len() as u64;
+                if !self.requests.choose(pending, unsettled) {
+                    self.lull = Lull::None;
+                    self.end_no_wait(ctx);
+                    return false;
+                }
             }
             match self.pick(ctx) {
                 Pick::Message(picked) => {
@@ -413,11 +480,22 @@ impl Consumer {
         false
     }
 
-    /// Gives the message to the first request that can take it.
+    fn is_overflow(&self) -> bool {
+        self.config.priority_policy == PriorityPolicy::Overflow
+    }
+
+    /// Gives the message to the first request that can take it. With thresholds only the first is
+    /// known to have its turn.
     fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, size: usize, budget: &mut Budget) {
         let now = ctx.now.mono_ns;
         let bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        let mut first = true;
         while let Some(request) = self.requests.queue.front_mut() {
+            if !std::mem::take(&mut first)
+                && self.config.priority_policy == PriorityPolicy::Overflow
+            {
+                return;
+            }
             if request.expires <= now {
                 let status = request.status("408 Request Timeout");
                 ctx.send(&request.reply, None, &status);
@@ -489,7 +567,8 @@ fn bad_request(ctx: &mut Ctx<'_>, reply: &[u8], text: &str) {
     ctx.send(reply, None, format!("NATS/1.0 400 Bad Request - {text}\r\n\r\n").as_bytes());
 }
 
-fn accept(request: NextRequest, reply: &[u8], now: Now) -> Request {
+/// `ranked` where the priority counts.
+fn accept(request: NextRequest, reply: &[u8], now: Now, ranked: bool) -> Request {
     let expires = match request.expires {
         0 => u64::MAX,
         ns if ns < 0 => now.mono_ns,
@@ -507,6 +586,11 @@ fn accept(request: NextRequest, reply: &[u8], now: Now) -> Request {
         beat_at,
         no_wait: request.no_wait,
         served: false,
+        priority: Priority {
+            rank: if ranked { request.priority } else { 0 },
+            min_pending: request.min_pending.max(0).unsigned_abs(),
+            min_ack_pending: request.min_ack_pending,
+        },
     }
 }
 

@@ -379,6 +379,12 @@ fn check_limits(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether a priority group may have this name.
+pub(crate) fn is_group_name(name: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"-_/=)+".contains(&b);
+    name.len() <= 16 && name.bytes().all(known)
+}
+
 fn check_priority(config: &Config) -> Result<(), ApiError> {
     let policy = config.priority_policy;
     if policy == PriorityPolicy::None {
@@ -396,6 +402,12 @@ fn check_priority(config: &Config) -> Result<(), ApiError> {
     if config.priority_groups.is_empty() {
         return Err(ApiError::ConsumerPriorityPolicyWithoutGroup);
     }
+    if config.priority_groups.iter().any(String::is_empty) {
+        return Err(ApiError::ConsumerEmptyGroupName);
+    }
+    if !config.priority_groups.iter().all(|group| is_group_name(group)) {
+        return Err(ApiError::ConsumerInvalidGroupName);
+    }
     Ok(())
 }
 
@@ -404,7 +416,7 @@ fn not_built(config: &Config) -> Result<(), ApiError> {
     if config.ack_policy == AckPolicy::FlowControl {
         return Err(ApiError::not_supported("ack_policy flow_control"));
     }
-    if config.priority_policy != PriorityPolicy::None {
+    if config.priority_policy == PriorityPolicy::PinnedClient {
         return Err(ApiError::not_supported("priority_policy"));
     }
     Ok(())

@@ -350,3 +350,54 @@ fn requests_are_served_at_the_pace_of_a_replay() {
     rig.pass(MS);
     rig.sent(&[r#"in <- s.a 1.2.2+1 "2""#, r#"in <- s.a 1.3.3+0 "3""#]);
 }
+
+#[test]
+fn requests_of_a_group_go_by_priority() {
+    let mut rig = Rig::new();
+    rig.durable(r#""priority_policy":"prioritized","priority_groups":["A"]"#);
+    for (inbox, batch, priority) in [("e", 1, 5), ("b", 2, 1), ("a", 2, 0), ("c", 2, 1)] {
+        rig.listen(inbox, true);
+        let body = format!(r#"{{"batch":{batch},"group":"A","priority":{priority}}}"#);
+        rig.pull_to(inbox, &body);
+    }
+    for _ in 0..7 {
+        rig.publish("s.a");
+    }
+    let order = ["a", "a", "b", "c", "b", "c", "e"];
+    let lines: Vec<String> = (1..)
+        .zip(order)
+        .map(|(at, inbox)| format!("{inbox} <- s.a 1.{at}.{at}+0 \"{at}\""))
+        .collect();
+    rig.sent(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    for (body, status) in [
+        ("1", "Priority Group missing"),
+        (r#"{"group":"B"}"#, "Invalid Priority Group"),
+        (r#"{"group":"A","min_pending":1}"#, "Not a Overflow Priority consumer"),
+    ] {
+        rig.pull(body);
+        rig.sent(&[&format!("in <- NATS/1.0 400 Bad Request - {status}||")]);
+    }
+    assert_eq!(rig.info().priority_groups.unwrap()[0].group, "A");
+}
+
+#[test]
+fn overflow_requests_wait_for_their_thresholds() {
+    let mut rig = Rig::with(&["s.a", "s.a"]);
+    rig.durable(r#""priority_policy":"overflow","priority_groups":["A"]"#);
+    rig.listen("b", true);
+    rig.pull_to("b", r#"{"batch":2,"group":"A","min_pending":3}"#);
+    rig.pull(r#"{"no_wait":true,"group":"A","min_pending":3}"#);
+    rig.sent(&["in <- NATS/1.0 404 No Messages||"]);
+    // Others are served past the one that waits.
+    rig.pull(r#"{"batch":1,"group":"A"}"#);
+    rig.sent(&[r#"in <- s.a 1.1.1+1 "1""#]);
+    rig.publish("s.a");
+    rig.sent(&[]);
+    rig.publish("s.a");
+    rig.sent(&[r#"b <- s.a 1.2.2+2 "2""#]);
+    // Either threshold will do.
+    rig.pull(r#"{"batch":1,"group":"A","min_pending":9,"min_ack_pending":3}"#);
+    rig.sent(&[]);
+    rig.publish("s.a");
+    rig.sent(&[r#"b <- s.a 1.3.3+2 "3""#, r#"in <- s.a 1.4.4+1 "4""#]);
+}
