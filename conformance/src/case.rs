@@ -42,7 +42,7 @@
 //! | `a< FRAME` | the next operation that is not an answer; a payload or INFO that starts with `{` is JSON |
 //! | `a<* FRAME` · `a<\| FRAME` | consecutive lines: all of these in any order · one of these |
 //! | `a< nothing` · `a< nothing 500` · `a< close` | nothing within 150 ms or so many · the server closes, nothing before |
-//! | `a< gone` | the server closes, perhaps after a close frame |
+//! | `a< gone` | the server closes, perhaps after an error or a close frame, which the reference may lose |
 //! | `a ping` | PING, and PONG is the next operation: nothing else was waiting |
 //! | `a tally` · `a tallied sid:1 90..110` | PING, and count all messages until PONG · by `sid:`, `subject:` or `all` |
 //! | `a close` | close our side |

@@ -395,7 +395,9 @@ impl<'a> Run<'a> {
                 loop {
                     match self.next(name, Queue::Main, deadline)? {
                         Next::Closed => return Ok(()),
-                        Next::Frame(frame) if frame.bytes.starts_with(b"CLOSE") => {}
+                        Next::Frame(frame)
+                            if frame.bytes.starts_with(b"CLOSE")
+                                || frame.bytes.starts_with(b"-ERR ") => {}
                         Next::Frame(frame) => return Err(mismatch("(closed)", &frame.bytes)),
                         Next::Timeout => return Err("the connection stays open".to_owned()),
                     }

@@ -64,7 +64,7 @@ pub enum Expect {
     Nothing(u64),
     /// The end of the connection.
     Close,
-    /// The end of the connection, perhaps after a close frame.
+    /// The end of the connection, perhaps after an error or a close frame.
     Gone,
     /// An answer with this payload.
     Answer(String),
