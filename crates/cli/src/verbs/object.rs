@@ -72,7 +72,7 @@ impl Verb {
             Self::Info(verb) => verb.run(context).await,
             Self::Ls(verb) => verb.run(context).await,
             Self::Del(verb) => verb.run(context).await,
-            Self::Watch(verb) => verb.run(context).await,
+            Self::Watch(verb) => Box::pin(verb.run(context)).await,
             Self::Seal(verb) => verb.run(context).await,
             Self::Edit(verb) => verb.run(context).await,
         }
