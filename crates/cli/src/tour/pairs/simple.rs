@@ -50,7 +50,8 @@ async fn restart(scene: &mut Scene<'_>) -> Result<(), String> {
     let soon = scene.flags(&["--reconnect-wait", "20ms", "--count", "0"]);
     let subscriber = scene.subscriber(simple_subscriber::run, &soon)?;
     subscriber.says("listening on").await?;
-    let steady = scene.flags(&["--interval", "50ms", "--count", "0"]);
+    let late = ["--interval", "50ms", "--count", "0", "--reconnect-wait", "1s"];
+    let steady = scene.flags(&late);
     let publisher = scene.publisher(simple_publisher::run, &steady)?;
     subscriber.messages(4).await?;
     scene.stop_server().await;
