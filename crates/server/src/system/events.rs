@@ -28,7 +28,8 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 fn tell(hub: &Hub, batch: &mut Batch, subject: &str, body: impl FnOnce() -> Value) {
     let Some(system) = hub.accounts().system() else { return };
     let mut matches = Matches::default();
-    if system.find(subject.as_bytes(), &mut matches) == 0 {
+    system.find(subject.as_bytes(), &mut matches);
+    if matches.is_empty() {
         return;
     }
     let payload = body().to_string();
