@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod auth;
 pub(crate) mod bench;
+mod bucket;
 pub(crate) mod completions;
 pub(crate) mod consumer;
 pub(crate) mod context;

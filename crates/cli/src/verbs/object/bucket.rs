@@ -1,9 +1,7 @@
 //! `natterjack object add`, `edit` and `seal`: buckets.
 
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Bucket, list};
 use crate::api::Api;
@@ -11,10 +9,8 @@ use crate::complete;
 use crate::connect::Context;
 use crate::diff;
 use crate::exit::{Failure, Outcome, status};
-use crate::json::int;
 use crate::prompt;
-use crate::units;
-use crate::verbs::stream::{metadata, nanos};
+use crate::verbs::bucket::Common;
 
 /// Make a bucket.
 #[derive(Debug, Args)]
@@ -25,7 +21,7 @@ pub(crate) struct Add {
     #[arg(long, default_value = "file")]
     storage: Storage,
     #[command(flatten)]
-    fields: Fields,
+    common: Common,
     /// Print the configuration instead of making the bucket
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +34,7 @@ pub(crate) struct Edit {
     #[arg(add = complete::object_buckets())]
     bucket: String,
     #[command(flatten)]
-    fields: Fields,
+    common: Common,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -61,38 +57,6 @@ pub(crate) struct Seal {
     dry_run: bool,
 }
 
-/// What a bucket is; what is not given stays as it is.
-#[derive(Debug, Args)]
-struct Fields {
-    /// Text for people
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-    /// How long files are kept; 0s for ever
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
-    ttl: Option<Duration>,
-    /// Servers that keep a copy
-    #[arg(long, value_name = "N")]
-    replicas: Option<u8>,
-    /// Most bytes of the bucket; -1 is no limit
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, allow_negative_numbers = true)]
-    max_bucket_size: Option<i64>,
-    /// Compress what is stored
-    #[arg(long, overrides_with = "no_compress")]
-    compress: bool,
-    /// Store it as it is
-    #[arg(long)]
-    no_compress: bool,
-    /// Only servers with this tag, may be given several times
-    #[arg(long, visible_alias = "tags", value_name = "TAG")]
-    tag: Vec<String>,
-    /// Only servers of this cluster
-    #[arg(long, value_name = "NAME")]
-    cluster: Option<String>,
-    /// Key and value for people, may be given several times
-    #[arg(long, value_name = "KEY:VALUE")]
-    metadata: Vec<String>,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Storage {
     #[value(alias = "f")]
@@ -111,43 +75,6 @@ pub(super) fn check(name: &str) -> Outcome {
         _ if name.is_empty() => bad("it is empty".to_owned()),
         Some((at, c)) => bad(format!("{c:?} at position {}", at + 1)),
         None => Ok(()),
-    }
-}
-
-impl Fields {
-    fn apply(&self, config: &mut Value) -> Outcome {
-        if let Some(text) = &self.description {
-            config["description"] = text.as_str().into();
-        }
-        for (name, value) in [
-            ("max_age", self.ttl.map(nanos)),
-            ("num_replicas", self.replicas.map(i64::from)),
-            ("max_bytes", self.max_bucket_size),
-        ] {
-            if let Some(value) = value {
-                config[name] = value.into();
-            }
-        }
-        // The window for duplicates must not exceed the age of messages.
-        let (age, window) = (int(config, "/max_age"), int(config, "/duplicate_window"));
-        if age > 0 && (window == 0 || window > age) {
-            config["duplicate_window"] = age.min(120_000_000_000).into();
-        }
-        if self.compress || self.no_compress {
-            config["compression"] = if self.compress { "s2" } else { "none" }.into();
-        }
-        if !self.tag.is_empty() {
-            config["placement"]["tags"] = json!(self.tag);
-        }
-        if let Some(cluster) = &self.cluster {
-            config["placement"]["cluster"] = cluster.as_str().into();
-        }
-        if !self.metadata.is_empty() {
-            let mut all = config["metadata"].as_object().cloned().unwrap_or_default();
-            all.extend(metadata(&self.metadata)?);
-            config["metadata"] = all.into();
-        }
-        Ok(())
     }
 }
 
@@ -172,7 +99,7 @@ impl Add {
             "allow_rollup_hdrs": true,
             "allow_direct": true,
         });
-        self.fields.apply(&mut config)?;
+        self.common.apply(&mut config)?;
         if self.dry_run {
             context.out.document(&config);
             return Ok(());
@@ -199,7 +126,7 @@ impl Edit {
         let bucket = Bucket::open(context, &self.bucket).await?;
         let before = bucket.info["config"].clone();
         let mut after = before.clone();
-        self.fields.apply(&mut after)?;
+        self.common.apply(&mut after)?;
         let what = format!("bucket {}", self.bucket);
         let edit = diff::Edit { what: &what, force: self.force, dry_run: self.dry_run };
         let agreed = edit.agreed(context, &before, &after)?;
