@@ -19,7 +19,10 @@ pub(super) fn authorization(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options)
             "user" | "username" => set_some(&mut auth.user, d.string(item)),
             "pass" | "password" => set_some(&mut auth.password, d.string(item)),
             "token" => set_some(&mut auth.token, d.string(item)),
-            "timeout" => set_some(&mut auth.timeout, timeout(d, item)),
+            "timeout" => {
+                let wrong = "must be seconds or a duration";
+                set_some(&mut auth.timeout, d.timeout(item, "authorization", wrong));
+            }
             "users" => {
                 has_users = true;
                 auth.users = users(d, item, None);
@@ -50,29 +53,6 @@ pub(super) fn authorization(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options)
     }
     give_defaults(&mut auth.users, &auth.default_permissions);
     o.authorization = auth;
-}
-
-/// Seconds as a number, or a duration.
-fn timeout(d: &mut Decoder<'_>, entry: &Entry) -> Option<Duration> {
-    let seconds = match &entry.value.kind {
-        Kind::Integer(seconds) => *seconds as f64,
-        Kind::Float(seconds) => *seconds,
-        Kind::String(text) => match duration::parse_positive(text) {
-            Ok(duration) => return Some(duration),
-            Err(error) => {
-                let text = format!("error parsing authorization config, 'timeout' {error}");
-                d.error(&entry.value.position, text);
-                return None;
-            }
-        },
-        _ => -1.0,
-    };
-    let timeout = Duration::try_from_secs_f64(seconds).ok();
-    if timeout.is_none() {
-        let text = "error parsing authorization config, 'timeout' must be seconds or a duration";
-        d.error(&entry.value.position, text);
-    }
-    timeout
 }
 
 /// `default_permissions` apply to users that have none of their own.

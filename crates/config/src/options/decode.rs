@@ -183,6 +183,29 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Seconds as a number, or a duration; of a block that tells its errors by its name.
+    pub(super) fn timeout(&mut self, entry: &Entry, block: &str, wrong: &str) -> Option<Duration> {
+        let seconds = match &entry.value.kind {
+            Kind::Integer(seconds) => *seconds as f64,
+            Kind::Float(seconds) => *seconds,
+            Kind::String(text) => match duration::parse_positive(text) {
+                Ok(duration) => return Some(duration),
+                Err(error) => {
+                    let text = format!("error parsing {block} config, 'timeout' {error}");
+                    self.error(&entry.value.position, text);
+                    return None;
+                }
+            },
+            _ => -1.0,
+        };
+        let timeout = Duration::try_from_secs_f64(seconds).ok();
+        if timeout.is_none() {
+            let text = format!("error parsing {block} config, 'timeout' {wrong}");
+            self.error(&entry.value.position, text);
+        }
+        timeout
+    }
+
     /// A duration in Go's notation. A bare integer means seconds, which is deprecated: a warning,
     /// and an error when a configuration is only checked.
     pub(super) fn duration(&mut self, entry: &Entry) -> Option<Duration> {

@@ -129,7 +129,7 @@ pub(super) fn tls(d: &mut Decoder<'_>, entry: &Entry) -> Option<Tls> {
                 set(&mut tls.verify_and_map, d.bool(item));
                 tls.verify |= tls.verify_and_map;
             }
-            "timeout" => set(&mut tls.timeout, timeout(d, item)),
+            "timeout" => set(&mut tls.timeout, d.timeout(item, "tls", "wrong type")),
             "cipher_suites" => tls.cipher_suites = suites(d, item),
             "curve_preferences" => tls.curve_preferences = curves(d, item),
             "min_version" => set(&mut tls.min_version, version(d, item)),
@@ -219,28 +219,6 @@ fn certificates(d: &mut Decoder<'_>, entry: &Entry) -> Vec<CertificateFiles> {
         }
     }
     list
-}
-
-/// Seconds as a number, or a duration.
-fn timeout(d: &mut Decoder<'_>, entry: &Entry) -> Option<Duration> {
-    let seconds = match &entry.value.kind {
-        Kind::Integer(seconds) => *seconds as f64,
-        Kind::Float(seconds) => *seconds,
-        Kind::String(text) => match duration::parse_positive(text) {
-            Ok(duration) => return Some(duration),
-            Err(error) => {
-                let text = format!("error parsing tls config, 'timeout' {error}");
-                d.error(&entry.value.position, text);
-                return None;
-            }
-        },
-        _ => -1.0,
-    };
-    let timeout = Duration::try_from_secs_f64(seconds).ok();
-    if timeout.is_none() {
-        d.error(&entry.value.position, "error parsing tls config, 'timeout' wrong type");
-    }
-    timeout
 }
 
 fn suites(d: &mut Decoder<'_>, entry: &Entry) -> Vec<String> {

@@ -1,0 +1,139 @@
+//! What is said of a configuration as a whole: what is not built, what contradicts itself, notices.
+
+use super::*;
+
+#[test]
+fn what_is_not_built_is_refused_or_named() {
+    for key in [
+        "mqtt",
+        "leafnodes",
+        "leaf",
+        "cluster",
+        "gateway",
+        "proxies",
+        "proxy_protocol",
+        "ocsp",
+        "resolver_tls",
+    ] {
+        refused(&format!("{key} {{}}"), &format!("C:1:0: \"{key}\" is not supported yet"));
+    }
+    refused("proxy_protocol: true", "C:1:0: \"proxy_protocol\" is not supported yet");
+    options("proxy_protocol: false");
+    refused(
+        "mqtt {port: 80, foo: 1}",
+        "C:1:0: \"mqtt\" is not supported yet\nC:1:16: unknown field \"foo\"",
+    );
+    for inside in
+        ["auth_callout {}", "proxy_required: true", "users [{user a, proxy_required: yes}]"]
+    {
+        let error = parse(&format!("authorization {{{inside}}}")).unwrap_err();
+        assert!(error.ends_with("is not supported yet"), "{error}");
+    }
+    for text in [
+        "syslog: true",
+        "remote_syslog: \"udp://x\"",
+        "prof_port: 1",
+        "prof_block_rate: 1",
+        "write_timeout: close",
+        "ocsp_cache: true",
+        "connect_error_reports: 1",
+        "reconnect_error_reports: 1",
+        "default_js_domain {A: b}",
+        "feature_flags {a: true}",
+        "default_sentinel: a",
+        "jetstream {unique_tag: a}",
+        "jetstream {limits {max_ha_assets: 5}}",
+        "accounts {A {msg_trace: {dest: a}}}",
+    ] {
+        let warnings = parse(text).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{text}");
+        let warning = warnings[0].to_string();
+        assert!(warning.ends_with("\" is not supported yet and has no effect"), "{warning}");
+        assert!(!warnings[0].fatal_in_check);
+    }
+    refused("syslog: 5", "C:1:0: \"syslog\" must be a bool, not an integer");
+    refused("write_timeout: foo", "C:1:0: write_timeout must be 'default', 'close' or 'retry'");
+}
+
+#[test]
+fn the_whole_is_validated() {
+    let operator = format!("operator: {JWT}\n");
+    let memory = format!("{operator}resolver: MEMORY\n");
+    for (text, expected) in [
+        (
+            "max_payload: 2MB, max_pending: 1MB".to_owned(),
+            "max_payload (2097152) cannot be higher than max_pending (1048576)",
+        ),
+        (
+            "lame_duck_grace_period: \"200s\"".to_owned(),
+            "lame duck grace period (3m20s) should be strictly lower than lame duck duration \
+             (2m0s)",
+        ),
+        ("system_account: X".to_owned(), "error resolving system account: account missing"),
+        (
+            "no_auth_user: x".to_owned(),
+            "no_auth_user: \"x\" present, but users/nkeys are not defined",
+        ),
+        (
+            "authorization {users [{user a}]}, no_auth_user: x".to_owned(),
+            "no_auth_user: \"x\" not present as user or nkey in authorization block or account \
+             configuration",
+        ),
+        (operator.clone(), "operators require an account resolver to be configured"),
+        (
+            format!("{operator}resolver_preload {{A: {JWT}}}"),
+            "resolver preloads only available for writeable resolver types MEM/DIR/CACHE_DIR",
+        ),
+        (
+            format!("{memory}accounts {{A {{}}}}"),
+            "operators do not allow Accounts to be configured directly",
+        ),
+        (
+            format!("{memory}authorization {{users [{{user a}}]}}"),
+            "operators do not allow users to be configured directly",
+        ),
+        (format!("{memory}no_auth_user: a"), "no_auth_user not compatible with Trusted Operator"),
+        (
+            format!("{memory}trusted_keys: {OPERATOR}"),
+            "conflicting options for 'TrustedKeys' and 'TrustedOperators'",
+        ),
+        (
+            format!("{memory}resolver_pinned_accounts: [x]"),
+            "pinned account key \"x\" is not a valid public account nkey",
+        ),
+        (
+            format!("{memory}system_account: X"),
+            "error resolving system account: will only fetch valid account keys",
+        ),
+        (
+            format!("{memory}system_account: {ACCOUNT}"),
+            "error resolving system account: account missing",
+        ),
+    ] {
+        assert_eq!(options(&text).validate().unwrap_err().to_string(), expected);
+    }
+    for text in [
+        "system_account: \"$SYS\"".to_owned(),
+        "accounts {A {users [{user a}]}}, system_account: A, no_auth_user: a".to_owned(),
+        format!("trusted_keys: {OPERATOR}, accounts {{A {{}}}}"),
+        memory,
+    ] {
+        assert_eq!(options(&text).validate(), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn notices_of_every_start() {
+    const PLAIN: &str = "Plaintext passwords detected, use nkeys or bcrypt";
+    for (text, plain) in [
+        ("authorization {user a, password b}", true),
+        ("authorization {users [{user a}]}", true),
+        ("accounts {A {users [{user a, password b}]}}", true),
+        ("authorization {users [{user a, password $2a$11$abc}]}", false),
+        ("authorization {token a}", false),
+    ] {
+        assert_eq!(options(text).startup_notices().contains(&PLAIN), plain, "{text}");
+    }
+    assert_eq!(options("max_payload: 9MB").startup_notices().len(), 1);
+    assert_eq!(options("max_payload: 8MB").startup_notices().len(), 0);
+}
