@@ -208,32 +208,23 @@ impl Stream {
         Ok(Some(Admitted { ttl, rollup }))
     }
 
+    /// The sequences a member expects are those of a message by itself, and no other member may
+    /// move them.
     fn check_member_sequences(
         &mut self,
         subject: &[u8],
         found: &PublishHeaders<'_>,
         sum: &Sum<'_>,
     ) -> Result<(), ApiError> {
-        if let Some(value) = found.expected_last_subject_seq {
+        if found.expected_last_subject_seq.is_some() {
             let filter = found.expected_last_subject_seq_subject.unwrap_or(subject);
             if sum.subjects.keys().any(|own| natterjack_subject::matches(filter, own)) {
                 return Err(ApiError::StreamWrongLastSequenceConstant);
             }
-            let last = self.last_on(filter);
-            if number(value) != Some(last) {
-                return Err(ApiError::StreamWrongLastSequence { seq: last });
-            }
-        } else if found.expected_last_subject_seq_subject.is_some() {
-            return Err(ApiError::StreamExpectedLastSeqPerSubjectInvalid);
         }
-        if let Some(value) = found.expected_last_seq {
-            let last = self.log.state().last_seq + sum.messages;
-            if number(value) != Some(last) {
-                return Err(ApiError::StreamWrongLastSequence { seq: last });
-            }
-            if sum.messages > 0 {
-                return Err(ApiError::StreamWrongLastSequenceConstant);
-            }
+        self.check_expected_sequences(subject, found, sum.messages)?;
+        if found.expected_last_seq.is_some() && sum.messages > 0 {
+            return Err(ApiError::StreamWrongLastSequenceConstant);
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl Stream {
             if found.ttl.is_some() && !self.config.allow_msg_ttl {
                 return Err(ApiError::MessageTtlDisabled);
             }
-            self.check_expected_sequences(msg.subject, found)?;
+            self.check_expected_sequences(msg.subject, found, 0)?;
             self.check_schedules(found)?;
             if found.stream_source.is_some() {
                 return Err(ApiError::MessageSourceHdrNotAllowed);
@@ -230,10 +230,12 @@ impl Stream {
         Ok(())
     }
 
-    fn check_expected_sequences(
+    /// `ahead` messages are to be stored before this one.
+    pub(super) fn check_expected_sequences(
         &mut self,
         subject: &[u8],
         found: &PublishHeaders<'_>,
+        ahead: u64,
     ) -> Result<(), ApiError> {
         if let Some(value) = found.expected_last_subject_seq {
             let filter = found.expected_last_subject_seq_subject.unwrap_or(subject);
@@ -245,7 +247,7 @@ impl Stream {
             return Err(ApiError::StreamExpectedLastSeqPerSubjectInvalid);
         }
         if let Some(value) = found.expected_last_seq {
-            let last = self.log.state().last_seq;
+            let last = self.log.state().last_seq + ahead;
             if number(value) != Some(last) {
                 return Err(ApiError::StreamWrongLastSequence { seq: last });
             }
