@@ -50,16 +50,6 @@ pub(crate) async fn event<R>(
     tokio::time::timeout(PATIENCE, find).await.expect("the event comes")
 }
 
-/// What `make` makes within `limit`. Any one try may take longer on a busy machine, but not each of them.
-pub(crate) async fn within<R>(limit: Duration, mut make: impl AsyncFnMut() -> R) -> R {
-    for _ in 0..50 {
-        if let Ok(made) = tokio::time::timeout(limit, make()).await {
-            return made;
-        }
-    }
-    panic!("it never took less than {limit:?}");
-}
-
 pub(crate) async fn state(connector: &Connector, wanted: impl Fn(&ConnState) -> bool) -> ConnState {
     let mut states = connector.watch_state();
     let found = tokio::time::timeout(PATIENCE, states.wait_for(|state| wanted(state)));

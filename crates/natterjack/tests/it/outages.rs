@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::operator::Operator;
 use crate::peer::{Peer, Says};
-use crate::{PATIENCE, builder, event, server, within};
+use crate::{PATIENCE, builder, event, server};
 
 /// A wait that no test could sit out: whatever ends does so for another reason.
 const NEVER: Duration = secs(3600);
@@ -184,21 +184,9 @@ async fn the_deadline_bounds_the_whole_of_a_connect_into_black_holes() {
     assert!(!unreachable.tried.is_empty());
 }
 
-// Shows U-003.
-#[tokio::test]
-async fn the_first_connect_takes_under_100_ms_whatever_the_wait_for_a_reconnect() {
-    let server = server().await;
-    let connector = within(millis(100), async || {
-        let build = Connector::builder().server(server.url()).backoff(Backoff::fixed(secs(5)));
-        build.build().await.unwrap()
-    })
-    .await;
-    connector.close().await.unwrap();
-}
-
 // Shows U-010.
 #[tokio::test]
-async fn each_wrong_login_is_denied_within_a_second_and_not_tried_again() {
+async fn each_wrong_login_is_denied_at_once_and_not_tried_again() {
     let (right, wrong) = (Operator::new(), Operator::new());
     let pair = nkeys::KeyPair::new_user();
     let seed = nkeys::KeyPair::new_user().seed().unwrap();
@@ -214,12 +202,10 @@ async fn each_wrong_login_is_denied_within_a_second_and_not_tried_again() {
     ];
     for (server, auth) in closed {
         // If it were tried again, that would be an hour later.
-        let denied = within(secs(1), async || {
-            let connector = Connector::builder().server(server.url()).auth(auth.clone());
-            let patient = FirstConnect::RetryFor(NEVER);
-            connector.backoff(Backoff::fixed(NEVER)).first_connect(patient).build().await
-        });
-        let error = denied.await.unwrap_err();
+        let patient = FirstConnect::RetryFor(NEVER);
+        let connector = Connector::builder().server(server.url()).auth(auth);
+        let denied = connector.backoff(Backoff::fixed(NEVER)).first_connect(patient).build();
+        let error = tokio::time::timeout(PATIENCE, denied).await.expect("no wait").unwrap_err();
         assert!(matches!(error, ConnectError::AuthDenied(_)), "{error}");
     }
 }
