@@ -303,11 +303,11 @@ fn check() -> Result<bool, String> {
         say(&format!("{id} is covered by a case and is in no list\n"))?;
     }
     let tests = shown::load(&home().join(".."))?;
-    let not_for_users = shown::unknown(&tests, &lists);
-    for id in &not_for_users {
-        say(&format!("{id} is shown by a test and is not in the list for users\n"))?;
+    let unlisted = shown::unknown(&tests, &lists);
+    for id in &unlisted {
+        say(&format!("{id} is shown by a test and is in no list\n"))?;
     }
     records_exist(&cases)?;
     say(&format!("{} cases, {} tests that name what they show\n", cases.len(), tests.len()))?;
-    Ok(unknown.is_empty() && not_for_users.is_empty())
+    Ok(unknown.is_empty() && unlisted.is_empty())
 }

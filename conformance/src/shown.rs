@@ -1,4 +1,6 @@
-//! What the tests of the workspace show of the capabilities in the list for users.
+//! What the tests of the workspace show of the capabilities: those in the list for users, and those of the
+//! servers that no exchange with two servers can show, such as what becomes of damaged files, or what only
+//! our server promises. What an exchange can show is shown by cases, on both.
 //!
 //! A test names them in one comment line right above it, attributes in between or not:
 //!
@@ -17,7 +19,7 @@ use std::path::Path;
 
 use crate::table::Capability;
 
-/// The list whose capabilities tests may name: those of the servers are shown by cases.
+/// The list whose capabilities are shown by tests alone.
 pub(crate) const LIST: &str = "For users";
 
 /// Where tests are looked for.
@@ -146,11 +148,11 @@ fn function_below<'a>(
     Err("no test below".into())
 }
 
-/// What tests name and the list for users does not have.
+/// What tests name and no list has.
 #[must_use]
 pub fn unknown(tests: &[Test], lists: &[(&str, Vec<Capability>)]) -> BTreeSet<String> {
-    let list = lists.iter().filter(|(heading, _)| *heading == LIST);
-    let known: BTreeSet<&str> = list.flat_map(|(_, list)| list).map(|c| c.id.as_str()).collect();
+    let all = lists.iter().flat_map(|(_, list)| list);
+    let known: BTreeSet<&str> = all.map(|c| c.id.as_str()).collect();
     let named = tests.iter().flat_map(|test| test.shows.iter().chain(&test.partly));
     named.filter(|id| !known.contains(id.as_str())).cloned().collect()
 }
@@ -198,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_list_for_users_is_shown_by_tests() {
+    fn what_no_list_has_is_found() {
         let list = |id: &str| crate::table::parse(&format!("{id}\ta\tb\tc\n")).unwrap();
         let lists = [("Core server", list("C-001")), (LIST, list("U-001"))];
         let test = |id: &str| Test { shows: vec![id.into()], ..Test::default() };
         let tests = [test("U-001"), test("C-001"), test("U-002")];
         let unknown = unknown(&tests, &lists);
-        assert_eq!(unknown.iter().collect::<Vec<_>>(), ["C-001", "U-002"]);
+        assert_eq!(unknown.iter().collect::<Vec<_>>(), ["U-002"]);
     }
 }

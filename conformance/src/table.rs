@@ -113,7 +113,11 @@ pub fn render(
          Written by `natterjack-conformance table`; do not edit. A capability is ticked when all\n\
          cases that cover it pass against our server and against nats-server 2.15.1 (`conformance/`),\n\
          and not where cases show only a part of it. The last column counts its cases.\n\
-         The capabilities of the last list are shown by tests, as it says there.\n\n",
+         The capabilities of the last list are shown by tests, as it says there.\n\n\
+         What no exchange with two servers can show, such as what becomes of damaged files and full disks, or\n\
+         what only our server promises, is shown by tests of this repository, which name it in the same way\n\
+         (`grep -rn 'Shows.*J-209' crates`). Where the last column counts tests, a tick means that they show\n\
+         all of it of our server; nats-server was not asked.\n\n",
     );
     let _ = writeln!(out, "{good} of {} cases pass with both witnesses.\n", cases.len());
     out.push_str("| List | Ticked | Begun | All |\n|---|---|---|---|\n");
@@ -141,9 +145,13 @@ pub fn render(
             let tick = if ticked(id) { "[x]" } else { "[ ]" };
             let by = match (count(id), tests_of(id)) {
                 ((0, _), 0) => String::new(),
-                ((0, _), tests) => tests.to_string(),
+                ((0, _), tests) if by_tests => tests.to_string(),
+                ((0, _), 1) => "1 test".to_owned(),
+                ((0, _), tests) => format!("{tests} tests"),
                 ((all, good), 0) => format!("{good}/{all}"),
-                ((all, good), tests) => format!("{tests}, and {good}/{all} cases"),
+                ((all, good), tests) if by_tests => format!("{tests}, and {good}/{all} cases"),
+                ((all, good), 1) => format!("{good}/{all}, and 1 test"),
+                ((all, good), tests) => format!("{good}/{all}, and {tests} tests"),
             };
             let _ = writeln!(out, "| {id} | {name} | {observable} | {tick} | {by} |");
         }
@@ -193,5 +201,26 @@ mod tests {
         assert!(table.contains("| U-003 | c | x | [ ] |  |"), "{table}");
         assert!(table.contains("| For users | 1 | 1 | 3 |"), "{table}");
         assert!(table.contains("| Done | Tests |"), "{table}");
+    }
+
+    #[test]
+    fn tests_show_what_no_case_can() {
+        let list = parse("J-001\ta\tx\tA\nJ-002\tb\tx\tA\n").unwrap();
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let tests = [
+            Test { name: "one".into(), shows: ids(&["J-001"]), partly: vec![] },
+            Test { name: "two".into(), shows: ids(&["J-002"]), partly: vec![] },
+        ];
+        let cases = cases_of("f", "=== one\ncovers: J-002\na ping\n").unwrap();
+        let mut results = Results::default();
+        let list = [("JetStream", list)];
+        let table = render(&list, &cases, &results, &tests);
+        assert!(table.contains("| J-001 | a | x | [x] | 1 test |"), "{table}");
+        // A case that does not pass is not made good by a test.
+        assert!(table.contains("| J-002 | b | x | [ ] | 0/1, and 1 test |"), "{table}");
+        results.record(&cases[0], Witness::Ours, true);
+        results.record(&cases[0], Witness::Reference, true);
+        let table = render(&list, &cases, &results, &tests);
+        assert!(table.contains("| J-002 | b | x | [x] | 1/1, and 1 test |"), "{table}");
     }
 }

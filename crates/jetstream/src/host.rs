@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use natterjack_store::{Damage, DiskRequest};
+use natterjack_store::{Blocked, Damage, DiskRequest};
 
 use crate::stream::StreamCell;
 
@@ -77,10 +77,16 @@ pub trait Host {
     /// 64 random bits.
     fn random(&mut self) -> u64;
 
-    /// Damage was found in what the start had taken over unread: the operator should know, as of
+    /// Damage was found when a message was read or looked at: the operator should know, as of
     /// what the start itself finds ([`RecoveredStream::log`](crate::RecoveredStream)).
     fn damaged(&mut self, account: &str, stream: &str, damage: &Damage) {
         let _ = (account, stream, damage);
+    }
+
+    /// The disk begins to refuse what is stored, for this reason, or takes it again: of a stream, by
+    /// account and name, or of the catalog. Told once each.
+    fn blocked(&mut self, stream: Option<(&str, &str)>, reason: Option<&Blocked>) {
+        let _ = (stream, reason);
     }
 
     /// What was delivered so far takes its place in the targets' queues. Called last, still under the

@@ -115,6 +115,8 @@ pub(crate) struct Stream {
     pub(crate) unsettled: bool,
     /// An expiry waits for a block from disk; the timer would come in vain.
     expiry_reads: bool,
+    /// The operator knows that the disk refuses what is stored.
+    blocked: bool,
     /// The request that removes its files.
     destroying: Option<RequestId>,
 }
@@ -159,6 +161,7 @@ impl StreamCell {
             listening: false,
             unsettled: false,
             expiry_reads: false,
+            blocked: false,
             destroying: None,
             config,
         };

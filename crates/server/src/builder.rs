@@ -11,12 +11,15 @@ use crate::server::Server;
 use crate::start::{self, StartError};
 
 /// Where JetStream keeps file streams.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Store {
     /// In files below this directory; `None` is the user's data directory.
     Directory(Option<PathBuf>),
     /// In memory: everything is gone with the server.
     Memory,
+    /// In files below a directory, on a disk that fails when it is told to.
+    #[cfg(test)]
+    Faulty(PathBuf, std::sync::Arc<crate::disk::faulty::Faults>),
 }
 
 /// The options of an embedded server. Without any, it listens on a free port of the loopback address,

@@ -1,6 +1,8 @@
 //! The real disk, and the threads that work on it.
 
 mod durable;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod file_system;
 mod pool;
 mod queue;

@@ -28,6 +28,8 @@ mod connection_info;
 mod deadlines;
 mod disk;
 mod disk_memory;
+#[cfg(test)]
+mod disk_tests;
 mod files;
 mod hub;
 mod interest;

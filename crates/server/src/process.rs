@@ -55,3 +55,45 @@ pub(crate) fn free_disk_bytes(directory: &std::path::Path) -> Option<u64> {
 pub(crate) fn free_disk_bytes(_directory: &std::path::Path) -> Option<u64> {
     None
 }
+
+/// How many files the process may open; `None` where there is no such limit, or the system does not tell.
+#[cfg(unix)]
+pub(crate) fn file_limit() -> Option<usize> {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many files the process may open; `None` where there is no such limit, or the system does not tell.
+#[cfg(not(unix))]
+pub(crate) fn file_limit() -> Option<usize> {
+    None
+}
+
+/// Lets the process open as many files as it may ask for, as programs in Go do: a connection is one.
+/// For programs of our own; an embedded server leaves its host's limits alone.
+pub(crate) fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        if limit.current != limit.maximum {
+            // Where it is refused the old limit stays.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        }
+    }
+}
+
+/// Whether a call failed because the process, or the system, can open no more files.
+pub(crate) fn is_out_of_files(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        let number = |it: rustix::io::Errno| it.raw_os_error();
+        let both = [number(rustix::io::Errno::MFILE), number(rustix::io::Errno::NFILE)];
+        error.raw_os_error().is_some_and(|code| both.contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}

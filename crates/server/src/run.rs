@@ -107,6 +107,7 @@ fn serve(program: &str, overrides: &Overrides) -> Result<(), String> {
     for warning in &overrides.warnings {
         say(&format!("{program}: {warning}"));
     }
+    crate::process::raise_file_limit();
     let log = log_options(&options);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = Builder::default()

@@ -4,6 +4,10 @@
 
 #[path = "it/certificates.rs"]
 mod certificates;
+#[path = "it/damage.rs"]
+mod damage;
+#[path = "it/peer.rs"]
+mod peer;
 #[path = "it/sharing.rs"]
 mod sharing;
 #[path = "it/tls.rs"]
@@ -11,60 +15,11 @@ mod tls;
 #[path = "it/websocket.rs"]
 mod websocket;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use natterjack_server::Server;
-
-/// A client that speaks lines.
-struct Peer {
-    input: BufReader<TcpStream>,
-    output: TcpStream,
-    info: serde_json::Value,
-}
-
-impl Peer {
-    fn connect(server: &Server) -> Self {
-        let address = server.client_url().replace("nats://", "");
-        let output = TcpStream::connect(address).unwrap();
-        output.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let input = BufReader::new(output.try_clone().unwrap());
-        let mut peer = Peer { input, output, info: serde_json::Value::Null };
-        let line = peer.line();
-        peer.info = serde_json::from_str(line.strip_prefix("INFO ").unwrap()).unwrap();
-        peer
-    }
-
-    fn open(server: &Server) -> Self {
-        let mut peer = Self::connect(server);
-        peer.send(
-            "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n",
-        );
-        peer.expect("PONG");
-        peer
-    }
-
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.output.write_all(bytes.as_ref()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.input.read_line(&mut line).unwrap();
-        line.trim_end_matches("\r\n").to_owned()
-    }
-
-    #[track_caller]
-    fn expect(&mut self, line: &str) {
-        assert_eq!(self.line(), line);
-    }
-
-    fn is_closed(&mut self) -> bool {
-        let mut rest = Vec::new();
-        self.input.read_to_end(&mut rest).is_ok() && rest.is_empty()
-    }
-}
+use peer::Peer;
 
 fn start() -> Server {
     Server::builder().start_blocking().unwrap()
@@ -237,31 +192,6 @@ fn with_stream(builder: natterjack_server::Builder, storage: &str) -> (Server, P
     let config = format!("{{\"name\":\"S\",\"subjects\":[\"s.>\"],\"storage\":\"{storage}\"}}");
     peer.request("$JS.API.STREAM.CREATE.S", &config);
     (server, peer)
-}
-
-impl Peer {
-    /// Publishes with a reply and returns the answer, which must be no error.
-    #[track_caller]
-    fn request(&mut self, subject: &str, body: &str) -> serde_json::Value {
-        self.send(format!(
-            "SUB answer 99\r\nUNSUB 99 1\r\nPUB {subject} answer {}\r\n{body}\r\n",
-            body.len()
-        ));
-        assert!(self.line().starts_with("MSG answer 99 "));
-        let answer: serde_json::Value = serde_json::from_str(&self.line()).unwrap();
-        assert_eq!(answer["error"], serde_json::Value::Null);
-        answer
-    }
-
-    /// Reads `count` messages of one line each.
-    #[track_caller]
-    fn messages(&mut self, count: usize) {
-        for number in 0..count {
-            let line = self.line();
-            assert!(line.starts_with("MSG "), "{line:?} after {number} messages");
-            self.line();
-        }
-    }
 }
 
 #[test]

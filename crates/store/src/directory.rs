@@ -43,19 +43,21 @@ pub enum DirectoryError {
 }
 
 /// Makes the directory ready for use: checks its format, or makes it. `disk` is rooted in
-/// `DIR/natterjack`, whose lock the caller holds. [`settle`] follows when there is time.
+/// `DIR/natterjack`, whose lock the caller holds. [`settle`] follows when there is time. False if the
+/// format was damaged, or torn when it was made, and is written anew: segments know their own version.
 ///
 /// # Errors
 /// [`DirectoryError::Newer`] if a newer program made it; nothing is changed then.
-pub fn open(disk: &dyn Disk) -> Result<(), DirectoryError> {
+pub fn open(disk: &dyn Disk) -> Result<bool, DirectoryError> {
+    let mut is_whole = true;
     match disk.read_at(FORMAT_FILE, 0, 100) {
         Ok(content) => {
             if let Some(found) = parse(&content).filter(|&found| found > FORMAT) {
                 return Err(DirectoryError::Newer { found });
             }
             if parse(&content).is_none() {
-                // Torn when it was made, or damaged; the segments know their own version.
                 write_format(disk)?;
+                is_whole = false;
             }
         }
         Err(error) if error.kind == DiskErrorKind::NotFound => write_format(disk)?,
@@ -63,7 +65,7 @@ pub fn open(disk: &dyn Disk) -> Result<(), DirectoryError> {
     }
     disk.create_dir("streams")?;
     disk.sync_dir("")?;
-    Ok(())
+    Ok(is_whole)
 }
 
 fn parse(content: &Bytes) -> Option<u32> {

@@ -15,6 +15,8 @@ pub enum DiskErrorKind {
     NoRoom,
     /// No such file or directory.
     NotFound,
+    /// The process or the system can open no more files now.
+    NoFiles,
     /// Anything else.
     Other,
 }

@@ -257,16 +257,17 @@ impl Index {
         count
     }
 
-    /// Adds to the sequences known to be lost.
-    pub(crate) fn lose(&mut self, range: SeqRange) {
+    /// Adds to the sequences known to be lost. False if they were.
+    pub(crate) fn lose(&mut self, range: SeqRange) -> bool {
         let lost = &mut self.state.lost;
         let at = lost.partition_point(|other| other.last < range.first);
         if lost.get(at).is_some_and(|o| o.first <= range.first && range.last <= o.last) {
-            return;
+            return false;
         }
         match at.checked_sub(1).map(|before| &mut lost[before]) {
             Some(before) if before.last + 1 == range.first => before.last = range.last,
             _ => lost.insert(at, range),
         }
+        true
     }
 }

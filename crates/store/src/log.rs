@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::file::{Blocked, Fetch, FileLog, FileOptions, Refused};
+use crate::file::{Blocked, Fetch, FileLog, FileOptions, RUNS_MAX, Refused};
 use crate::index::{Incoming, Index};
 use crate::op::{Op, Secure};
 use crate::record::{self, Shape};
@@ -15,8 +15,6 @@ use crate::{
 
 /// Entries of one chunk of a memory log.
 const MEMORY_CHUNK: usize = 16 * 1024;
-/// Runs of sequences in one record of removals.
-const RUNS_MAX: usize = 4096;
 /// Bytes of the records of one chunk of a memory log: half of them are copied at once when the other
 /// half is dead.
 const MEMORY_CHUNK_BYTES: usize = 8 << 20;
@@ -195,11 +193,16 @@ impl Log {
     fn enforce(&mut self, subject: Option<u32>) {
         let Log { index, evicted, file, .. } = self;
         let before = index.state.bytes;
-        let mut removed = file.as_mut().map(|file| file.removed());
+        // New limits are a record themselves, and counts are in the next round's.
+        let is_replaced = subject.is_some() && index.limits.max_msgs_per_subject.is_some();
+        let mut removed = file.as_mut().map(|file| file.removals());
         let mut gone = |seq| {
             push_range(evicted, seq);
-            if let Some(removed) = &mut removed {
+            if let Some((removed, replaced)) = &mut removed {
                 push_range(removed, seq);
+                if is_replaced {
+                    push_range(replaced, seq);
+                }
             }
         };
         match subject {
@@ -357,7 +360,10 @@ impl Log {
         match (place, shape.filter(|shape| shape.seq == seq)) {
             (Some(place), Some(shape)) => Locate::Found(Located { shape, place, start, len }),
             _ => {
-                self.index.lose(SeqRange { first: seq, last: seq });
+                let is_new = self.index.lose(SeqRange { first: seq, last: seq });
+                if let Some(file) = self.file.as_mut().filter(|_| is_new) {
+                    file.found_unreadable(chunk, seq, start, len);
+                }
                 Locate::Damaged
             }
         }
@@ -491,8 +497,8 @@ impl Log {
         self.file.as_mut().is_some_and(|file| file.close(&self.index))
     }
 
-    /// Damage that was found since the last call in what recovery took over unread
-    /// ([`Recovery::taken_over`](crate::Recovery::taken_over)). Its messages are in
+    /// Damage that was found since the last call, by reading a message or by looking at what recovery
+    /// took over unread ([`Recovery::taken_over`](crate::Recovery::taken_over)). Its messages are in
     /// [`State::lost`], and asking for them answers [`Get::Damaged`].
     pub fn take_damage(&mut self) -> Vec<Damage> {
         self.file.as_mut().map_or_else(Vec::new, |file| file.take_damage())

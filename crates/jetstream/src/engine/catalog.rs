@@ -82,6 +82,8 @@ pub(crate) struct Book {
     pub(super) catalog: Option<Catalog>,
     waiting: VecDeque<(LogPos, Then)>,
     requests: Vec<DiskRequest>,
+    /// The operator knows that the disk takes no changes.
+    blocked: bool,
 }
 
 impl std::fmt::Debug for Book {
@@ -224,7 +226,7 @@ impl JetStream {
     pub(super) fn catalog_tick(&self, host: &mut dyn Host, now: Now) {
         let mut book = sync::lock(&self.shared.book);
         if let Some(catalog) = &mut book.catalog
-            && matches!(catalog.blocked(), Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)))
+            && catalog.blocked().is_some_and(Blocked::may_pass)
         {
             catalog.probe();
         }
@@ -245,8 +247,13 @@ impl JetStream {
     pub(crate) fn run_ready(&self, host: &mut dyn Host, now: Now) {
         let mut book = sync::lock(&self.shared.book);
         let ready = book.ready();
-        if book.catalog.as_ref().is_some_and(|catalog| catalog.blocked().is_some()) {
+        let blocked = book.catalog.as_ref().and_then(Catalog::blocked).cloned();
+        if blocked.is_some() {
             host.wake_at(OWNER, now.mono_ns.saturating_add(PROBE_INTERVAL));
+        }
+        if blocked.is_some() != book.blocked {
+            book.blocked = blocked.is_some();
+            host.blocked(None, blocked.as_ref());
         }
         drop(book);
         for then in ready {

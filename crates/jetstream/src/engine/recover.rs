@@ -8,6 +8,7 @@ use natterjack_store::{
     Catalog, Disk, DiskErrorKind, Limits, Log, RecoverError, Recovery, Replay, ReplayedMessage,
     directory::stream_dir,
 };
+use serde::Deserialize;
 
 use super::JetStream;
 use super::catalog::{Book, CONSUMER, ConsumerRecord, DYING, STREAM, StreamRecord};
@@ -15,6 +16,7 @@ use crate::account::{Account, AccountLimits};
 use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER};
 use crate::host::Host;
 use crate::json;
+use crate::stream::meta;
 use crate::stream::ttl::{Expiry, Ttl};
 use crate::stream::{
     Begun, FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits,
@@ -161,6 +163,14 @@ impl JetStream {
         for (id, value) in streams {
             let consumers = consumers.remove(&id).unwrap_or_default();
             match json::decode::<StreamRecord>(&value, true) {
+                Ok(record) if needs_more(&record.config) => {
+                    let level = &record.config.metadata[meta::REQUIRED];
+                    let known = meta::API_LEVEL;
+                    let reason = format!(
+                        "unsupported - required API level: {level}, current API level: {known}"
+                    );
+                    report.offline.push(self.set_aside(id, &value, reason));
+                }
                 Ok(record) => {
                     let name = record.config.name.clone();
                     let account = record.account.clone();
@@ -174,14 +184,32 @@ impl JetStream {
                     }
                 }
                 // A newer version wrote it, or it is damaged in a way that its checksum allows.
-                Err(error) => report.offline.push(OfflineStream {
-                    account: String::new(),
-                    name: id.to_string(),
-                    reason: error.to_string(),
-                }),
+                Err(error) => report.offline.push(self.set_aside(id, &value, error.to_string())),
             }
         }
         Ok(report)
+    }
+
+    /// Keeps a stream offline whose record cannot be served, under its name if that can be read.
+    fn set_aside(&self, id: u64, record: &[u8], reason: String) -> OfflineStream {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Named {
+            account: String,
+            config: Name,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Name {
+            name: String,
+        }
+        let Named { account, config: Name { name } } =
+            serde_json::from_slice(record).unwrap_or_default();
+        if account.is_empty() || name.is_empty() {
+            return OfflineStream { account: String::new(), name: id.to_string(), reason };
+        }
+        self.known_account(&account).set_offline(&name, &reason);
+        OfflineStream { account, name, reason }
     }
 
     #[allow(clippy::too_many_arguments, reason = "one caller; a struct would only rename them")]
@@ -270,6 +298,12 @@ impl JetStream {
         sync::write(&self.accounts).insert(Arc::clone(&account.name), Arc::clone(&account));
         account
     }
+}
+
+/// Whether a configuration needs a higher API level than this server has (ADR-44).
+fn needs_more(config: &crate::stream::Config) -> bool {
+    let level = config.metadata.get(meta::REQUIRED).map(|level| level.parse::<u64>());
+    level.is_some_and(|level| level.map_or(true, |level| level > meta::API_LEVEL))
 }
 
 /// The ids that have a directory.

@@ -354,7 +354,8 @@ impl Stream {
     }
 
     fn fetch(&mut self, seq: u64) -> Lookup {
-        if seq > self.log.visible_last() && seq <= self.log.state().last_seq {
+        // What the disk refused is gone although its sequence is used up: there is nothing to wait for.
+        if seq > self.log.visible_last() && self.log.contains(seq) {
             return Lookup::Wait;
         }
         match self.log.locate(seq) {

@@ -14,6 +14,7 @@ impl Stream {
     /// Does all that the inputs since the last call made possible.
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
         self.take_refusals();
+        self.report(host);
         self.answers.release(self.log.durable(), &self.scope.account, host);
         if self.closed {
             self.unsettled = false;
@@ -61,14 +62,23 @@ impl Stream {
         }
     }
 
-    /// What became due by the clocks.
-    pub(super) fn tick(&mut self, host: &mut dyn Host, now: Now) {
-        self.log.tick(now.mono_ns);
+    /// Tells the operator of damage, and when the disk begins or ceases to refuse what is stored.
+    fn report(&mut self, host: &mut dyn Host) {
         for damage in self.log.take_damage() {
             host.damaged(&self.scope.account, &self.scope.stream, &damage);
         }
+        let blocked = self.log.blocked();
+        if blocked.is_some() != self.blocked {
+            self.blocked = blocked.is_some();
+            host.blocked(Some((&self.scope.account, &self.scope.stream)), blocked);
+        }
+    }
+
+    /// What became due by the clocks.
+    pub(super) fn tick(&mut self, host: &mut dyn Host, now: Now) {
+        self.log.tick(now.mono_ns);
         // After any other failure an operator has to look first.
-        if let Some(Blocked::NoRoom(_) | Blocked::SyncFailed(_)) = self.log.blocked() {
+        if self.log.blocked().is_some_and(Blocked::may_pass) {
             self.log.probe();
         }
         self.more_expired = self.expire(host, now);

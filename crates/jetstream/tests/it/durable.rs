@@ -269,6 +269,7 @@ fn big() -> World {
     world
 }
 
+// Shows J-218.
 #[test]
 fn after_an_orderly_end_nothing_is_read_again_and_nothing_is_forgotten() {
     let mut world = big();
@@ -342,6 +343,27 @@ fn what_was_not_read_at_the_start_is_looked_at_later() {
 }
 
 #[test]
+fn damage_is_reported_when_a_message_is_read() {
+    let mut world = big();
+    world.restart();
+    let mut paths = world.disk.files();
+    paths.retain(|path| path.starts_with("streams/") && path.ends_with(".seg"));
+    world.disk.change(&paths[0], |file| file[200_000] ^= 1);
+    let seq = (1..400)
+        .find(|seq| {
+            world.api("STREAM.MSG.GET.S", &format!(r#"{{"seq":{seq}}}"#));
+            !world.host.damage.is_empty()
+        })
+        .unwrap();
+    let damage = world.host.damage.remove(0);
+    assert_eq!(damage.seqs, [natterjack_store::SeqRange { first: seq, last: seq }]);
+    // Once.
+    world.api("STREAM.MSG.GET.S", &format!(r#"{{"seq":{seq}}}"#));
+    assert!(world.host.damage.is_empty());
+    assert_eq!(world.state("S")["lost"]["msgs"], serde_json::json!([seq]));
+}
+
+#[test]
 fn memory_is_forgotten() {
     let mut world = world();
     world.must("STREAM.CREATE.M", r#"{"name":"M","storage":"memory"}"#);
@@ -382,6 +404,7 @@ fn a_delete_that_was_answered_holds_although_its_files_are_there() {
     assert!(world.disk.files().iter().all(|path| !path.starts_with("streams/")));
 }
 
+// Shows J-212.
 #[test]
 fn a_failing_disk_is_said_and_outlived() {
     let mut world = world();
@@ -397,6 +420,62 @@ fn a_failing_disk_is_said_and_outlived() {
     assert_eq!(world.put("s.a", "Nats-Msg-Id: a", "x"), r#"{"stream":"S","seq":3}"#);
     world.crash();
     assert_eq!(world.state("S")["last_seq"], 3);
+}
+
+/// Changes a text in all records of the catalog to one of the same length.
+fn rewrite(world: &World, old: &str, new: &str) {
+    assert_eq!(old.len(), new.len());
+    for path in world.disk.files().into_iter().filter(|path| path.starts_with("catalog/")) {
+        world.disk.change(&path, |file| {
+            // A record: 12 bytes of head, with its length at 4 and its checksum at 8 over salt, place,
+            // head and body (natterjack_store: record).
+            let salt = u64::from_le_bytes(file[24..32].try_into().unwrap());
+            let segment = u64::from_le_bytes(file[32..40].try_into().unwrap());
+            let mut at = 160;
+            while at + 12 <= file.len() {
+                let len = u32::from_le_bytes(file[at + 4..at + 8].try_into().unwrap()) as usize;
+                let record = &mut file[at..at + 12 + len];
+                let found = record.windows(old.len()).position(|w| w == old.as_bytes());
+                if let Some(found) = found {
+                    record[found..found + new.len()].copy_from_slice(new.as_bytes());
+                    let mut z = salt ^ segment.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    z = (z ^ at as u64).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                    z = (z ^ (z >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB);
+                    z ^= z >> 32;
+                    let first = [&z.to_le_bytes()[..], &record[..8]].concat();
+                    let crc = crc32c::crc32c_append(crc32c::crc32c(&first), &record[12..]);
+                    record[8..12].copy_from_slice(&crc.to_le_bytes());
+                }
+                at += 12 + len;
+            }
+        });
+    }
+}
+
+// Shows J-217.
+#[test]
+fn a_stream_that_needs_a_later_server_is_offline() {
+    for (old, new, reason) in [
+        (r#"req.level":"1""#, r#"req.level":"9""#, "required API level: 9, current API level: 5"),
+        (r#""sealed":"#, r#""kepler":"#, "unknown field"),
+    ] {
+        let mut world = world();
+        world.put("s.a", "", "x");
+        rewrite(&world, old, new);
+        let report = world.crash();
+        assert!(report.streams.is_empty() && report.catalog.damage.is_empty(), "{report:?}");
+        assert_eq!((&*report.offline[0].account, &*report.offline[0].name), ("$G", "S"));
+        for refusal in
+            [world.refusal("STREAM.INFO.S", ""), world.refusal("STREAM.CREATE.S", CREATE)]
+        {
+            assert!(refusal.starts_with("10194 stream is offline: "), "{refusal}");
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+        assert!(world.disk.files().iter().any(|path| path.starts_with("streams/")));
+        // A later server finds it as it was.
+        rewrite(&world, new, old);
+        assert_eq!(world.crash().streams[0].messages, 1);
+    }
 }
 
 #[test]

@@ -11,9 +11,16 @@ use natterjack_store::{Disk, DiskError, DiskErrorKind};
 
 use super::durable::Durables;
 use super::file_system::FileSystem;
+use crate::process;
 
-/// Files kept open; the least recently used one is closed for the next.
+/// Files kept open at most; the least recently used one is closed for the next. Fewer where the process
+/// may open few: a quarter of them is the store's.
 const OPEN_FILES: usize = 512;
+/// Kept open however few the process may open.
+const OPEN_FILES_MIN: usize = 8;
+/// How often opening is tried while the process has no file to spare. Those that the store itself holds
+/// are closed first; somebody else may take their place.
+const OPEN_TRIES: usize = 5;
 
 /// From so many files on the whole file system is synced instead.
 const MANY_FILES: usize = 12;
@@ -21,6 +28,7 @@ const MANY_FILES: usize = 12;
 /// The store's directory on a real disk.
 pub(crate) struct RealDisk {
     root: PathBuf,
+    open_max: usize,
     open: Mutex<OpenFiles>,
     /// The files of [`Disk::write_durable`].
     durable: Mutex<Durables>,
@@ -39,6 +47,7 @@ fn failed(op: &'static str, path: &str, error: &io::Error) -> DiskError {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             DiskErrorKind::NoRoom
         }
+        _ if process::is_out_of_files(error) => DiskErrorKind::NoFiles,
         _ => DiskErrorKind::Other,
     };
     DiskError { kind, op, path: path.into(), message: error.to_string() }
@@ -49,7 +58,29 @@ impl RealDisk {
     pub(crate) fn new(root: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
         let file_system = FileSystem::of(&root);
-        Ok(RealDisk { root, open: Mutex::default(), durable: Mutex::default(), file_system })
+        let open_max = Self::open_files_of(process::file_limit());
+        let (open, durable) = (Mutex::default(), Mutex::default());
+        Ok(RealDisk { root, open_max, open, durable, file_system })
+    }
+
+    /// How many files a store keeps open in a process that may open so many.
+    pub(crate) fn open_files_of(limit: Option<usize>) -> usize {
+        limit.map_or(OPEN_FILES, |limit| (limit / 4).clamp(OPEN_FILES_MIN, OPEN_FILES))
+    }
+
+    /// Opens a file, for which others are closed if the process has none to spare.
+    fn open(&self, open: &mut OpenFiles, path: &Path, create: bool) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(create);
+        let mut opened = options.open(path);
+        for _ in 1..OPEN_TRIES {
+            if !matches!(&opened, Err(error) if process::is_out_of_files(error)) {
+                break;
+            }
+            open.files.clear();
+            opened = options.open(path);
+        }
+        opened
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -64,12 +95,11 @@ impl RealDisk {
             *used = clock;
             return Ok(file.clone());
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(create);
-        let file = options.open(self.path(path)).map_err(|error| failed(op, path, &error))?;
+        let file = self.open(&mut open, &self.path(path), create);
+        let file = file.map_err(|error| failed(op, path, &error))?;
         self.file_system.note(&file);
         let file = Arc::new(file);
-        if open.files.len() >= OPEN_FILES
+        if open.files.len() >= self.open_max
             && let Some(oldest) =
                 open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone())
         {

@@ -8,7 +8,7 @@ use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
 use natterjack_jetstream::{Delivered, Host, Outgoing, StreamCell};
-use natterjack_store::{Damage, DiskRequest};
+use natterjack_store::{Blocked, Damage, DiskRequest};
 
 use super::services::Ingest;
 use super::{JetStreamGlue, guard};
@@ -242,6 +242,14 @@ impl Host for Effects<'_> {
     fn damaged(&mut self, account: &str, stream: &str, damage: &Damage) {
         let name = format!("stream \"{account} > {stream}\"");
         super::open::damaged(self.hub.log(), &name, damage);
+    }
+
+    fn blocked(&mut self, stream: Option<(&str, &str)>, reason: Option<&Blocked>) {
+        let name = stream.map_or_else(
+            || "the catalog of streams and consumers".to_owned(),
+            |(account, stream)| format!("stream \"{account} > {stream}\""),
+        );
+        super::open::blocked(self.hub.log(), &name, reason);
     }
 
     fn seal(&mut self, stream_id: u64) {

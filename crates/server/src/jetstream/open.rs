@@ -11,7 +11,7 @@ use natterjack_config::options::SyncPolicy as ConfiguredSync;
 use natterjack_config::reload::friendly_bytes;
 use natterjack_jetstream::{JetStream, Options};
 use natterjack_store::commit::JournalOptions;
-use natterjack_store::{Damage, DiskError, Recovery, SyncPolicy};
+use natterjack_store::{Blocked, Damage, DiskError, Recovery, SyncPolicy};
 use tokio::sync::watch;
 
 use super::{JetStreamGlue, effects::Effects, now};
@@ -85,6 +85,13 @@ pub(crate) fn open(
             lock: Mutex::new(None),
         },
         Store::Directory(directory) => open_directory(directory.as_deref(), log)?,
+        #[cfg(test)]
+        Store::Faulty(directory, faults) => {
+            let OpenStore { disk, directory, lock } = open_directory(Some(directory), log)?;
+            let faults = faults.clone();
+            let disk = Arc::new(crate::disk::faulty::FaultyDisk { disk, faults });
+            OpenStore { disk, directory, lock }
+        }
     };
     let configured = &options.jetstream;
     let limits = &configured.limits;
@@ -155,8 +162,11 @@ fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, Star
 /// explained is left alone.
 pub(super) fn recover(glue: &JetStreamGlue, hub: &Arc<Hub>) -> Result<(), StartError> {
     let disk = glue.store.disk();
-    natterjack_store::directory::open(disk.as_ref())
+    let is_whole = natterjack_store::directory::open(disk.as_ref())
         .map_err(|error| StartError::Store(error.to_string()))?;
+    if !is_whole {
+        log_warn!(hub.log(), "  The store's FORMAT was not whole and is written anew");
+    }
     if glue.store.is_on_disk() {
         open_journal(glue, hub)?;
     }
@@ -270,9 +280,33 @@ fn found(log: &Log, of: &str, recovery: &Recovery) {
     for damage in &recovery.damage {
         damaged(log, of, damage);
     }
+    for file in &recovery.derived {
+        log_warn!(
+            log,
+            "{of}: {file:?} is not whole; what it spares was read instead, and nothing is lost"
+        );
+    }
     for file in &recovery.set_aside {
         log_error!(log, "{of}: {file:?} holds nothing that can be read; it is set aside");
     }
+}
+
+/// Says that the disk refuses what is to be stored, or takes it again.
+pub(super) fn blocked(log: &Log, of: &str, reason: Option<&Blocked>) {
+    let Some(reason) = reason else {
+        log_info!(log, "{of}: the disk takes what is stored again");
+        return;
+    };
+    let (what, until) = match reason {
+        Blocked::NoRoom(_) => ("there is no room", "it is tried again each second"),
+        Blocked::NoFiles(_) => ("no file can be opened", "it is tried again each second"),
+        Blocked::SyncFailed(_) => (
+            "a sync failed, and nothing that was not acknowledged counts",
+            "it goes on in a new file as soon as the disk lets it",
+        ),
+        _ => ("the disk failed", "it stays so until the server is started again"),
+    };
+    log_error!(log, "{of}: nothing is stored, since {what}: {}; {until}", reason.error());
 }
 
 /// Says what could not be read, at the start or when it was looked at later.

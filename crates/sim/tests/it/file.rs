@@ -57,6 +57,7 @@ fn without_crashes_it_is_the_model() {
     });
 }
 
+// Shows J-208.
 #[test]
 fn any_crash_keeps_what_was_durable() {
     each(seeds(1000, 60), |seed| {

@@ -31,6 +31,8 @@ pub enum Blocked {
     NoRoom(DiskError),
     /// A sync failed. A probe opens a new segment.
     SyncFailed(DiskError),
+    /// No file could be opened. A probe finds out when that has passed.
+    NoFiles(DiskError),
     /// Another failure, which an operator should look at before a probe is made.
     Failed(DiskError),
 }
@@ -39,6 +41,7 @@ impl Blocked {
     fn new(error: DiskError) -> Blocked {
         match (error.kind, error.op) {
             (DiskErrorKind::NoRoom, _) => Blocked::NoRoom(error),
+            (DiskErrorKind::NoFiles, _) => Blocked::NoFiles(error),
             (_, "sync" | "sync_dir") => Blocked::SyncFailed(error),
             _ => Blocked::Failed(error),
         }
@@ -47,8 +50,16 @@ impl Blocked {
     /// What the disk said.
     pub fn error(&self) -> &DiskError {
         match self {
-            Blocked::NoRoom(error) | Blocked::SyncFailed(error) | Blocked::Failed(error) => error,
+            Blocked::NoRoom(error)
+            | Blocked::SyncFailed(error)
+            | Blocked::NoFiles(error)
+            | Blocked::Failed(error) => error,
         }
+    }
+
+    /// Whether a probe may be made without asking an operator.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Blocked::Failed(_))
     }
 }
 
@@ -193,6 +204,7 @@ impl FileLog {
     /// Forgets segments that have nothing durable and closes the last that has.
     fn cut_back(&mut self, index: &mut Index) {
         self.cache.forget_from(self.durable);
+        self.replaced.retain(|(pos, _)| *pos <= self.durable);
         while self.segments.back().is_some_and(|last| last.base >= self.durable) {
             index.chunks.pop_back();
             if let Some(orphan) = self.segments.pop_back() {

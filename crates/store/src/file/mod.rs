@@ -38,6 +38,10 @@ use round::{Flight, Round};
 use scrub::Scrub;
 use sidecar::{Basis, Runs, Sidecar};
 
+/// Runs of sequences in one record of removals.
+pub(crate) const RUNS_MAX: usize = 4096;
+/// Rounds whose replaced messages are remembered until they are safe.
+const REPLACED_MAX: usize = 64;
 /// Checkpoints up to this many bytes are written twice.
 pub(crate) const COPIED: u32 = 1 << 20;
 
@@ -122,6 +126,9 @@ pub(crate) struct FileLog {
     next_request: u64,
     /// Files of the directory that hold what recovery put aside.
     leftovers: Vec<Arc<str>>,
+    /// What newer messages on the same subjects replaced and no record says, with the positions that
+    /// must be safe before one may.
+    replaced: VecDeque<(u64, Vec<SeqRange>)>,
 }
 
 /// What recovery knows of an existing log.
@@ -206,6 +213,7 @@ impl FileLog {
             scrub: Scrub::new(found.taken_over),
             next_request: 1,
             leftovers: found.leftovers,
+            replaced: VecDeque::new(),
             options,
         };
         log.compaction.rolled();
@@ -241,6 +249,11 @@ impl FileLog {
         &mut self.round.removed
     }
 
+    /// As [`FileLog::removed`], and which of them newer messages of the round replaced.
+    pub(crate) fn removals(&mut self) -> (&mut Vec<SeqRange>, &mut Vec<SeqRange>) {
+        (&mut self.round.removed, &mut self.round.replaced)
+    }
+
     /// Appends the record of a message of about `hint` bytes. The index must have applied all
     /// earlier records and not this one.
     pub(crate) fn append(
@@ -267,6 +280,9 @@ impl FileLog {
             self.plan_compaction(index);
         }
         self.open_segment(index);
+        // The checkpoint says it.
+        self.replaced.clear();
+        self.round.replaced.clear();
         let notes = notes.iter().map(|(kind, body)| (*kind, body.as_slice())).collect();
         let (checkpoint, len) = self.put_checkpoint(index, notes);
         self.compaction.planned_at(self.end, checkpoint);
@@ -294,6 +310,18 @@ impl FileLog {
             self.round.marked = true;
             let (first_seq, last_seq) = (index.state.first_seq, index.state.last_seq);
             self.put_op(index, &Op::Round { durable: self.durable, first_seq, last_seq });
+            self.put_replaced(index);
+        }
+    }
+
+    /// Says what was replaced by messages that are safe since. A replay would find out by itself, but
+    /// not where damage took the newer message: an older revision of a key would be back.
+    fn put_replaced(&mut self, index: &mut Index) {
+        let safe = self.safe();
+        while let Some((_, ranges)) = self.replaced.pop_front_if(|(pos, _)| *pos <= safe) {
+            for ranges in ranges.chunks(RUNS_MAX) {
+                self.put_op(index, &Op::Tombstone { ranges: ranges.to_vec() });
+            }
         }
     }
 

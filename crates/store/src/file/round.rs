@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
-use super::{FileLog, Header, Segment, SyncPolicy};
+use super::{FileLog, Header, REPLACED_MAX, Segment, SyncPolicy};
 use crate::SeqRange;
 use crate::disk::{DiskOp, DiskRequest, DiskResult, RequestId};
 use crate::index::Index;
@@ -32,6 +32,8 @@ pub(super) struct Round {
     /// It has its record of what is durable.
     pub(super) marked: bool,
     pub(super) removed: Vec<SeqRange>,
+    /// What its messages replaced.
+    pub(super) replaced: Vec<SeqRange>,
 }
 
 /// The round that is being written.
@@ -168,6 +170,13 @@ impl FileLog {
         }
         self.probe_after(probe, &mut ops);
         pieces.iter().for_each(|piece| self.cache.keep(piece.clone()));
+        if !round.replaced.is_empty() {
+            // With a relaxed policy they are safe only much later; the memory for that has an end.
+            if self.replaced.len() >= REPLACED_MAX {
+                self.replaced.pop_front();
+            }
+            self.replaced.push_back((self.end, round.replaced));
+        }
         let id = self.request_id();
         self.flight = Some(Flight {
             id,

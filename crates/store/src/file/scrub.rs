@@ -74,6 +74,19 @@ impl Scrub {
 }
 
 impl FileLog {
+    /// A message could not be read, as nobody knew before: it is reported like what is found by
+    /// looking, and its segment scanned by the next start.
+    pub(crate) fn found_unreadable(&mut self, at: usize, seq: u64, offset: u32, len: u32) {
+        let Some(segment) = self.segments.get_mut(at) else { return };
+        segment.sidecar = Sidecar::Never;
+        let (path, id, generation) = (segment.path.to_string(), segment.id, segment.generation);
+        let (offset, len) = (u64::from(offset), u64::from(len));
+        let seqs = vec![SeqRange { first: seq, last: seq }];
+        self.scrub.found.push(Damage { path, offset, len, seqs, durable: true });
+        let sidecar = self.sidecar_path(id, generation);
+        self.health.clean_up([DiskOp::Remove(sidecar)].into_iter());
+    }
+
     /// Takes what was found since the last call.
     pub(crate) fn take_damage(&mut self) -> Vec<Damage> {
         std::mem::take(&mut self.scrub.found)
@@ -178,7 +191,9 @@ impl FileLog {
             self.segments[at].sidecar = Sidecar::Never;
             let path = self.sidecar_path(id, generation);
             self.health.clean_up([DiskOp::Remove(path)].into_iter());
-            bad.iter().flat_map(|damage| &damage.seqs).for_each(|&range| index.lose(range));
+            for range in bad.iter().flat_map(|damage| &damage.seqs) {
+                index.lose(*range);
+            }
             self.scrub.found.append(&mut bad);
         }
         true

@@ -74,6 +74,11 @@ impl Header {
         copies.into_iter().flatten().find_map(Header::parse).unwrap_or(Found::Damaged)
     }
 
+    /// What stands where the salt does, for the case that both copies are damaged elsewhere.
+    pub(crate) fn salts(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+        [24, COPY + 24].into_iter().filter_map(|at| u64_at(bytes, at))
+    }
+
     fn parse(copy: &[u8]) -> Option<Found> {
         if !copy.starts_with(MAGIC) || u32_at(copy, CRC)? != crc32c::crc32c(&copy[..CRC]) {
             return None;

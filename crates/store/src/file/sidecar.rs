@@ -113,6 +113,12 @@ pub(crate) fn encode(
     (out.into(), crc)
 }
 
+/// Whether the checksum fits. A crash may have left it in part: it is never synced.
+pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+        && bytes.get(16..).is_some_and(|rest| u32_at(bytes, 12) == Some(crc32c::crc32c(rest)))
+}
+
 /// The inverse of [`encode`]; `None` if it is damaged, of another segment, or names a subject whose
 /// id is not below `ids`.
 pub(crate) fn decode(bytes: &[u8], owner: &Owner, ids: usize) -> Option<Loaded> {

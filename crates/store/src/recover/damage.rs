@@ -73,6 +73,14 @@ impl Damages {
         self.open += 1;
     }
 
+    /// A segment is gone whose messages counted at the checkpoint.
+    pub(super) fn missing(&mut self, path: &str, segment: u64, after: u64) {
+        let (path, seqs, read) = (path.to_owned(), Vec::new(), Vec::new());
+        let (offset, len, pos, compacted) = (0, 0, 0, false);
+        self.found.push(Hole { path, segment, offset, len, pos, compacted, after, seqs, read });
+        self.open += 1;
+    }
+
     /// A region that holds no whole record.
     pub(super) fn found(
         &mut self,

@@ -34,7 +34,7 @@ use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::file::sidecar::{self, Runs, Sidecar};
 use crate::file::table;
 use crate::file::{
-    COPIED, FileLog, FileOptions, Found, HEADER_LEN, Header, Recovered, Segment, parse_name,
+    COPIED, FileLog, FileOptions, Found, HEADER_LEN, Header, Recovered, Segment, name, parse_name,
 };
 use crate::index::Index;
 use crate::op::{Checkpoint, Op};
@@ -77,6 +77,8 @@ impl Log {
             leftovers: Vec::new(),
             sidecars: BTreeSet::new(),
             tables: Vec::new(),
+            too_few: false,
+            missing: VecDeque::new(),
         };
         let (files, next_segment) = opener.find(names)?;
         if files.is_empty() {
@@ -104,6 +106,10 @@ struct Opener<'a> {
     sidecars: BTreeSet<(u64, u32)>,
     /// Segments whose checkpoint has a table.
     tables: Vec<u64>,
+    /// There are fewer messages than the newest checkpoint's table counts.
+    too_few: bool,
+    /// Segments that had some of them and are not there, in order.
+    missing: VecDeque<u64>,
 }
 
 impl Opener<'_> {
@@ -188,17 +194,28 @@ impl Opener<'_> {
         Ok(())
     }
 
-    /// The salt that the headers tell.
-    fn salt<'f>(&self, mut files: impl Iterator<Item = &'f File>) -> u64 {
-        let header = files.find_map(|file| file.header);
-        header.map_or(self.options.salt, |header| header.salt)
+    /// The salt that the headers tell. If all are damaged, what stands in its place counts where it
+    /// makes sense of a record.
+    fn salt<'f>(&self, files: impl Iterator<Item = &'f File> + Clone) -> Result<u64, DiskError> {
+        if let Some(header) = files.clone().find_map(|file| file.header) {
+            return Ok(header.salt);
+        }
+        for file in files {
+            let data = self.disk.read_at(&self.path(&file.name), 0, file.len as usize)?;
+            let fits =
+                |salt: &u64| Seal { salt: *salt, segment: file.id }.resync(0, &data, 0).is_some();
+            if let Some(salt) = Header::salts(&data).find(fits) {
+                return Ok(salt);
+            }
+        }
+        Ok(self.options.salt)
     }
 
     /// Drops files that never became durable, as a later header says, and sets those aside that
     /// hold nothing. Tells for each of the others the position from which on its records do not
     /// count.
     fn sift(&mut self, files: Vec<File>) -> Result<Vec<(File, u64)>, RecoverError> {
-        let salt = self.salt(files.iter());
+        let salt = self.salt(files.iter())?;
         let mut kept = Vec::new();
         let mut cut = u64::MAX;
         for file in files.into_iter().rev() {
@@ -232,16 +249,26 @@ impl Opener<'_> {
         index: &mut Index,
         replay: &mut dyn Replay,
     ) -> Result<Recovered, RecoverError> {
-        let salt = self.salt(files.iter().map(|file| &file.0));
+        let salt = self.salt(files.iter().map(|file| &file.0))?;
         let limits = index.limits;
         let newest = self.last_checkpoint(files, salt)?;
+        let is_there = |id: u64| {
+            let covers = |file: &File| file.header.map_or(file.id, |header| header.covers);
+            files.iter().any(|(file, _)| (file.id..=covers(file)).contains(&id))
+        };
         // Who wants to hear of every message has to read every message.
         if !replay.wants(i64::MAX, 0)
             && let Some(start) = self.best_table(files, salt, &newest)?
         {
+            let (named, is_newest) = (start.named(), start.at == newest.0);
             if let Some(found) = self.attempt(files, salt, start, index, replay)? {
                 return Ok(Recovered { next_segment, ..found });
             }
+            // With an older table compaction may have removed what only later checkpoints call dead.
+            self.missing = match std::mem::take(&mut self.too_few) && is_newest {
+                true => named.into_iter().filter(|id| !is_there(*id)).collect(),
+                false => VecDeque::new(),
+            };
             *index = Index::new(1, limits, false);
             (self.report.bytes, self.report.taken_over) = (0, 0);
             self.report.damage.clear();
@@ -279,6 +306,9 @@ impl Opener<'_> {
             let cut = *cut;
             let path = self.path(&file.name);
             let end = segments.back().map_or(0, |last| last.base + u64::from(last.len));
+            while let Some(id) = self.missing.pop_front_if(|id| *id < file.id && at <= start.at) {
+                damages.missing(&self.path(&name(id, 0)), id, replayer.last_seq());
+            }
             let header = file.header.unwrap_or_else(|| guess_header(file, salt, end));
             let void = header.generation == 0 && cut < header.base.saturating_add(file.len);
             closed = void || header.generation > 0 || file.header.is_none();
@@ -305,6 +335,7 @@ impl Opener<'_> {
             }
             if at == start.at {
                 if !replayer.is_whole() {
+                    self.too_few = replayer.has_too_few();
                     return Ok(None);
                 }
                 if named.is_some() {

@@ -13,6 +13,9 @@ use crate::index::{Incoming, Index};
 use crate::op::{Checkpoint, Op};
 use crate::record::{HEAD, OVERHEAD, kind, layout, stamp};
 
+/// Up to so many sequences of a run are looked for one by one.
+const SINGLY: u64 = 8;
+
 /// What a record of the removal of a message says of it.
 pub(super) struct Torn {
     pub(super) seq: u64,
@@ -181,7 +184,9 @@ impl<'a> Replayer<'a> {
         }
         self.index.skip(state.last_seq.max(held), None);
         self.index.state.last_time = state.last_time;
-        state.lost.iter().for_each(|&range| self.index.lose(range));
+        for range in &state.lost {
+            self.index.lose(*range);
+        }
         for (kind, body) in &state.notes {
             self.owner.note(*kind, body);
         }
@@ -189,7 +194,9 @@ impl<'a> Replayer<'a> {
 
     /// Takes over what was found; tells which removed messages must still be overwritten.
     pub(super) fn finish(self) -> Vec<(u64, Box<[u8]>)> {
-        self.lost.into_iter().for_each(|range| self.index.lose(range));
+        for range in self.lost {
+            self.index.lose(range);
+        }
         self.index.skip(self.seen, None);
         self.erase
     }
@@ -326,6 +333,13 @@ impl<'a> Replayer<'a> {
 
     fn remove(&mut self, range: &SeqRange) {
         let mut from = range.first;
+        if range.count() <= SINGLY {
+            // Mostly one that is gone already: a search for what lives behind it would take long.
+            (range.first..=range.last).for_each(|seq| {
+                self.index.remove(seq);
+            });
+            from = range.last.saturating_add(1);
+        }
         while let Some(seq) = self.index.next_live(from).filter(|&seq| seq <= range.last) {
             self.index.remove(seq);
             from = seq + 1;

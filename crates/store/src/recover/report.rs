@@ -62,6 +62,9 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
     /// The tail that was cut off. Its bytes lie in `copy` unless they were all 0.
     pub torn: Option<Torn>,
+    /// Files beside the segments that are not whole, damaged or cut off by a crash. What they spare was
+    /// read instead: nothing is lost.
+    pub derived: Vec<String>,
     /// Files that hold nothing that can be read; renamed and left for an operator.
     pub set_aside: Vec<String>,
 }

@@ -27,11 +27,18 @@ pub(super) struct Start {
     pub(super) table_len: u64,
 }
 
+impl Start {
+    /// The segments whose sidecars the table names.
+    pub(super) fn named(&self) -> Vec<u64> {
+        self.table.iter().flat_map(|table| &table.named).map(|named| named.0).collect()
+    }
+}
+
 impl Opener<'_> {
     /// The newest checkpoint from which the log can be replayed and that has its table. It need
     /// not be the newest of all while everything since is still there.
     pub(super) fn best_table(
-        &self,
+        &mut self,
         files: &[(File, u64)],
         salt: u64,
         newest: &(usize, Option<Bytes>),
@@ -68,6 +75,10 @@ impl Opener<'_> {
             let path = self.path(&table::name(id));
             let data = self.disk.read_at(&path, 0, self.disk.len(&path)? as usize)?;
             let basis = Basis { segment: id, crc: crc32c::crc32c(&body) };
+            if !table::is_whole(&data) {
+                self.report.derived.push(path);
+                continue;
+            }
             let fitting = table::decode(&data, salt).filter(|table| table.checkpoint == basis);
             if let Some(table) = fitting {
                 let (checkpoint, table_len) = (Some(body), data.len() as u64);
@@ -91,7 +102,7 @@ impl Opener<'_> {
 
     /// The sidecar of a segment, if there is one that the table believes.
     pub(super) fn sidecar(
-        &self,
+        &mut self,
         file: &File,
         salt: u64,
         named: &[Named],
@@ -112,6 +123,10 @@ impl Opener<'_> {
             Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        if !sidecar::is_whole(&data) {
+            self.report.derived.push(path);
+            return Ok(None);
+        }
         let owner = Owner { salt, segment, generation, len };
         let believed = |loaded: &Loaded| {
             let place = named.binary_search_by_key(&segment, |named| named.0);
@@ -153,6 +168,13 @@ impl Replayer<'_> {
             }
         }
         self.index.chunks.push_back(chunk);
+    }
+
+    /// Whether messages that lived at the checkpoint are missing, by its table.
+    pub(super) fn has_too_few(&self) -> bool {
+        let live: u64 = self.index.chunks.iter().map(|chunk| u64::from(chunk.live())).sum();
+        let counted = self.counted.as_ref().map_or(0, |counted| counted.messages);
+        !self.strange && live < counted
     }
 
     /// Whether what lives before the checkpoint is what its table counts.
