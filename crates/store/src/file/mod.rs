@@ -318,7 +318,9 @@ impl FileLog {
     /// not where damage took the newer message: an older revision of a key would be back.
     fn put_replaced(&mut self, index: &mut Index) {
         let safe = self.safe();
-        while let Some((_, ranges)) = self.replaced.pop_front_if(|(pos, _)| *pos <= safe) {
+        while self.replaced.front().is_some_and(|(pos, _)| *pos <= safe)
+            && let Some((_, ranges)) = self.replaced.pop_front()
+        {
             for ranges in ranges.chunks(RUNS_MAX) {
                 self.put_op(index, &Op::Tombstone { ranges: ranges.to_vec() });
             }

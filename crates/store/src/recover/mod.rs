@@ -306,7 +306,10 @@ impl Opener<'_> {
             let cut = *cut;
             let path = self.path(&file.name);
             let end = segments.back().map_or(0, |last| last.base + u64::from(last.len));
-            while let Some(id) = self.missing.pop_front_if(|id| *id < file.id && at <= start.at) {
+            while at <= start.at
+                && self.missing.front().is_some_and(|id| *id < file.id)
+                && let Some(id) = self.missing.pop_front()
+            {
                 damages.missing(&self.path(&name(id, 0)), id, replayer.last_seq());
             }
             let header = file.header.unwrap_or_else(|| guess_header(file, salt, end));
