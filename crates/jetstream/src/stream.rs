@@ -16,6 +16,7 @@ mod expire;
 pub mod headers;
 mod info;
 pub mod meta;
+mod origins;
 mod publish;
 mod reads;
 mod retention;

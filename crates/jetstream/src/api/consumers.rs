@@ -141,13 +141,13 @@ impl JetStream {
         stream.release_settled();
         let limits_of = account.limits();
         let subjects = stream.config.subjects.clone();
-        let account_max =
-            limits_of.max_ack_pending.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
+        let account_max = limits_of.max_ack_pending.unwrap_or(0);
         let limits = Limits {
             stream_subjects: &subjects,
             inactive_threshold: stream.config.consumer_limits.inactive_threshold,
             stream_max_ack_pending: stream.config.consumer_limits.max_ack_pending,
-            max_ack_pending: account_max.or(options.max_ack_pending).unwrap_or(0),
+            max_ack_pending: options.max_ack_pending.unwrap_or(0),
+            account_max_ack_pending: i64::try_from(account_max).unwrap_or(i64::MAX),
             max_request_batch: options.max_request_batch.unwrap_or(0),
             queue: stream.config.retention == Retention::Workqueue,
         };
@@ -172,15 +172,16 @@ impl JetStream {
         if asked.action == Action::Update {
             return Err(ApiError::ConsumerDoesNotExist);
         }
-        stream.check_queue("", &config)?;
         if !config.direct {
-            let max = stream.config.max_consumers;
-            let full = max > 0 && stream.consumers.counted() as u64 >= max.unsigned_abs();
-            let limit = limits_of.max_consumers;
-            if full || limit.is_some_and(|max| account.consumer_count() >= max) {
+            // Of both limits the lower one, for each stream (nats-server 2.15.1).
+            let own = u64::try_from(stream.config.max_consumers).ok().filter(|max| *max > 0);
+            let max = own.into_iter().chain(limits_of.max_consumers.filter(|max| *max > 0)).min();
+            if max.is_some_and(|max| stream.consumers.counted() as u64 >= max) {
                 return Err(ApiError::MaximumConsumersLimit);
             }
         }
+        stream.check_queue("", &config)?;
+        consumer::check_name_length(&config.name)?;
         let name = if config.name.is_empty() {
             nuid::text(NAME_LEN, || host.random())
         } else {

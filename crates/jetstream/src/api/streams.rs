@@ -196,11 +196,8 @@ impl JetStream {
         name: &str,
     ) -> Result<Outcome, ApiError> {
         let config: Config = json::decode(request.payload, self.shared.options.strict)?;
-        if config.name != name {
-            return Err(ApiError::StreamMismatch);
-        }
         let to = Addressee::of(request);
-        self.update_stream(host, now, account, config, move |engine, host, now, stream| {
+        self.update_stream(host, now, account, name, config, move |engine, host, now, stream| {
             let (info, _) = stream.info(now, &Details::default());
             let payload = envelope("stream_update_response", info);
             engine.respond(host, now, &to, &payload, true);

@@ -12,6 +12,7 @@ mod advisory;
 mod claims;
 mod config;
 mod count;
+mod defaults;
 mod deliver;
 mod flow;
 mod idle;
@@ -43,12 +44,13 @@ pub use advisory::Life;
 pub use config::{
     AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
 };
+pub use defaults::fill_defaults;
 pub use idle::Idle;
 pub use info::{ConsumerInfo, Position};
 pub use notes::BadNote;
 pub use pause::Paused;
 pub(crate) use validate::is_group_name;
-pub use validate::{CreateSubject, Limits, check, fill_defaults, resolve_name};
+pub use validate::{CreateSubject, Limits, check, check_name_length, resolve_name};
 
 use count::Count;
 use deliver::{Lull, Scratch};
@@ -171,11 +173,8 @@ impl Consumer {
     /// 10012 for what only a new consumer can have; 10013 for another deliver subject while the
     /// old one has a subscriber.
     pub fn update(&mut self, ctx: &mut Ctx<'_>, mut new: Config) -> Result<(), ApiError> {
-        update::check(&self.config, &new)?;
+        update::check(&self.config, &new, self.push.active)?;
         let moved = self.config.deliver_subject != new.deliver_subject;
-        if moved && self.push.active {
-            return Err(ApiError::ConsumerNameExist);
-        }
         // Pausing has its own request.
         new.pause_until = self.config.pause_until;
         // A consumer stays what it was created as.

@@ -6,10 +6,14 @@ use crate::error::ApiError;
 /// Refuses a change that only a new consumer can have. Both are filled in and checked.
 ///
 /// # Errors
-/// 10012 with the name of what can not be updated.
-pub(crate) fn check(old: &Config, new: &Config) -> Result<(), ApiError> {
+/// 10012 with the name of what can not be updated; 10013 for another deliver subject while `bound`,
+/// that is, while somebody listens to the old one.
+pub(crate) fn check(old: &Config, new: &Config, bound: bool) -> Result<(), ApiError> {
     let fixed = [
         (old.deliver_policy != new.deliver_policy, "deliver policy"),
+        (old.mem_storage != new.mem_storage, "storage type"),
+        (old.direct != new.direct, "direct"),
+        (old.sourcing != new.sourcing, "sourcing"),
         (old.opt_start_seq != new.opt_start_seq, "start sequence"),
         (old.opt_start_time != new.opt_start_time, "start time"),
         (old.ack_policy != new.ack_policy, "ack policy"),
@@ -25,15 +29,13 @@ pub(crate) fn check(old: &Config, new: &Config) -> Result<(), ApiError> {
         (false, true) => return refuse("can not update push consumer to pull based".to_owned()),
         _ => {}
     }
-    let fixed = [
-        (old.max_waiting != new.max_waiting, "max waiting"),
-        (old.mem_storage != new.mem_storage, "storage type"),
-        (old.direct != new.direct, "direct"),
-    ];
-    match fixed.into_iter().find(|(changed, _)| *changed) {
-        Some((_, what)) => refuse(format!("{what} can not be updated")),
-        None => Ok(()),
+    if old.deliver_subject != new.deliver_subject && bound {
+        return Err(ApiError::ConsumerNameExist);
     }
+    if old.max_waiting != new.max_waiting {
+        return refuse("max waiting can not be updated".to_owned());
+    }
+    Ok(())
 }
 
 fn refuse(err: String) -> Result<(), ApiError> {

@@ -1,6 +1,6 @@
-//! Filling in defaults and refusing what breaks a rule (jetstream.md 3.1, 3.2; nats-server 2.15.1).
+//! Refusing what breaks a rule (jetstream.md 3.1, 3.2; nats-server 2.15.1).
 
-use natterjack_subject::{is_valid_literal, is_valid_subscription, overlaps};
+use natterjack_subject::{is_subset, is_valid_literal, is_valid_subscription, overlaps};
 
 use super::config::{AckPolicy, Config, CreateRequest, DeliverPolicy, PriorityPolicy};
 use crate::error::ApiError;
@@ -15,8 +15,10 @@ pub struct Limits<'a> {
     pub inactive_threshold: i64,
     /// The stream's `consumer_limits.max_ack_pending`.
     pub stream_max_ack_pending: i64,
-    /// The account's or the server's `max_ack_pending`.
+    /// The server's `max_ack_pending`.
     pub max_ack_pending: i64,
+    /// The account's `max_ack_pending`.
+    pub account_max_ack_pending: i64,
     /// The server's `max_request_batch`.
     pub max_request_batch: i64,
     /// The stream is a work queue.
@@ -26,12 +28,10 @@ pub struct Limits<'a> {
 const MAX_NAME: usize = 255;
 const MAX_DESCRIPTION: usize = 4096;
 const MAX_METADATA: usize = 128 * 1024;
-const DEFAULT_ACK_WAIT: i64 = 30_000_000_000;
-const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
-const DEFAULT_MAX_WAITING: i64 = 512;
-const DEFAULT_INACTIVE: i64 = 5_000_000_000;
 const MIN_HEARTBEAT: i64 = 100_000_000;
 const MIN_EXPIRES: i64 = 1_000_000;
+/// The heartbeat of consumers whose flow control settles: mirrors and sources look for it.
+pub(super) const SOURCING_HEARTBEAT: i64 = 1_000_000_000;
 
 /// Which create subject a request came on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum CreateSubject<'a> {
 /// from the configuration.
 ///
 /// # Errors
-/// 10056, 10017, 10018, 10020, 10102, 10127, 10131, 10132, 10137, and 10052 for a bad name.
+/// 10056, 10127, 10018, 10017, 10020, 10137, 10131 and 10074, in this order.
 pub fn resolve_name(
     request: &mut CreateRequest,
     stream: &str,
@@ -67,28 +67,34 @@ pub fn resolve_name(
         return Err(ApiError::StreamMismatch);
     }
     let config = &mut request.config;
+    let name = match subject {
+        CreateSubject::Legacy => &config.name,
+        CreateSubject::Named { consumer, .. } | CreateSubject::Durable { consumer } => consumer,
+    };
+    if name.contains(['/', '\\']) {
+        return Err(ApiError::ConsumerNameContainsPathSeparators);
+    }
     match subject {
         CreateSubject::Legacy => {
-            if !config.durable_name.is_empty() {
+            if config.is_durable() {
                 return Err(ApiError::ConsumerEphemeralWithDurableName);
             }
         }
         CreateSubject::Durable { consumer } => {
-            if config.durable_name.is_empty() {
+            if !config.is_durable() {
                 return Err(ApiError::ConsumerDurableNameNotSet);
             }
             if config.durable_name != consumer {
                 return Err(ApiError::ConsumerDurableNameNotMatchSubject);
             }
-            if !config.name.is_empty() && config.name != config.durable_name {
-                return Err(ApiError::ConsumerCreateDurableAndNameMismatch);
-            }
+            // Whatever the body calls it (nats-server 2.15.1).
             config.name = consumer.to_owned();
         }
         CreateSubject::Named { consumer, filter } => {
-            if !config.durable_name.is_empty() && config.durable_name != consumer {
+            if config.is_durable() && config.durable_name != consumer {
                 return Err(ApiError::ConsumerDurableNameNotMatchSubject);
             }
+            config.name = consumer.to_owned();
             if let Some(filter) = filter {
                 if !config.filter_subjects.is_empty() {
                     return Err(ApiError::ConsumerMultipleFiltersNotAllowed);
@@ -97,20 +103,27 @@ pub fn resolve_name(
                     return Err(ApiError::ConsumerCreateFilterSubjectMismatch);
                 }
             }
-            config.name = consumer.to_owned();
         }
     }
-    check_name(&config.name)
+    if config.num_replicas > 1 {
+        return Err(ApiError::StreamReplicasNotSupported);
+    }
+    Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), ApiError> {
+/// 10102 for a name that is too long, which is looked at last.
+///
+/// # Errors
+/// 10102.
+pub fn check_name_length(name: &str) -> Result<(), ApiError> {
     if name.len() > MAX_NAME {
         return Err(ApiError::ConsumerNameTooLong { max: MAX_NAME });
     }
-    if name.contains(['/', '\\']) {
-        return Err(ApiError::ConsumerNameContainsPathSeparators);
-    }
-    if name.contains(['.', '*', '>']) || name.contains(char::is_whitespace) {
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    if name.contains(['.', '*', '>', '/', '\\', ' ', '\t', '\r', '\n', '\x0c']) {
         return Err(ApiError::invalid_config(
             "consumer name can not contain '.', '*', '>', '\\', '/'",
         ));
@@ -118,161 +131,85 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Fills in what was left out and corrects what may be corrected.
-///
-/// # Errors
-/// 10157 with `pedantic` where something would be corrected silently; 10184 for a negative backoff.
-pub fn fill_defaults(
-    config: &mut Config,
-    limits: &Limits<'_>,
-    pedantic: bool,
-) -> Result<(), ApiError> {
-    let correct = |value: &mut i64, to: i64, text: &'static str| {
-        if pedantic {
-            return Err(ApiError::pedantic(text));
-        }
-        *value = to;
-        Ok(())
-    };
-    if config.deliver_policy == DeliverPolicy::Undefined {
-        config.deliver_policy = DeliverPolicy::All;
-    }
-    if config.max_deliver == 0 {
-        config.max_deliver = -1;
-    } else if config.max_deliver < -1 {
-        correct(&mut config.max_deliver, -1, "max_deliver must be set to -1")?;
-    }
-    if config.backoff.iter().any(|wait| *wait < 0) {
-        return Err(ApiError::ConsumerBackOffNegative);
-    }
-    let acked = matches!(config.ack_policy, AckPolicy::All | AckPolicy::Explicit);
-    if acked && config.ack_wait == 0 {
-        config.ack_wait = DEFAULT_ACK_WAIT;
-    }
-    if let Some(first) = config.backoff.first().copied()
-        && config.ack_wait != first
-    {
-        let text = "first backoff value has to equal batch AckWait";
-        correct(&mut config.ack_wait, first, text)?;
-    }
-    if config.max_ack_pending < -1 {
-        correct(&mut config.max_ack_pending, -1, "max_ack_pending must be set to -1")?;
-    }
-    if config.max_ack_pending == 0 && config.ack_policy != AckPolicy::None {
-        let cap = [limits.stream_max_ack_pending, limits.max_ack_pending]
-            .into_iter()
-            .find(|limit| *limit > 0);
-        config.max_ack_pending = cap.unwrap_or(DEFAULT_MAX_ACK_PENDING);
-    }
-    if config.max_waiting < 0 {
-        correct(&mut config.max_waiting, 0, "max_waiting must not be negative")?;
-    }
-    if config.max_waiting == 0 && config.is_pull() {
-        config.max_waiting = DEFAULT_MAX_WAITING;
-    }
-    if config.max_batch < 0 {
-        correct(&mut config.max_batch, 0, "max_batch must not be negative")?;
-    }
-    if config.max_batch == 0 && config.is_pull() && limits.max_request_batch > 0 {
-        config.max_batch = limits.max_request_batch;
-    }
-    if config.max_expires < 0 {
-        correct(&mut config.max_expires, 0, "max_expires must not be negative")?;
-    }
-    if config.max_bytes < 0 {
-        correct(&mut config.max_bytes, 0, "max_bytes must not be negative")?;
-    }
-    if config.idle_heartbeat < 0 {
-        correct(&mut config.idle_heartbeat, 0, "idle_heartbeat must not be negative")?;
-    }
-    if config.inactive_threshold < 0 {
-        correct(&mut config.inactive_threshold, 0, "inactive_threshold must not be negative")?;
-    }
-    if config.inactive_threshold == 0 {
-        if limits.inactive_threshold > 0 {
-            config.inactive_threshold = limits.inactive_threshold;
-        } else if !config.is_durable() {
-            config.inactive_threshold = DEFAULT_INACTIVE;
-        }
-    }
-    config.stamp_level();
-    Ok(())
-}
-
-/// Refuses a configuration that breaks a rule. Defaults are filled in already.
+/// Refuses a configuration that breaks a rule. Defaults are filled in already. The order of the
+/// checks is that of nats-server 2.15.1.
 ///
 /// # Errors
 /// The numbers of jetstream.md 3.2; 10052 for what is not built yet.
 pub fn check(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
-    check_text(config)?;
-    if config.num_replicas > 1 {
-        return Err(ApiError::StreamReplicasNotSupported);
-    }
+    check_name(&config.name)?;
     if config.num_replicas < 0 {
         return Err(ApiError::ReplicasCountCannotBeNegative);
     }
-    check_shape(config, limits)?;
+    if config.backoff.iter().any(|wait| *wait < 0) {
+        return Err(ApiError::ConsumerBackOffNegative);
+    }
     if config.ack_wait < 0 {
         return Err(ApiError::ConsumerAckWaitNegative);
     }
+    check_flow_control_acks(config)?;
     if config.max_deliver > 0 && config.backoff.len() as u64 > config.max_deliver.unsigned_abs() {
         return Err(ApiError::ConsumerMaxDeliverBackoff);
     }
-    check_start(config)?;
-    check_filters(config)?;
-    sample_percent(&config.sample_freq)?;
+    if config.description.len() > MAX_DESCRIPTION {
+        return Err(ApiError::ConsumerDescriptionTooLong { max: MAX_DESCRIPTION });
+    }
+    if config.is_pull() {
+        check_pull(config, limits)?
+    } else {
+        check_push(config, limits)?
+    }
     check_limits(config, limits)?;
+    check_direct(config)?;
+    check_filters(config)?;
+    check_start(config)?;
+    sample_percent(&config.sample_freq)?;
+    if config.flow_control && config.idle_heartbeat == 0 {
+        return Err(ApiError::ConsumerWithFlowControlNeedsHeartbeats);
+    }
+    // With what the server writes into it.
+    let metadata = config.metadata.iter().map(|(key, value)| key.len() + value.len());
+    if metadata.sum::<usize>() > MAX_METADATA {
+        return Err(ApiError::ConsumerMetadataLength { limit: "128KB".into() });
+    }
     check_priority(config)?;
     not_built(config)
 }
 
-fn check_text(config: &Config) -> Result<(), ApiError> {
-    if config.description.len() > MAX_DESCRIPTION {
-        return Err(ApiError::ConsumerDescriptionTooLong { max: MAX_DESCRIPTION });
+/// Acks that travel in flow-control replies (2.14) need all that makes these come.
+fn check_flow_control_acks(config: &Config) -> Result<(), ApiError> {
+    if config.ack_policy != AckPolicy::FlowControl {
+        return Ok(());
     }
-    let pairs = config.metadata.iter().filter(|(key, _)| !key.starts_with("_nats."));
-    if pairs.map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA {
-        return Err(ApiError::ConsumerMetadataLength { limit: "128KB".into() });
+    if config.is_pull() {
+        return Err(ApiError::ConsumerAckFcRequiresPush);
+    }
+    if !config.flow_control {
+        return Err(ApiError::ConsumerAckFcRequiresFc);
+    }
+    if config.idle_heartbeat != SOURCING_HEARTBEAT {
+        let text = "flow control ack policy heartbeat needs to be 1s";
+        return Err(ApiError::invalid_config(text));
+    }
+    if config.max_ack_pending <= 0 {
+        return Err(ApiError::ConsumerAckFcRequiresMaxAckPending);
+    }
+    if config.ack_wait != 0 || !config.backoff.is_empty() {
+        return Err(ApiError::ConsumerAckFcRequiresNoAckWait);
+    }
+    if config.max_deliver > 0 {
+        return Err(ApiError::ConsumerAckFcRequiresNoMaxDeliver);
     }
     Ok(())
 }
 
-/// What only one of push and pull may have.
-fn check_shape(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
-    if config.is_pull() {
-        if config.rate_limit_bps > 0 {
-            return Err(ApiError::ConsumerPullWithRateLimit);
-        }
-        if config.idle_heartbeat > 0 {
-            return Err(ApiError::ConsumerHbRequiresPush);
-        }
-        if config.flow_control {
-            return Err(ApiError::ConsumerFcRequiresPush);
-        }
-        if config.direct {
-            return Err(ApiError::ConsumerDirectRequiresPush);
-        }
-        if config.ack_policy == AckPolicy::FlowControl {
-            return Err(ApiError::ConsumerAckFcRequiresPush);
-        }
-        if config.ack_policy == AckPolicy::None && limits.queue {
-            return Err(ApiError::ConsumerPullRequiresAck);
-        }
-        if config.max_expires > 0 && config.max_expires < MIN_EXPIRES {
-            return Err(ApiError::ConsumerMaxRequestExpiresTooSmall);
-        }
-        if limits.max_request_batch > 0 && config.max_batch > limits.max_request_batch {
-            let limit = limits.max_request_batch.to_string().into();
-            return Err(ApiError::ConsumerMaxRequestBatchExceeded { limit });
-        }
-        return Ok(());
-    }
+fn check_push(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
     let subject = config.deliver_subject.as_bytes();
-    if !is_valid_subscription(subject) || subject.iter().any(u8::is_ascii_whitespace) {
-        return Err(ApiError::ConsumerInvalidDeliverSubject);
-    }
-    if !is_valid_literal(subject) {
+    if subject.split(|b| *b == b'.').any(|token| token == b"*" || token == b">") {
         return Err(ApiError::ConsumerDeliverToWildcards);
+    }
+    if !is_valid_literal(subject) || subject.iter().any(u8::is_ascii_whitespace) {
+        return Err(ApiError::ConsumerInvalidDeliverSubject);
     }
     if limits.stream_subjects.iter().any(|own| overlaps(own.as_bytes(), subject)) {
         return Err(ApiError::ConsumerDeliverCycle);
@@ -286,11 +223,61 @@ fn check_shape(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
     if config.idle_heartbeat > 0 && config.idle_heartbeat < MIN_HEARTBEAT {
         return Err(ApiError::ConsumerSmallHeartbeat);
     }
-    if config.flow_control && config.idle_heartbeat == 0 {
-        return Err(ApiError::ConsumerWithFlowControlNeedsHeartbeats);
+    Ok(())
+}
+
+fn check_pull(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
+    if config.ack_policy == AckPolicy::None && limits.queue {
+        return Err(ApiError::ConsumerPullRequiresAck);
+    }
+    if config.rate_limit_bps > 0 {
+        return Err(ApiError::ConsumerPullWithRateLimit);
+    }
+    if config.idle_heartbeat > 0 {
+        return Err(ApiError::ConsumerHbRequiresPush);
+    }
+    if config.flow_control {
+        return Err(ApiError::ConsumerFcRequiresPush);
+    }
+    if config.max_expires > 0 && config.max_expires < MIN_EXPIRES {
+        return Err(ApiError::ConsumerMaxRequestExpiresTooSmall);
+    }
+    if limits.max_request_batch > 0 && config.max_batch > limits.max_request_batch {
+        let limit = limits.max_request_batch.to_string().into();
+        return Err(ApiError::ConsumerMaxRequestBatchExceeded { limit });
+    }
+    Ok(())
+}
+
+fn check_direct(config: &Config) -> Result<(), ApiError> {
+    if config.direct && config.is_pull() {
+        return Err(ApiError::ConsumerDirectRequiresPush);
     }
     if config.direct && config.is_durable() {
         return Err(ApiError::ConsumerDirectRequiresEphemeral);
+    }
+    Ok(())
+}
+
+fn check_filters(config: &Config) -> Result<(), ApiError> {
+    if !config.filter_subject.is_empty() && !config.filter_subjects.is_empty() {
+        return Err(ApiError::ConsumerDuplicateFilterSubjects);
+    }
+    if config.filter_subjects.iter().any(String::is_empty) {
+        return Err(ApiError::ConsumerEmptyFilter);
+    }
+    if config.filters().any(|filter| !is_valid_subscription(filter.as_bytes())) {
+        return Err(ApiError::invalid_config("invalid subject"));
+    }
+    for (index, one) in config.filter_subjects.iter().enumerate() {
+        // Filters that share some messages only are fine (nats-server 2.15.1).
+        let within = |other: &String| {
+            is_subset(one.as_bytes(), other.as_bytes())
+                || is_subset(other.as_bytes(), one.as_bytes())
+        };
+        if config.filter_subjects[index + 1..].iter().any(within) {
+            return Err(ApiError::ConsumerOverlappingSubjectFilters);
+        }
     }
     Ok(())
 }
@@ -316,32 +303,13 @@ fn check_start(config: &Config) -> Result<(), ApiError> {
         // The doubled word is the reference's.
         DeliverPolicy::ByStartTime if seq => refuse("start start sequence is also set"),
         DeliverPolicy::ByStartSequence | DeliverPolicy::ByStartTime => Ok(()),
+        _ if seq => refuse("start sequence is also set"),
+        _ if time => refuse("start time is also set"),
         DeliverPolicy::LastPerSubject if config.filters().next().is_none() => {
             refuse("filter subject is not set")
         }
-        _ if seq => refuse("start sequence is also set"),
-        _ if time => refuse("start time is also set"),
         _ => Ok(()),
     }
-}
-
-fn check_filters(config: &Config) -> Result<(), ApiError> {
-    if !config.filter_subject.is_empty() && !config.filter_subjects.is_empty() {
-        return Err(ApiError::ConsumerDuplicateFilterSubjects);
-    }
-    for (index, one) in config.filter_subjects.iter().enumerate() {
-        if one.is_empty() {
-            return Err(ApiError::ConsumerEmptyFilter);
-        }
-        let others = &config.filter_subjects[index + 1..];
-        if others.iter().any(|other| overlaps(one.as_bytes(), other.as_bytes())) {
-            return Err(ApiError::ConsumerOverlappingSubjectFilters);
-        }
-    }
-    if config.filters().any(|filter| !is_valid_subscription(filter.as_bytes())) {
-        return Err(ApiError::invalid_config("invalid subject"));
-    }
-    Ok(())
 }
 
 /// The percent of acks to measure, 0 to 100.
@@ -367,14 +335,15 @@ pub(crate) fn sample_percent(text: &str) -> Result<u8, ApiError> {
 }
 
 fn check_limits(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
-    if limits.inactive_threshold > 0 && config.inactive_threshold > limits.inactive_threshold {
-        let limit = go_duration(limits.inactive_threshold).into();
-        return Err(ApiError::ConsumerInactiveThresholdExcess { limit });
-    }
-    for limit in [limits.stream_max_ack_pending, limits.max_ack_pending] {
+    let Limits { max_ack_pending, account_max_ack_pending, stream_max_ack_pending, .. } = *limits;
+    for limit in [max_ack_pending, account_max_ack_pending, stream_max_ack_pending] {
         if limit > 0 && config.max_ack_pending > limit {
             return Err(ApiError::ConsumerMaxPendingAckExcess { limit: limit.to_string().into() });
         }
+    }
+    if limits.inactive_threshold > 0 && config.inactive_threshold > limits.inactive_threshold {
+        let limit = go_duration(limits.inactive_threshold).into();
+        return Err(ApiError::ConsumerInactiveThresholdExcess { limit });
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use natterjack_store::{FileOptions, Log};
 
 use super::JetStream;
 use super::catalog::{Change, StreamRecord};
-use crate::account::Account;
+use crate::account::{Account, AccountLimits};
 use crate::api;
 use crate::ctx::Scope;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::stream::config::Storage;
+use crate::stream::validate::Surroundings;
 use crate::stream::{Config, Parts, StreamCell, log_limits, validate};
 use crate::sync;
 use crate::time::Now;
@@ -31,9 +32,14 @@ impl JetStream {
         config: Config,
         done: impl FnOnce(&Self, &mut dyn Host, Now, &Arc<StreamCell>) + Send + 'static,
     ) -> Result<(), ApiError> {
-        let config = validate::complete(config, self.shared.options.duplicate_window)?;
         validate::check_create(&config)?;
         let _changing = sync::lock(&self.api);
+        let limits = account.limits();
+        let others = account.stream_count() - u64::from(account.stream(&config.name).is_some());
+        if limits.max_streams.is_some_and(|max| max > 0 && others >= max) {
+            return Err(ApiError::MaximumStreamsLimit);
+        }
+        let config = self.complete(account, config)?;
         if let Some(known) = account.stream(&config.name) {
             if known.lock().config != config {
                 return Err(ApiError::StreamNameExist);
@@ -44,14 +50,12 @@ impl JetStream {
         if let Some(reason) = account.offline_reason(&config.name) {
             return Err(ApiError::StreamOfflineReason { err: reason.into() });
         }
+        self.check_reservation(account, &config, None)?;
+        validate::check_filters(&config)?;
         if account.is_taken(&config.subjects, None) {
             return Err(ApiError::StreamSubjectOverlap);
         }
-        self.check_reservation(account, &config, None)?;
-        let limits = account.limits();
-        if limits.max_streams.is_some_and(|max| account.stream_count() >= max) {
-            return Err(ApiError::MaximumStreamsLimit);
-        }
+        validate::refuse_unbuilt(&config)?;
         if config.storage == Storage::File {
             self.shared.check_writable()?;
         }
@@ -69,6 +73,16 @@ impl JetStream {
         let recorded = self.shared.record(host, change, then);
         self.finish(host, now, recorded);
         Ok(())
+    }
+
+    /// Checks a configuration among the other streams of its account, and fills in defaults.
+    fn complete(&self, account: &Account, config: Config) -> Result<Config, ApiError> {
+        let around = Surroundings {
+            window_limit: self.shared.options.duplicate_window,
+            stream: &|name| Some(account.stream(name)?.lock().config.clone()),
+            bytes: &|config| check_bytes(&account.limits(), config),
+        };
+        validate::complete(config, &around)
     }
 
     fn new_stream(
@@ -131,7 +145,8 @@ impl JetStream {
         }
     }
 
-    /// Changes a stream's configuration; `done` as in [`create_stream`](Self::create_stream).
+    /// Changes the configuration of the stream `name`; `done` as in
+    /// [`create_stream`](Self::create_stream).
     ///
     /// # Errors
     /// The refusals of jetstream.md 2.3.
@@ -140,22 +155,27 @@ impl JetStream {
         host: &mut dyn Host,
         now: Now,
         account: &Arc<Account>,
+        name: &str,
         config: Config,
         done: impl FnOnce(&Self, &mut dyn Host, Now, &Arc<StreamCell>) + Send + 'static,
     ) -> Result<(), ApiError> {
         let _changing = sync::lock(&self.api);
-        let stream = api::find(account, &config.name)?;
-        let config = validate::complete(config, self.shared.options.duplicate_window)?;
-        if !stream.scope().memory {
-            self.shared.check_writable()?;
+        let config = self.complete(account, config)?;
+        if config.name != name {
+            return Err(ApiError::StreamMismatch);
         }
+        let stream = api::find(account, name)?;
         let old = stream.lock().config.clone();
         let config = validate::check_update(&old, config)?;
-        check_consumers(&stream, &config)?;
+        self.check_reservation(account, &config, Some(&old))?;
+        check_consumers(&stream, &old, &config)?;
         if account.is_taken(&config.subjects, Some(stream.id())) {
             return Err(ApiError::StreamSubjectOverlap);
         }
-        self.check_reservation(account, &config, Some(&old))?;
+        validate::refuse_unbuilt(&config)?;
+        if !stream.scope().memory {
+            self.shared.check_writable()?;
+        }
         account.move_subjects(stream.id(), &old.subjects, &config.subjects);
         let mut locked = stream.lock();
         if locked.is_listening() {
@@ -222,41 +242,42 @@ impl JetStream {
         Ok(())
     }
 
-    /// `max_bytes` against the limits of account and server.
+    /// What the configuration reserves, against the limits of account and server. A stream without
+    /// `max_bytes` needs room for a byte.
     fn check_reservation(
         &self,
         account: &Account,
         config: &Config,
         old: Option<&Config>,
     ) -> Result<(), ApiError> {
-        let memory = config.storage == Storage::Memory;
-        let wanted = config.max_bytes.max(0).unsigned_abs();
-        let held = old.map_or(0, |old| old.max_bytes.max(0).unsigned_abs());
         let limits = account.limits();
-        if limits.max_bytes_required && wanted == 0 {
-            return Err(ApiError::StreamMaxBytesRequired);
+        let asked = u64::try_from(config.max_consumers).ok().filter(|asked| *asked > 0);
+        if asked.zip(limits.max_consumers).is_some_and(|(asked, max)| asked > max) {
+            return Err(ApiError::MaximumConsumersLimit);
         }
-        let each =
-            if memory { limits.memory_max_stream_bytes } else { limits.file_max_stream_bytes };
-        if each.is_some_and(|max| wanted > max) {
-            return Err(ApiError::StreamMaxStreamBytesExceeded);
-        }
-        let more = wanted.saturating_sub(held);
-        if more == 0 {
-            return Ok(());
-        }
+        let memory = config.storage == Storage::Memory;
+        let bytes = |config: &Config| config.max_bytes.max(0).unsigned_abs();
+        let (more, kept) = match old {
+            None => (bytes(config).max(1), 0),
+            Some(old) => {
+                let more = bytes(config).saturating_sub(bytes(old));
+                (more, bytes(config) - more)
+            }
+        };
         let usage = account.usage_now();
         let (reserved, max) = if memory {
             (usage.reserved_memory, limits.max_memory)
         } else {
             (usage.reserved_file, limits.max_file)
         };
-        if max.is_some_and(|max| reserved.saturating_add(more) > max) {
-            return Err(ApiError::AccountResourcesExceeded);
-        }
         let options = &self.shared.options;
         let server = if memory { options.max_memory } else { options.max_file };
-        if server.is_some_and(|max| self.reserved(memory).saturating_add(more) > max) {
+        // Of its own only what it keeps counts.
+        let others = reserved - old.map_or(0, bytes) + kept;
+        let exceeds = |held: u64, max: Option<u64>| {
+            max.is_some_and(|max| held.saturating_add(more) > max || held > max)
+        };
+        if exceeds(others, max) || exceeds(self.reserved(memory), server) {
             return Err(if memory {
                 ApiError::MemoryResourcesExceeded
             } else {
@@ -291,9 +312,28 @@ fn stream_change(stream: &StreamCell) -> Option<Change> {
     Some(Change::PutStream(stream.id(), Box::new(record)))
 }
 
-/// 10069 when consumers exceed the limits that `config` would set.
-fn check_consumers(stream: &StreamCell, config: &Config) -> Result<(), ApiError> {
-    let limits = config.consumer_limits;
+/// The account's rules about `max_bytes`.
+fn check_bytes(limits: &AccountLimits, config: &Config) -> Result<(), ApiError> {
+    if limits.max_bytes_required && config.max_bytes <= 0 {
+        return Err(ApiError::StreamMaxBytesRequired);
+    }
+    let each = match config.storage {
+        Storage::Memory => limits.memory_max_stream_bytes,
+        Storage::File => limits.file_max_stream_bytes,
+    };
+    // None, and zero, is any number.
+    if each.is_some_and(|max| max > 0 && config.max_bytes.max(0).unsigned_abs() > max) {
+        return Err(ApiError::StreamMaxStreamBytesExceeded);
+    }
+    Ok(())
+}
+
+/// 10069 when consumers exceed the limits that `new` would set anew.
+fn check_consumers(stream: &StreamCell, old: &Config, new: &Config) -> Result<(), ApiError> {
+    let limits = new.consumer_limits;
+    if limits == old.consumer_limits {
+        return Ok(());
+    }
     let stream = stream.lock();
     let exceeds = |value: i64, max: i64| max > 0 && value > max;
     let violating: Vec<&str> = stream

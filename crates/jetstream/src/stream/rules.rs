@@ -74,28 +74,42 @@ pub(super) fn republish_headers(stored: &[u8], of: &Republished<'_>) -> Vec<u8> 
     out
 }
 
+/// What is wrong with a mapping.
+pub(super) enum Fault {
+    /// Its source.
+    Source(String),
+    /// Its destination, or that the source does not fill it.
+    Destination(String),
+}
+
+/// What is wrong with `rule`; one without a destination only selects.
+pub(super) fn mapping_fault(rule: &config::Transform) -> Option<Fault> {
+    let config::Transform { src, dest } = rule;
+    if !src.is_empty() && !natterjack_subject::is_valid_subscription(src.as_bytes()) {
+        return Some(Fault::Source(format!("invalid subject {src}")));
+    }
+    let error = Transform::new(src, dest).err().filter(|_| !dest.is_empty());
+    error.map(|error| Fault::Destination(error.to_string()))
+}
+
 /// Checks the subject transform.
 ///
 /// # Errors
 /// 10155 and 10156.
 pub(super) fn check_transform(rule: &config::Transform) -> Result<(), ApiError> {
-    let config::Transform { src, dest } = rule;
-    if !src.is_empty() && !natterjack_subject::is_valid_subscription(src.as_bytes()) {
-        let err = format!("invalid subject {src}").into();
-        return Err(ApiError::StreamTransformInvalidSource { err });
-    }
-    match Transform::new(src, dest) {
-        Err(error) if !dest.is_empty() => {
-            Err(ApiError::StreamTransformInvalidDestination { err: error.to_string().into() })
+    match mapping_fault(rule) {
+        Some(Fault::Source(err)) => Err(ApiError::StreamTransformInvalidSource { err: err.into() }),
+        Some(Fault::Destination(err)) => {
+            Err(ApiError::StreamTransformInvalidDestination { err: err.into() })
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
 /// Checks the republish rule and fills in its source.
 ///
 /// # Errors
-/// 10157 where a pedantic request leaves the source out; 10052 for a cycle or a destination that the
+/// 10157 where a pedantic request leaves the source out or the rule to the transform; 10052 for a cycle or a destination that the
 /// source does not fill.
 pub(super) fn fill_republish(config: &mut Config, pedantic: bool) -> Result<(), ApiError> {
     let Some(rule) = &mut config.republish else { return Ok(()) };
@@ -104,6 +118,18 @@ pub(super) fn fill_republish(config: &mut Config, pedantic: bool) -> Result<(), 
             return Err(ApiError::pedantic("republish source can not be empty"));
         }
         rule.src = ">".to_owned();
+    }
+    // What the transform renames may go out under its new name.
+    if let Some(transform) = &config.subject_transform
+        && (rule.src.as_str(), rule.dest.as_str()) == (">", ">")
+        && config.subjects.len() == 1
+        && config.subjects[0] == transform.src
+    {
+        if pedantic {
+            return Err(ApiError::pedantic("implicit republish based on subject transform"));
+        }
+        rule.src.clone_from(&transform.dest);
+        rule.dest.clone_from(&transform.dest);
     }
     let (src, dest) = (&rule.src, &rule.dest);
     if config.subjects.iter().any(|own| overlaps(own.as_bytes(), dest.as_bytes())) {

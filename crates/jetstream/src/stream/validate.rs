@@ -3,6 +3,8 @@
 use natterjack_subject as subject;
 
 use super::config::{Compression, Config, Discard, PersistMode, Placement, Retention, Storage};
+use super::origins;
+pub(crate) use super::origins::check_filters;
 use crate::error::{ApiError, Text};
 use crate::time::go_duration;
 
@@ -25,61 +27,66 @@ fn require(holds: bool, text: &'static str) -> Result<(), ApiError> {
 /// True when `name` can be one token of a subject and a name of a stream or consumer.
 pub fn is_valid_name(name: &str) -> bool {
     !name.is_empty()
-        && !name
-            .bytes()
-            .any(|b| matches!(b, b'.' | b'*' | b'>' | b' ' | b'\t' | b'\r' | b'\n' | 0x0c))
+        && !name.bytes().any(|b| {
+            matches!(b, b'.' | b'*' | b'>' | b' ' | b'\t' | b'\r' | b'\n' | 0x0c | b'/' | b'\\')
+        })
 }
 
-/// Checks a configuration of a new or updated stream by itself and fills in defaults.
-/// `window_limit` is the server's largest duplicate window in nanoseconds.
+/// What a configuration is checked against.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The server's largest duplicate window in nanoseconds.
+    pub window_limit: Option<i64>,
+    /// The configuration of another stream of the account.
+    pub stream: &'a dyn Fn(&str) -> Option<Config>,
+    /// Whether the account's `max_bytes` rules hold.
+    pub bytes: &'a dyn Fn(&Config) -> Result<(), ApiError>,
+}
+
+/// Checks a configuration of a new or updated stream by itself and fills in defaults. The order of
+/// the checks is that of nats-server 2.15.1.
 ///
 /// # Errors
-/// 10052 with a text for most rules, 10128, 10133, 10074, 10143, 10034, 10031 and with pedantic
-/// requests 10157. Fields that this server does not serve are refused with 10052, too.
-pub fn complete(mut config: Config, window_limit: Option<i64>) -> Result<Config, ApiError> {
+/// 10052 with a text for most rules, 10133, 10155, 10156, what [`origins::check`] says, and with
+/// pedantic requests 10157.
+pub fn complete(mut config: Config, around: &Surroundings<'_>) -> Result<Config, ApiError> {
     let pedantic = config.pedantic;
     config.pedantic = false;
+    // The server's part of the metadata counts in its size.
+    super::meta::stamp(&mut config);
     check_texts(&config)?;
     fill_limits(&mut config, pedantic)?;
-    fill_window(&mut config, pedantic, window_limit)?;
+    fill_window(&mut config, pedantic, around.window_limit)?;
     require(
-        !(config.deny_purge && config.allow_rollup_hdrs) || config.subject_delete_marker_ttl > 0,
+        !(config.deny_purge && config.allow_rollup_hdrs),
         "roll-ups require the purge permission",
     )?;
+    check_counter(&config)?;
     check_discard(&config)?;
     fill_marker(&mut config, pedantic)?;
-    check_mirror(&config)?;
-    check_placement(&mut config)?;
-    if config.persist_mode == PersistMode::Async {
-        require(
-            config.storage == Storage::File,
-            "async persist mode is only supported on file storage",
-        )?;
-        require(
-            !config.allow_atomic,
-            "async persist mode is not supported with atomic batch publish",
-        )?;
-    }
+    fill_schedules(&mut config, pedantic)?;
+    check_persist_mode(&config)?;
+    origins::check(&mut config, pedantic, around.stream)?;
     if config.subjects.is_empty() && config.mirror.is_none() && config.sources.is_empty() {
         config.subjects.push(config.name.clone());
     }
     check_subjects(&config)?;
+    (around.bytes)(&config)?;
     if let Some(rule) = &config.subject_transform {
         super::rules::check_transform(rule)?;
     }
     super::rules::fill_republish(&mut config, pedantic)?;
-    refuse_unbuilt(&config)?;
-    super::meta::stamp(&mut config);
+    check_placement(&mut config)?;
+    if config.num_replicas > 1 {
+        return Err(ApiError::StreamReplicasNotSupported);
+    }
     Ok(config)
 }
 
 fn check_texts(config: &Config) -> Result<(), ApiError> {
-    if config.name.contains(['/', '\\']) {
-        return Err(ApiError::StreamNameContainsPathSeparators);
-    }
     require(
         is_valid_name(&config.name),
-        "stream name is required and can not contain '.', '*', '>'",
+        "stream name is required and can not contain '.', '*', '>', '\\', '/'",
     )?;
     if config.name.len() > NAME_MAX {
         return Err(bad(format!("stream name is too long, maximum allowed is {NAME_MAX}")));
@@ -105,9 +112,6 @@ fn check_texts(config: &Config) -> Result<(), ApiError> {
 /// Zero means unlimited; anything below -1 is corrected to it.
 fn fill_limits(config: &mut Config, pedantic: bool) -> Result<(), ApiError> {
     config.num_replicas = config.num_replicas.max(1);
-    if config.num_replicas > 1 {
-        return Err(ApiError::StreamReplicasNotSupported);
-    }
     let mut size = i64::from(config.max_msg_size);
     for (value, name) in [
         (&mut config.max_msgs, "max_msgs"),
@@ -136,6 +140,10 @@ fn fill_window(config: &mut Config, pedantic: bool, limit: Option<i64>) -> Resul
     let sourced = config.mirror.is_some() || !config.sources.is_empty();
     if config.duplicate_window == 0 && !sourced {
         let longest = limit.map_or(DUPLICATE_WINDOW, |limit| limit.min(DUPLICATE_WINDOW));
+        if longest < DUPLICATE_WINDOW && pedantic {
+            let text = "duplicate window limits are higher than current limits";
+            return Err(ApiError::pedantic(text));
+        }
         let aged = config.max_age != 0 && config.max_age < longest;
         if aged && pedantic {
             return Err(ApiError::pedantic("duplicate window cannot be bigger than max age"));
@@ -154,6 +162,17 @@ fn fill_window(config: &mut Config, pedantic: bool, limit: Option<i64>) -> Resul
         )));
     }
     require(window == 0 || window >= SHORTEST_SPAN, "duplicates window needs to be >= 100ms")
+}
+
+/// What counters do not go with (ADR-49).
+fn check_counter(config: &Config) -> Result<(), ApiError> {
+    if !config.allow_msg_counter {
+        return Ok(());
+    }
+    require(config.discard != Discard::New, "counter stream cannot use discard new")?;
+    require(!config.allow_msg_ttl, "counter stream cannot use message TTLs")?;
+    require(!config.allow_msg_schedules, "counter stream cannot use message schedules")?;
+    require(config.retention == Retention::Limits, "counter stream can only use limits retention")
 }
 
 fn check_discard(config: &Config) -> Result<(), ApiError> {
@@ -178,38 +197,42 @@ fn fill_marker(config: &mut Config, pedantic: bool) -> Result<(), ApiError> {
         return Ok(());
     }
     require(ttl >= SECOND, "subject delete marker TTL must be at least 1 second")?;
-    require(config.mirror.is_none(), "subject delete markers forbidden on mirrors")?;
-    if pedantic {
-        require(
-            config.allow_msg_ttl,
-            "subject delete marker cannot be set if message TTLs are disabled",
-        )?;
-        require(
-            config.allow_rollup_hdrs,
-            "subject delete marker cannot be set if roll-ups are disabled",
-        )?;
-        require(!config.deny_purge, "roll-ups require the purge permission")?;
-    }
+    require(
+        config.allow_msg_ttl || !pedantic,
+        "subject delete marker cannot be set if message TTLs are disabled",
+    )?;
     config.allow_msg_ttl = true;
-    config.allow_rollup_hdrs = true;
-    config.deny_purge = false;
+    fill_rollup(config, pedantic, "subject delete marker cannot be set if roll-ups are disabled")
+}
+
+/// Schedules imply rollups (ADR-51).
+fn fill_schedules(config: &mut Config, pedantic: bool) -> Result<(), ApiError> {
+    if !config.allow_msg_schedules {
+        return Ok(());
+    }
+    require(config.discard != Discard::New, "message scheduling cannot use discard new")?;
+    fill_rollup(config, pedantic, "message scheduling cannot be set if roll-ups are disabled")
+}
+
+fn fill_rollup(config: &mut Config, pedantic: bool, text: &'static str) -> Result<(), ApiError> {
+    require(config.allow_rollup_hdrs || !pedantic, text)?;
+    if !config.allow_rollup_hdrs {
+        config.allow_rollup_hdrs = true;
+        config.deny_purge = false;
+    }
     Ok(())
 }
 
-fn check_mirror(config: &Config) -> Result<(), ApiError> {
-    if config.mirror.is_none() {
-        return require(!config.mirror_direct, "stream has no mirror but does have mirror direct");
+fn check_persist_mode(config: &Config) -> Result<(), ApiError> {
+    if config.persist_mode != PersistMode::Async {
+        return Ok(());
     }
-    if config.first_seq > 0 {
-        return Err(ApiError::MirrorWithFirstSeq);
-    }
-    if !config.subjects.is_empty() {
-        return Err(ApiError::MirrorWithSubjects);
-    }
-    if !config.sources.is_empty() {
-        return Err(ApiError::MirrorWithSources);
-    }
-    Ok(())
+    require(
+        config.storage == Storage::File,
+        "async persist mode is only supported on file storage",
+    )?;
+    require(config.num_replicas <= 1, "async persist mode is not supported on replicated streams")?;
+    require(!config.allow_atomic, "async persist mode is not supported with atomic batch publish")
 }
 
 fn check_placement(config: &mut Config) -> Result<(), ApiError> {
@@ -228,10 +251,10 @@ fn check_subjects(config: &Config) -> Result<(), ApiError> {
         require(subject::is_valid_subscription(pattern), "invalid subject")?;
         if !config.no_ack {
             require(pattern != b">", "capturing all subjects requires no-ack to be true")?;
+            let reserved: [&[u8]; 3] = [b"$JS.>", b"$JSC.>", b"$NRG.>"];
             require(
-                !subject::overlaps(pattern, b"$JS.>")
-                    || subject::is_subset(pattern, b"$JS.EVENT.>")
-                    || pattern == b"*",
+                reserved.iter().all(|own| !subject::overlaps(pattern, own))
+                    || subject::is_subset(pattern, b"$JS.EVENT.>"),
                 "subjects that overlap with jetstream api require no-ack to be true",
             )?;
             require(
@@ -240,17 +263,21 @@ fn check_subjects(config: &Config) -> Result<(), ApiError> {
                 "subjects that overlap with system api require no-ack to be true",
             )?;
         }
-        for other in &config.subjects[..at] {
+        for other in &config.subjects[at + 1..] {
             if subject::overlaps(pattern, other.as_bytes()) {
-                return Err(bad(format!("subject \"{other}\" overlaps with \"{text}\"")));
+                return Err(bad(format!("subject \"{text}\" overlaps with \"{other}\"")));
             }
         }
     }
     Ok(())
 }
 
-/// Fields that are understood and not served yet are never accepted and ignored.
-fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
+/// Fields that are understood and not served yet are never accepted and ignored (D-0002). This comes
+/// last: what breaks a rule hears which.
+///
+/// # Errors
+/// 10052 with the name of the field.
+pub fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
     let fields = [
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
@@ -266,12 +293,20 @@ fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
     }
 }
 
-/// What only a create refuses.
+/// What only a create refuses, before anything else.
 ///
 /// # Errors
-/// 10052 for a sealed stream.
+/// 10128 for a name with path separators; 10052 for a sealed stream, and for one that answers in
+/// place of an origin that it does not have.
 pub fn check_create(config: &Config) -> Result<(), ApiError> {
-    require(!config.sealed, "stream configuration for create can not be sealed")
+    if config.name.contains(['/', '\\']) {
+        return Err(ApiError::StreamNameContainsPathSeparators);
+    }
+    require(!config.sealed, "stream configuration for create can not be sealed")?;
+    require(
+        !config.mirror_direct || config.mirror.is_some(),
+        "stream has no mirror but does have mirror direct",
+    )
 }
 
 /// Judges a change from `old` to `new` (both complete) and applies what sealing implies.
@@ -298,6 +333,9 @@ pub fn check_update(old: &Config, mut new: Config) -> Result<Config, ApiError> {
         !old.deny_purge || new.deny_purge,
         "stream configuration update can not cancel deny purge",
     )?;
+    if new.mirror.is_some() && new.mirror != old.mirror {
+        return Err(ApiError::StreamMirrorNotUpdatable);
+    }
     require(!old.allow_msg_ttl || new.allow_msg_ttl, "message TTL status can not be disabled")?;
     require(
         old.allow_msg_counter == new.allow_msg_counter,
@@ -327,8 +365,16 @@ mod tests {
     use crate::json::decode;
 
     fn parse(body: &str) -> Result<Config, ApiError> {
+        parse_within(body, None)
+    }
+
+    fn parse_within(body: &str, window_limit: Option<i64>) -> Result<Config, ApiError> {
         let config: Config = decode(body.as_bytes(), true)?;
-        complete(config, None)
+        check_create(&config)?;
+        let around = Surroundings { window_limit, stream: &|_| None, bytes: &|_| Ok(()) };
+        let config = complete(config, &around)?;
+        refuse_unbuilt(&config)?;
+        Ok(config)
     }
 
     fn refusal(body: &str) -> String {
@@ -454,8 +500,7 @@ mod tests {
 
     #[test]
     fn the_servers_window_limit_is_both_default_and_limit() {
-        let config =
-            |body: &str| complete(decode(body.as_bytes(), true).unwrap(), Some(60 * SECOND));
+        let config = |body: &str| parse_within(body, Some(60 * SECOND));
         assert_eq!(config(r#"{"name":"S"}"#).unwrap().duplicate_window, 60 * SECOND);
         let error = config(r#"{"name":"S","duplicate_window":120000000000}"#).unwrap_err();
         assert_eq!(

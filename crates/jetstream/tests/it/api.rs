@@ -151,7 +151,7 @@ fn names_and_lists_are_paged_and_filtered() {
 #[test]
 fn account_limits_refuse_streams() {
     let limits = AccountLimits {
-        max_streams: Some(1),
+        max_streams: Some(2),
         max_memory: Some(1000),
         memory_max_stream_bytes: Some(700),
         max_bytes_required: true,
@@ -172,10 +172,16 @@ fn account_limits_refuse_streams() {
     world.must("STREAM.CREATE.A", &body("A", 600));
     assert_eq!(
         world.refusal("STREAM.CREATE.B", &body("B", 600)),
-        "10002 resource limits exceeded for account"
+        "10028 insufficient memory resources available"
     );
     assert_eq!(
-        world.refusal("STREAM.CREATE.B", &body("B", 100)),
+        world.refusal("STREAM.UPDATE.A", &body("A", 701)),
+        "10122 stream max bytes exceeds account limit max stream bytes"
+    );
+    world.must("STREAM.CREATE.B", &body("B", 100));
+    world.must("STREAM.UPDATE.A", &body("A", 650));
+    assert_eq!(
+        world.refusal("STREAM.CREATE.C", &body("C", 100)),
         "10027 maximum number of streams reached"
     );
     let options = Options { max_memory: Some(500), ..Options::default() };

@@ -104,17 +104,21 @@ fn names_come_from_the_subject() {
         ("S", named("x"), r#"{"durable_name":"c"}"#, Err(10017)),
         ("S", Durable { consumer: "x" }, "{}", Err(10018)),
         ("S", Durable { consumer: "x" }, r#"{"durable_name":"c"}"#, Err(10017)),
-        ("S", Durable { consumer: "c" }, r#"{"durable_name":"c","name":"d"}"#, Err(10132)),
+        // What the body calls it beside does not matter.
+        ("S", Durable { consumer: "c" }, r#"{"durable_name":"c","name":"d"}"#, Ok("c")),
         ("S", filtered, "{}", Err(10131)),
         ("S", filtered, r#"{"filter_subjects":["s.a"]}"#, Err(10137)),
         ("S", named("a/b"), "{}", Err(10127)),
+        ("S", named("c"), r#"{"num_replicas":2}"#, Err(10074)),
         ("S", named("a*"), "{}", Err(10052)),
         ("S", Legacy, r#"{"name":"n m"}"#, Err(10052)),
         ("S", named(&long), "{}", Err(10102)),
     ] {
         let body = format!(r#"{{"stream_name":"{stream}","config":{config}}}"#);
         let mut request: CreateRequest = decode(body.as_bytes(), true).unwrap();
-        let result = resolve_name(&mut request, "S", subject);
+        let result = resolve_name(&mut request, "S", subject)
+            .and_then(|()| check(&request.config, &Limits::default()))
+            .and_then(|()| check_name_length(&request.config.name));
         let actual = match &result {
             Ok(()) => Ok(request.config.name.as_str()),
             Err(error) => Err(error.err_code()),
