@@ -51,6 +51,8 @@ pub(crate) struct Details {
     text: Box<str>,
     /// Where the language and the version begin.
     starts: (u32, u32),
+    /// Who it said it is, if that was refused.
+    pub refused: Option<Box<str>>,
     /// Who it is, once logged in.
     pub identity: Option<Arc<Identity>>,
     /// What is more about it than TCP.
@@ -172,6 +174,14 @@ impl ConnectionInfo {
         let fields = [&connect.name, &connect.lang, &connect.version];
         let [name, lang, version] = fields.map(|field| field.as_deref().unwrap_or_default());
         details.describe(name, lang, version);
+    }
+
+    /// Its login was refused. A token or signature says nothing that may be shown.
+    pub(crate) fn refused(&self, connect: &Connect) {
+        self.describe(connect);
+        let token = connect.auth_token.as_ref().map(|_| "[REDACTED]");
+        let said = connect.nkey.as_deref().or(connect.user.as_deref()).or(token);
+        self.lock().refused = said.map(Into::into);
     }
 
     /// What is more about it than TCP.

@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::hub::Hub;
+use crate::process;
 use crate::server_info::rfc3339;
 pub(crate) use accounts::stat as account_stat;
 pub(crate) use jsz::summary as jetstream_summary;
@@ -104,13 +105,19 @@ fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>>
     };
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let path = path.trim_end_matches('/');
+    let name = path.strip_prefix('/').unwrap_or_default();
+    if LISTED.contains(&name) || UNLISTED.contains(&name) {
+        // First, so that `/varz` counts itself.
+        hub.count_request(path);
+    }
     match path {
         "" => return index(base),
+        "/stacksz" => return response(StatusCode::OK, "application/json", stacks(hub)),
+        "/debug/vars" => return json_response(StatusCode::OK, variables()),
         "/raftz" => return text_response(StatusCode::NOT_FOUND, "No Raft nodes registered"),
         _ => {}
     }
     let Some(answer) = answer(hub, path, &query) else { return not_found() };
-    hub.count_request(path);
     match answer {
         // Healthz and the empty form of ipqueuesz are written without blanks.
         Ok((status, body)) if path == "/healthz" => json_response(status, body.to_string()),
@@ -155,15 +162,33 @@ fn envelope(hub: &Hub, body: Value, with_name: bool) -> Value {
     Value::Object(members)
 }
 
+/// What runs, as text; nobody parses it.
+fn stacks(hub: &Hub) -> String {
+    let metrics = hub.runtime().metrics();
+    let (workers, tasks) = (metrics.num_workers(), metrics.num_alive_tasks());
+    let threads = process::threads().join("\n");
+    format!("{workers} workers, {tasks} tasks\n{threads}\n")
+}
+
+/// The process in Go's `expvar` form, as far as it has a meaning here.
+fn variables() -> String {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    json!({"cmdline": arguments, "memstats": {"Sys": process::resident_bytes()}}).to_string()
+}
+
 /// What the index lists.
-const NAMES: [&str; 10] = [
+const LISTED: [&str; 10] = [
     "varz", "connz", "subsz", "accountz", "accstatz", "jsz", "healthz", "routez", "gatewayz",
     "leafz",
 ];
 
+/// What else is counted.
+const UNLISTED: [&str; 4] = ["subscriptionsz", "ipqueuesz", "stacksz", "raftz"];
+
 fn index(base: &str) -> Response<Full<Bytes>> {
     let links: String =
-        NAMES.iter().map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n")).collect();
+        LISTED.iter().map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n")).collect();
     let page =
         format!("<!DOCTYPE html>\n<html lang=\"en\"><title>natterjack</title>\n{links}</html>\n");
     response(StatusCode::OK, "text/html; charset=utf-8", page)

@@ -11,6 +11,18 @@ pub(crate) fn resident_bytes() -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// The threads, each with its name and state; none where the system does not tell.
+pub(crate) fn threads() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let named = |entry: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // `17 (name) S …`
+        let (name, rest) = stat.rsplit_once(')')?;
+        Some(format!("{name}) {}", rest.split_ascii_whitespace().next()?))
+    };
+    entries.filter_map(|entry| named(entry.ok()?)).collect()
+}
+
 /// CPU time since the start, in percent of one core.
 pub(crate) fn cpu_percent(uptime_ns: i64) -> f64 {
     // utime and stime, the 14th and 15th fields, in ticks of 10 ms; the name before may hold blanks.

@@ -28,7 +28,7 @@ pub use types::*;
 pub use validate::ValidationError;
 pub use websocket::{DEFAULT_WEBSOCKET_HANDSHAKE, Websocket};
 
-use crate::language::{self, Map, Source, SyntaxError};
+use crate::language::{self, Map, Position, Source, SyntaxError};
 use decode::Decoder;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -275,7 +275,7 @@ impl Options {
     ///
     /// The first syntax error, or all wrong values.
     pub fn load(path: &str, source: &dyn Source) -> Result<Self, ConfigError> {
-        Self::from_tree(&language::parse_file(path, source)?, path, source)
+        Self::from_syntax(language::parse_file(path, source), path, source)
     }
 
     /// Reads a configuration that is given as `text`; `path` is what messages call it.
@@ -295,7 +295,24 @@ impl Options {
     /// assert_eq!(error.to_string(), "x.conf:2:2: unknown field \"prot\"");
     /// ```
     pub fn parse(text: &str, path: &str, source: &dyn Source) -> Result<Self, ConfigError> {
-        Self::from_tree(&language::parse(text, path, source)?, path, source)
+        Self::from_syntax(language::parse(text, path, source), path, source)
+    }
+
+    fn from_syntax(
+        parsed: Result<Map, SyntaxError>,
+        path: &str,
+        source: &dyn Source,
+    ) -> Result<Self, ConfigError> {
+        let empty = match parsed {
+            Ok(tree) => return Self::from_tree(&tree, path, source),
+            Err(error @ SyntaxError::Empty { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        // An empty file is an error to `-t` only: a server starts and reloads with it (2.15.1, measured).
+        let mut options = Self::from_tree(&Map::default(), path, source)?;
+        let problem = Problem { position: Position::unknown(), text: empty.to_string() };
+        options.warnings.push(Warning { problem, fatal_in_check: true });
+        Ok(options)
     }
 
     fn from_tree(tree: &Map, path: &str, source: &dyn Source) -> Result<Self, ConfigError> {

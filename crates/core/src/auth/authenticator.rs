@@ -127,6 +127,11 @@ impl Authenticator {
         })
     }
 
+    /// Whether anybody has to log in, if only as the user whom nobody names.
+    pub fn requires_login(&self) -> bool {
+        !matches!(self.logins, Logins::Open)
+    }
+
     /// What INFO says as `auth_required` to clients of the plain listener.
     pub fn auth_required(&self) -> bool {
         self.auth_required_of(ConnectionType::Standard)
@@ -136,7 +141,7 @@ impl Authenticator {
     /// that a `no_auth_user` would admit it (nats-server 2.15.1, measured).
     pub fn auth_required_of(&self, kind: ConnectionType) -> bool {
         let is_waived = kind != ConnectionType::WebSocket && self.no_auth_user.is_some();
-        !matches!(self.logins, Logins::Open) && !is_waived
+        self.requires_login() && !is_waived
     }
 
     /// Who a connection of this kind is that presents nothing.

@@ -101,6 +101,12 @@ impl Connection {
         self.welcome()
     }
 
+    /// The first estimate of the round trip, as in nats-server: from the greeting to CONNECT.
+    fn first_round_trip(&self) -> u64 {
+        let since = self.hub.clock().unix_ns() - self.info.start_unix_ns;
+        u64::try_from(since).unwrap_or(0).max(1)
+    }
+
     fn enter_open(&mut self) -> Result<(), ClosedReason> {
         match self.hub.open_identity() {
             Some(identity) => self.bind(identity),
@@ -137,14 +143,16 @@ impl Connection {
             Ok(identity) => identity,
             Err(failure) => {
                 log_error!(self.hub.log(), "{} - {failure}", self.info.prefix());
+                if let Some(connect) = &connect {
+                    self.info.refused(connect);
+                    self.info.set_rtt(Some(self.first_round_trip()));
+                }
                 return Err(self.refuse(&refused.0, refused.1));
             }
         };
         if let Some(connect) = &connect {
             self.info.describe(connect);
-            // The first estimate of the round trip, as in nats-server.
-            let since = self.hub.clock().unix_ns() - self.info.start_unix_ns;
-            self.info.set_rtt(Some(u64::try_from(since).unwrap_or(0).max(1)));
+            self.info.set_rtt(Some(self.first_round_trip()));
             self.session.apply(connect).map_err(|(error, reason)| self.refuse(&error, reason))?;
         }
         self.bind(identity)?;

@@ -91,9 +91,7 @@ fn detail(hub: &Hub, account: &Account) -> Value {
         detail["imports"] = sharing.imports.iter().map(import).collect();
     }
     if let Some(info) = info {
-        if *info.name != *name {
-            detail["name_tag"] = (*info.name).into();
-        }
+        detail["name_tag"] = (*info.name).into();
         if !info.tags.is_empty() {
             detail["tags"] = info.tags.clone().into();
         }

@@ -1,6 +1,8 @@
 //! `/jsz`: JetStream in numbers.
 
 use hyper::StatusCode;
+use natterjack_config::options::SyncPolicy;
+use natterjack_jetstream::JetStream;
 use natterjack_jetstream::consumer::ConsumerInfo;
 use natterjack_jetstream::stream::StreamInfo;
 use serde_json::{Value, json};
@@ -21,34 +23,20 @@ pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
     let with_accounts = query.flag("accounts")? || with_streams || with_consumers || of.is_some();
     let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
     let (memory, storage) = engine.bytes_in_use();
-    let mut totals = Totals::default();
-    for name in engine.account_names() {
-        if let Some(usage) = engine.account_usage(&name) {
-            totals.accounts += 1;
-            totals.streams += usage.streams;
-            totals.consumers += usage.consumers;
-            totals.reserved_memory += usage.reserved_memory;
-            totals.reserved_file += usage.reserved_file;
-            totals.api_total += usage.api_total;
-            totals.api_errors += usage.api_errors;
-        }
-    }
-    let mut body = json!({
-        "memory": memory,
-        "storage": storage,
-        "reserved_memory": totals.reserved_memory,
-        "reserved_storage": totals.reserved_file,
-        "accounts": totals.accounts,
-        "ha_assets": 0,
-        "api": {"level": API_LEVEL, "total": totals.api_total, "errors": totals.api_errors},
+    let totals = Totals::of(engine);
+    let mut body = totals.statistics(memory, storage);
+    let more = json!({
         "config": config(hub),
         "streams": totals.streams,
         "consumers": totals.consumers,
         "messages": engine.messages_stored(),
         "bytes": memory + storage,
         "total": totals.accounts,
-        "limits": {},
+        "limits": limits(hub),
     });
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
     if with_accounts {
         let detail = Detail {
             streams: with_streams || with_consumers,
@@ -151,6 +139,51 @@ struct Totals {
     api_errors: u64,
 }
 
+impl Totals {
+    fn of(engine: &JetStream) -> Self {
+        let mut totals = Totals::default();
+        for usage in engine.account_names().iter().filter_map(|name| engine.account_usage(name)) {
+            totals.accounts += 1;
+            totals.streams += usage.streams;
+            totals.consumers += usage.consumers;
+            totals.reserved_memory += usage.reserved_memory;
+            totals.reserved_file += usage.reserved_file;
+            totals.api_total += usage.api_total;
+            totals.api_errors += usage.api_errors;
+        }
+        totals
+    }
+
+    /// The `stats` of `/varz`, with which `/jsz` begins.
+    fn statistics(&self, memory: u64, storage: u64) -> Value {
+        json!({
+            "memory": memory,
+            "storage": storage,
+            "reserved_memory": self.reserved_memory,
+            "reserved_storage": self.reserved_file,
+            "accounts": self.accounts,
+            "ha_assets": 0,
+            "api": {"level": API_LEVEL, "total": self.api_total, "errors": self.api_errors},
+        })
+    }
+}
+
+/// What the `limits` block sets.
+fn limits(hub: &Hub) -> Value {
+    let options = hub.options();
+    let limits = &options.jetstream.limits;
+    let window = limits.duplicate_window.map(|window| window.as_nanos());
+    let mut shown = json!({
+        "max_request_batch": limits.max_request_batch,
+        "max_ack_pending": limits.max_ack_pending,
+        "max_duplicate_window": window.and_then(|window| u64::try_from(window).ok()),
+    });
+    if let Value::Object(members) = &mut shown {
+        members.retain(|_, value| !value.is_null());
+    }
+    shown
+}
+
 fn config(hub: &Hub) -> Value {
     let options = hub.options();
     let mut config = json!({
@@ -159,8 +192,21 @@ fn config(hub: &Hub) -> Value {
         "max_storage": options.jetstream.max_store.map_or(json!(-1), Into::into),
         "store_dir": hub.jetstream().map(|jetstream| jetstream.directory()),
     });
+    match options.jetstream.sync {
+        // As nats-server shows it: the interval beside is the one that would hold otherwise.
+        SyncPolicy::BeforeAck => {
+            config["sync_interval"] = 120_000_000_000_u64.into();
+            config["sync_always"] = true.into();
+        }
+        SyncPolicy::Every(interval) => {
+            config["sync_interval"] = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).into();
+        }
+    }
     if let Some(domain) = &options.jetstream.domain {
         config["domain"] = domain.as_str().into();
+    }
+    if options.jetstream.strict {
+        config["strict"] = true.into();
     }
     config
 }
@@ -171,11 +217,7 @@ pub(crate) fn summary(hub: &Hub) -> Value {
     let (memory, storage) = jetstream.engine().bytes_in_use();
     json!({
         "config": config(hub),
-        "stats": {
-            "memory": memory,
-            "storage": storage,
-            "accounts": jetstream.engine().account_names().len(),
-            "api": {"level": API_LEVEL},
-        },
+        "stats": Totals::of(jetstream.engine()).statistics(memory, storage),
+        "limits": limits(hub),
     })
 }

@@ -75,7 +75,7 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "go": "rust",
         "host": host,
         "port": port,
-        "auth_required": hub.authenticator().auth_required(),
+        "auth_required": hub.authenticator().requires_login(),
         "max_connections": options.max_connections.unwrap_or(0),
         "max_subscriptions": options.max_subscriptions.unwrap_or(0),
         "ping_interval": nanoseconds(options.ping_interval),
@@ -144,18 +144,19 @@ pub(super) fn varz(hub: &Hub) -> Value {
             varz["tls_cert_not_after"] = rfc3339(end.saturating_mul(1_000_000_000)).into();
         }
     }
-    if !options.server_tags.is_empty() {
-        varz["tags"] = options.server_tags.clone().into();
-    }
-    if !options.server_metadata.is_empty() {
-        varz["metadata"] = json!(options.server_metadata);
-    }
     if let (Value::Object(members), Value::Object(state), Value::Object(counters)) =
         (&mut varz, state, counters)
     {
         members.extend(state);
         members.extend(counters);
-        let empty = [("auth_required", Value::Bool(false)), ("max_subscriptions", 0.into())];
+        members.insert("tags".into(), json!(options.server_tags));
+        members.insert("metadata".into(), json!(options.server_metadata));
+        let empty = [
+            ("auth_required", Value::Bool(false)),
+            ("max_subscriptions", 0.into()),
+            ("tags", json!([])),
+            ("metadata", json!({})),
+        ];
         members.retain(|name, value| !empty.iter().any(|(key, zero)| name == key && value == zero));
     }
     varz

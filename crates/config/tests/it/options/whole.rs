@@ -56,6 +56,15 @@ fn what_is_not_built_is_refused_or_named() {
 }
 
 #[test]
+fn an_empty_file_is_an_error_to_a_check_only() {
+    let o = parse("# nothing").unwrap();
+    assert_eq!((o.port, o.warnings.len()), (4222, 1));
+    let text = "C: config has no values or is empty";
+    assert_eq!(o.warnings[0].to_string(), text);
+    assert_eq!(o.check_deprecated().unwrap_err().to_string(), text);
+}
+
+#[test]
 fn the_whole_is_validated() {
     let operator = format!("operator: {JWT}\n");
     let memory = format!("{operator}resolver: MEMORY\n");
