@@ -1,6 +1,7 @@
 //! `$JS.API`: requests in, JSON out (jetstream.md 1).
 
 mod account;
+mod backups;
 mod consumers;
 mod direct;
 mod endpoint;
@@ -15,6 +16,7 @@ use crate::host::Host;
 use crate::stream::{headers, meta};
 use crate::time::Now;
 use endpoint::Endpoint;
+pub(crate) use respond::Addressee;
 use respond::Outcome;
 pub(crate) use streams::find;
 
@@ -142,7 +144,7 @@ impl JetStream {
         }
         if let Outcome::Answer(payload) | Outcome::Failed(payload) = outcome {
             let audited = counted || failed;
-            self.respond(host, now, &respond::Addressee::of(request), &payload, audited);
+            self.respond(host, now, &Addressee::of(request), &payload, audited);
         }
         true
     }

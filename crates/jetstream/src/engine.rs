@@ -8,6 +8,7 @@ pub(crate) mod catalog;
 mod recover;
 mod registry;
 mod report;
+pub(crate) mod restore;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -18,6 +19,7 @@ use natterjack_store::{DiskResult, RequestId};
 use crate::account::{Account, AccountLimits, AccountUsage, Usage};
 use crate::host::Host;
 use crate::options::Options;
+use crate::snapshot::Transfers;
 use crate::stream::{Held, StreamCell};
 use crate::sync;
 use crate::time::Now;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     book: Mutex<Book>,
     next_id: AtomicU64,
     pub(crate) batches: Held,
+    /// Snapshots and restores that run.
+    pub(crate) transfers: Transfers,
 }
 
 impl Shared {
@@ -62,6 +66,7 @@ impl JetStream {
                 book: Mutex::default(),
                 next_id: AtomicU64::new(1),
                 batches: Held::default(),
+                transfers: Transfers::default(),
             }),
             accounts: RwLock::default(),
             by_id: RwLock::default(),

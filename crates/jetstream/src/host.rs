@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use natterjack_store::{Blocked, Damage, DiskRequest};
 
+use crate::engine::restore::Restore;
+use crate::snapshot::Snapshot;
 use crate::stream::StreamCell;
 
 /// A message that leaves a stream or the API.
@@ -76,6 +78,16 @@ pub trait Host {
 
     /// 64 random bits.
     fn random(&mut self) -> u64;
+
+    /// Sends a snapshot to who asked for it; the host asks it for chunks from now on.
+    fn send_snapshot(&mut self, snapshot: Snapshot) {
+        drop(snapshot);
+    }
+
+    /// Takes chunks on the subject of a restore for it, from now on.
+    fn take_restore(&mut self, restore: Restore) {
+        drop(restore);
+    }
 
     /// Damage was found when a message was read or looked at: the operator should know, as of
     /// what the start itself finds ([`RecoveredStream::log`](crate::RecoveredStream)).

@@ -6,6 +6,7 @@
 //! deliver and sets the timer.
 
 pub mod answers;
+pub(crate) mod backup;
 mod batch;
 mod commit;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod validate;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
 
 use natterjack_store::{
     DiskRequest, DiskResult, Limits, Log, LogPos, Purge, Purged, RequestId, SeqRange,
@@ -120,6 +122,8 @@ pub(crate) struct Stream {
     blocked: bool,
     /// The request that removes its files.
     destroying: Option<RequestId>,
+    /// Snapshots and restores that wait for the disk.
+    readers: Vec<Waker>,
 }
 
 /// What a new stream is made of.
@@ -164,6 +168,7 @@ impl StreamCell {
             expiry_reads: false,
             blocked: false,
             destroying: None,
+            readers: Vec::new(),
             config,
         };
         let reserved = AtomicU64::new(stream.config.max_bytes.max(0).unsigned_abs());
@@ -236,6 +241,7 @@ impl StreamCell {
             return matches!(result, DiskResult::Done);
         }
         stream.log.completed(id, result);
+        stream.wake_readers();
         if std::mem::take(&mut stream.expiry_reads) && !stream.closed {
             stream.tick(host, now);
         }
@@ -429,6 +435,7 @@ impl Stream {
         self.waiting.clear();
         self.batches.clear(&self.shared.batches);
         self.closed = true;
+        self.wake_readers();
         host.wake_at(self.scope.stream_id, u64::MAX);
         stored
     }

@@ -4,6 +4,7 @@
 mod effects;
 mod open;
 mod services;
+mod transfers;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 

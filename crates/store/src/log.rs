@@ -97,6 +97,15 @@ impl Log {
         Appended { seq, pos: self.advance(1) }
     }
 
+    /// Uses up the sequences to `upto` without storing anything; nothing if they were handed out.
+    pub fn skip_to(&mut self, upto: u64) -> LogPos {
+        if upto > self.index.state.last_seq {
+            self.op(&Op::Skip { upto, time: None });
+            self.index.skip(upto, None);
+        }
+        self.advance(1)
+    }
+
     /// Removes a message; with `secure` its bytes are overwritten on disk too, once the removal
     /// is durable. `None` if there is none.
     pub fn remove(&mut self, seq: u64, secure: bool) -> Option<LogPos> {

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod auth;
+mod backups;
 mod bench;
 mod configs;
 mod connecting;

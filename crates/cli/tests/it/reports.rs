@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::witness::{Tested, is_reference};
+use super::witness::Tested;
 use super::{run, server};
 
 fn with_streams() -> Tested {
@@ -116,39 +116,4 @@ fn a_report_has_a_row_for_each_stream() {
     }
     let subject = ["stream", "report", "--subject", "e", "--output", "csv", "--raw"];
     assert_eq!(run(&server, &subject).ok().text().lines().count(), 2);
-}
-
-// Shows a part of U-084.
-#[test]
-fn a_backup_is_refused_by_name_or_comes_back_whole() {
-    let server = server();
-    run(&server, &["stream", "add", "S", "--subjects", "s.>"]).ok();
-    run(&server, &["pub", "-J", "s.{{Count}}", "m{{Count}}", "--count", "20", "-q"]).ok();
-    run(&server, &["consumer", "add", "S", "C"]).ok();
-    run(&server, &["consumer", "next", "S", "C", "--count", "3", "-q"]).ok();
-    let dir = tempfile::tempdir().unwrap();
-    let backup = dir.path().join("backup");
-    let path = backup.to_str().unwrap();
-    let saved = run(&server, &["stream", "backup", "S", path, "--json"]);
-    if !is_reference() {
-        let error = saved.exits(1).error();
-        assert_eq!(error["err_code"], 10064);
-        assert!(error["message"].as_str().unwrap().contains("not supported yet"), "{error}");
-        assert!(!backup.join("backup.json").exists() && !backup.join("stream.tar.s2").exists());
-        run(&server, &["stream", "restore", path]).exits(2);
-        return;
-    }
-    assert_eq!(saved.ok().json()["messages"], 20);
-    let meta: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(backup.join("backup.json")).unwrap()).unwrap();
-    assert_eq!(meta["config"]["name"], "S");
-    run(&server, &["stream", "rm", "S", "-f"]).ok();
-    let info = run(&server, &["stream", "restore", path, "--json"]).ok().json();
-    assert_eq!((&info["state"]["messages"], &info["state"]["last_seq"]), (&json!(20), &json!(20)));
-    let next = run(&server, &["consumer", "next", "S", "C", "--raw"]).ok();
-    assert_eq!(next.text(), "m4\n");
-    let again = run(&server, &["stream", "restore", path, "--json"]).exits(7);
-    assert_eq!(again.error()["err_code"], 10130);
-    let missing = run(&server, &["stream", "backup", "T", path]).exits(5);
-    assert!(missing.err.contains("stream T not found"), "{missing:?}");
 }

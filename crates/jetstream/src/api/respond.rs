@@ -68,6 +68,17 @@ impl Addressee {
 }
 
 impl Addressee {
+    /// Whoever waits at `reply`, of whose request nothing is told.
+    pub(crate) fn to(account: &str, reply: &[u8]) -> Self {
+        Self {
+            account: account.to_owned(),
+            subject: Vec::new(),
+            reply: Some(reply.to_vec()),
+            request: Vec::new(),
+            client: Vec::new(),
+        }
+    }
+
     pub(super) fn reply(&self) -> Option<&[u8]> {
         self.reply.as_deref()
     }

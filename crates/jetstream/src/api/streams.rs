@@ -151,12 +151,10 @@ impl JetStream {
                 self.stream_purge(host, now, account, request, stream)
             }
             Endpoint::StreamSnapshot { stream } => {
-                find(account, stream).and(Err(ApiError::StreamSnapshot {
-                    err: "snapshots are not supported yet".into(),
-                }))
+                self.stream_snapshot(host, now, account, request, stream)
             }
-            Endpoint::StreamRestore { .. } => {
-                Err(ApiError::StreamRestore { err: "restore is not supported yet".into() })
+            Endpoint::StreamRestore { stream } => {
+                self.stream_restore(host, now, account, request, stream)
             }
             Endpoint::MsgGet { stream } => self.msg_get(host, now, account, request, stream),
             Endpoint::MsgDelete { stream } => self.msg_delete(host, now, account, request, stream),

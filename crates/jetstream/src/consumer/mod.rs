@@ -9,6 +9,7 @@
 
 mod ack;
 mod advisory;
+mod archived;
 mod claims;
 mod config;
 mod count;
@@ -41,6 +42,7 @@ use crate::error::ApiError;
 use crate::time::Now;
 
 pub use advisory::Life;
+pub(crate) use archived::{Archived, SEQ_MAX};
 pub use config::{
     AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
 };
@@ -49,6 +51,7 @@ pub use idle::Idle;
 pub use info::{ConsumerInfo, Position};
 pub use notes::BadNote;
 pub use pause::Paused;
+pub(crate) use validate::check_name;
 pub(crate) use validate::is_group_name;
 pub use validate::{CreateSubject, Limits, check, check_name_length, resolve_name};
 

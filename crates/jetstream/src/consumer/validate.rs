@@ -122,7 +122,8 @@ pub fn check_name_length(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), ApiError> {
+/// 10052 for a name that is no token.
+pub(crate) fn check_name(name: &str) -> Result<(), ApiError> {
     if name.contains(['.', '*', '>', '/', '\\', ' ', '\t', '\r', '\n', '\x0c']) {
         return Err(ApiError::invalid_config(
             "consumer name can not contain '.', '*', '>', '\\', '/'",

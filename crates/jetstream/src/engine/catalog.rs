@@ -66,6 +66,10 @@ pub(crate) enum Change {
     DeleteStream(u64, Vec<u64>),
     PutConsumer(u64, Box<ConsumerRecord>),
     DeleteConsumer(u64),
+    /// Files of this id are to be removed at the next start, unless it becomes a stream.
+    Restoring(u64),
+    /// What was being restored is a stream, with its consumers.
+    Restored(u64, Box<StreamRecord>, Vec<(u64, ConsumerRecord)>),
 }
 
 /// A change that was recorded, or was none: what follows it runs at once.
@@ -109,6 +113,19 @@ impl Book {
                 catalog.put(CONSUMER, *id, &serde_json::to_vec(record).unwrap_or_default())
             }
             Change::DeleteConsumer(id) => catalog.delete(CONSUMER, *id),
+            Change::Restoring(id) => catalog.put(DYING, *id, &[]),
+            Change::Restored(id, record, consumers) => {
+                // In this order: the stream's record is what counts, and it comes when all is there.
+                for (consumer, record) in consumers {
+                    catalog.put(
+                        CONSUMER,
+                        *consumer,
+                        &serde_json::to_vec(record).unwrap_or_default(),
+                    );
+                }
+                catalog.put(STREAM, *id, &serde_json::to_vec(record).unwrap_or_default());
+                catalog.delete(DYING, *id)
+            }
             Change::DeleteStream(id, consumers) => {
                 // In this order: a crash between them leaves a stream without some consumers, or a
                 // note about files that are still needed, which the stream's record overrules.

@@ -152,6 +152,11 @@ impl JetStream {
         self.shared.next_id.store(last.saturating_add(1), Ordering::Relaxed);
         let streams: Vec<(u64, Vec<u8>)> =
             catalog.iter(STREAM).map(|(id, value)| (id, value.to_vec())).collect();
+        // What a restore had put there before its stream.
+        for (id, _) in consumers.iter().filter(|(of, _)| gone.contains(of)).flat_map(|(_, all)| all)
+        {
+            catalog.delete(CONSUMER, *id);
+        }
         for id in kept.into_iter().chain(gone.into_iter().filter(|id| is_gone(disk, *id))) {
             catalog.delete(DYING, id);
         }

@@ -76,7 +76,7 @@ impl JetStream {
     }
 
     /// Checks a configuration among the other streams of its account, and fills in defaults.
-    fn complete(&self, account: &Account, config: Config) -> Result<Config, ApiError> {
+    pub(super) fn complete(&self, account: &Account, config: Config) -> Result<Config, ApiError> {
         let around = Surroundings {
             window_limit: self.shared.options.duplicate_window,
             stream: &|name| Some(account.stream(name)?.lock().config.clone()),
@@ -92,7 +92,18 @@ impl JetStream {
         account: &Arc<Account>,
         config: Config,
     ) -> Arc<StreamCell> {
-        let id = self.shared.next_id();
+        self.stream_with_id(host, now, account, config, self.shared.next_id())
+    }
+
+    /// An empty stream that no account knows.
+    pub(super) fn stream_with_id(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Arc<Account>,
+        config: Config,
+        id: u64,
+    ) -> Arc<StreamCell> {
         let limits = log_limits(&config);
         let log = match config.storage {
             Storage::Memory => Log::memory(config.first_seq, limits),
@@ -244,7 +255,7 @@ impl JetStream {
 
     /// What the configuration reserves, against the limits of account and server. A stream without
     /// `max_bytes` needs room for a byte.
-    fn check_reservation(
+    pub(super) fn check_reservation(
         &self,
         account: &Account,
         config: &Config,
@@ -295,7 +306,7 @@ impl JetStream {
     }
 }
 
-const CREATED: (&str, &str) = ("CREATED", "create");
+pub(super) const CREATED: (&str, &str) = ("CREATED", "create");
 const UPDATED: (&str, &str) = ("UPDATED", "modify");
 const DELETED: (&str, &str) = ("DELETED", "delete");
 

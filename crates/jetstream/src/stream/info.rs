@@ -151,7 +151,7 @@ impl StreamCell {
 }
 
 impl Stream {
-    fn state(&mut self, details: &Details<'_>) -> (StreamState, SubjectsPage) {
+    pub(super) fn state(&mut self, details: &Details<'_>) -> (StreamState, SubjectsPage) {
         let state = self.log.state();
         // A stream that never stored anything shows zeros, unless it starts higher.
         let untouched = state.last_seq == 0 && self.config.first_seq == 0;

@@ -42,7 +42,7 @@ impl Stream {
         host.seal(self.scope.stream_id);
     }
 
-    fn send_requests(&mut self, host: &mut dyn Host) {
+    pub(super) fn send_requests(&mut self, host: &mut dyn Host) {
         self.log.take_requests(&mut self.requests);
         for request in self.requests.drain(..) {
             host.disk(self.scope.stream_id, request);

@@ -139,7 +139,7 @@ impl Consumers {
     }
 
     /// All of them, by name.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.by_name.values().filter_map(|slot| self.entry(*slot))
     }
 

@@ -85,7 +85,7 @@ fn errors_of_bodies_and_names() {
         ("STREAM.MSG.GET.S", r#"{"seq":1}"#, "10037 no message found"),
         ("STREAM.MSG.DELETE.S", "", "10003 bad request"),
         ("STREAM.MSG.DELETE.S", r#"{"seq":9}"#, "10043 sequence 9 not found"),
-        ("STREAM.SNAPSHOT.S", "", "10064 snapshot failed: snapshots are not supported yet"),
+        ("STREAM.SNAPSHOT.S", "", "10003 bad request"),
     ] {
         assert_eq!(world.refusal(endpoint, body), expected, "{endpoint} {body}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use natterjack_jetstream::{
     AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
-    Outgoing, RecoveryReport, StreamCell,
+    Outgoing, RecoveryReport, Restore, Snapshot, StreamCell,
 };
 use natterjack_store::DiskRequest;
 
@@ -41,6 +41,8 @@ pub(crate) struct Recorder {
     pub(crate) congested: bool,
     /// Damage that was found after the start.
     pub(crate) damage: Vec<natterjack_store::Damage>,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) restores: Vec<Restore>,
     random: u64,
 }
 
@@ -101,6 +103,14 @@ impl Host for Recorder {
 
     fn damaged(&mut self, _account: &str, _stream: &str, damage: &natterjack_store::Damage) {
         self.damage.push(damage.clone());
+    }
+
+    fn send_snapshot(&mut self, snapshot: Snapshot) {
+        self.snapshots.push(snapshot);
+    }
+
+    fn take_restore(&mut self, restore: Restore) {
+        self.restores.push(restore);
     }
 
     fn random(&mut self) -> u64 {

@@ -7,7 +7,7 @@ use natterjack_core::account::{Account, Bucket, Matches};
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::service::{Message, Origin};
-use natterjack_jetstream::{Delivered, Host, Outgoing, StreamCell};
+use natterjack_jetstream::{Delivered, Host, Outgoing, Restore, Snapshot, StreamCell};
 use natterjack_store::{Blocked, Damage, DiskRequest};
 
 use super::services::Ingest;
@@ -102,6 +102,11 @@ impl Drop for Effects<'_> {
 impl<'a> Effects<'a> {
     pub(crate) fn new(hub: &'a Hub, batch: &'a mut Batch) -> Self {
         Effects { hub, batch, route: None, congested: Vec::new() }
+    }
+
+    /// Bytes of headers and payload that a client may publish.
+    pub(crate) fn max_payload(&self) -> usize {
+        usize::try_from(self.hub.options().max_payload).unwrap_or(usize::MAX)
     }
 
     fn glue(&self) -> Option<&'a JetStreamGlue> {
@@ -237,6 +242,14 @@ impl Host for Effects<'_> {
 
     fn random(&mut self) -> u64 {
         rand::random()
+    }
+
+    fn send_snapshot(&mut self, snapshot: Snapshot) {
+        super::transfers::send_snapshot(self.hub, snapshot);
+    }
+
+    fn take_restore(&mut self, restore: Restore) {
+        super::transfers::take_restore(self.hub, restore);
     }
 
     fn damaged(&mut self, account: &str, stream: &str, damage: &Damage) {
