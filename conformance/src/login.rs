@@ -9,9 +9,13 @@
 //! | `{account_key}` `{system_key}` | their public keys |
 //! | `{user_jwt}` and `{user_jwt_…}` | user claims, see [`user_claims`] |
 //! | `{exporter_…}` `{importer_…}` | accounts that share, see [`shared`] |
+//! | `{account_jwt_…}` `{fresh_…}` `{delete_jwt}` | accounts that change, see [`claims`] |
+//! | `{answer_…}` `{callout_key}` `{service_…}` | an authorization service, see [`callout`] |
 //!
 //! JWT form: core.md 3.7.
 
+mod callout;
+mod claims;
 mod shared;
 
 use std::sync::OnceLock;
@@ -55,7 +59,13 @@ fn now() -> u64 {
 }
 
 /// The value of a variable of this module, if `name` is one.
-pub(crate) fn variable(name: &str, env: &Env) -> Option<Result<String, String>> {
+pub(crate) fn variable(name: &str, env: &Env) -> Option<Result<Vec<u8>, String>> {
+    text(name, env)
+        .map(|text| text.map(String::into_bytes))
+        .or_else(|| callout::variable(name, env))
+}
+
+fn text(name: &str, env: &Env) -> Option<Result<String, String>> {
     let keys = keys();
     let nonce = || env.get("nonce").ok_or_else(|| "{nonce} is not set".to_owned());
     let sign = |key: &KeyPair, bytes: &[u8]| key.sign(bytes).map_err(|e| e.to_string());
@@ -99,7 +109,7 @@ pub(crate) fn variable(name: &str, env: &Env) -> Option<Result<String, String>> 
         }
         _ => match name.strip_prefix("user_jwt") {
             Some(variant) => user_claims(variant, keys)?,
-            None => shared::variable(name)?,
+            None => claims::variable(name).or_else(|| shared::variable(name))?,
         },
     })
 }
@@ -199,12 +209,12 @@ mod tests {
     fn tokens_have_three_parts_and_verify() {
         let env = Env::from([("nonce".to_owned(), "abcdefghijklmno".to_owned())]);
         for name in ["operator_jwt", "account_jwt", "user_jwt", "user_jwt_scoped"] {
-            let token = variable(name, &env).unwrap().unwrap();
+            let token = text(name, &env).unwrap().unwrap();
             assert_eq!(token.split('.').count(), 3, "{name}");
         }
-        let sig = variable("sig", &env).unwrap().unwrap();
+        let sig = text("sig", &env).unwrap().unwrap();
         let bytes = BASE64URL_NOPAD.decode(sig.as_bytes()).unwrap();
-        let user = KeyPair::from_public_key(&variable("nkey", &env).unwrap().unwrap()).unwrap();
+        let user = KeyPair::from_public_key(&text("nkey", &env).unwrap().unwrap()).unwrap();
         assert!(user.verify(b"abcdefghijklmno", &bytes).is_ok());
         assert!(variable("user_jwt_nonsense", &env).is_none());
         assert!(variable("sig", &Env::new()).unwrap().is_err());

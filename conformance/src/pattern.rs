@@ -160,6 +160,14 @@ impl Pattern {
     }
 }
 
+/// What is no text is kept as `base64:…`.
+fn captured(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("base64:{}", data_encoding::BASE64.encode(bytes)),
+    }
+}
+
 fn step(elements: &[Element], bytes: &[u8], captures: &mut Captures) -> bool {
     let Some((first, rest)) = elements.split_first() else { return bytes.is_empty() };
     match first {
@@ -180,7 +188,7 @@ fn step(elements: &[Element], bytes: &[u8], captures: &mut Captures) -> bool {
                 }
                 let mark = captures.len();
                 if let Some(name) = name {
-                    captures.push((name.clone(), String::from_utf8_lossy(taken).into_owned()));
+                    captures.push((name.clone(), captured(taken)));
                 }
                 if step(rest, tail, captures) {
                     return true;

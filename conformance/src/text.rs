@@ -132,7 +132,7 @@ pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
         return Ok(value.as_bytes().to_vec());
     }
     match login::variable(name, env) {
-        Some(value) => value.map(String::into_bytes),
+        Some(value) => value,
         None => Err(format!("{{{name}}} is not set")),
     }
 }

@@ -317,6 +317,9 @@ impl Changes {
         self.named(What::Authorization, "authorization username", &from.user, &to.user);
         self.named(What::Authorization, "authorization password", &from.password, &to.password);
         self.named(What::Authorization, "authorization token", &from.token, &to.token);
+        let sentinel = |o: &Options| o.default_sentinel.as_ref().map(|jwt| jwt.value.clone());
+        let (old_jwt, new_jwt) = (sentinel(old), sentinel(new));
+        self.value(What::Authorization, "default_sentinel", &old_jwt, &new_jwt, text);
         let seconds = |timeout: &Option<std::time::Duration>| {
             timeout.unwrap_or(crate::options::DEFAULT_AUTH_TIMEOUT).as_secs_f64().to_string()
         };

@@ -5,6 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use hashbrown::HashMap;
 use natterjack_core::account::{Account, InterestWatcher};
 use natterjack_core::auth::GLOBAL_ACCOUNT;
+use natterjack_proto::encode;
+use natterjack_proto::error::{ClosedReason, ServerError};
+
+use crate::hub::Hub;
 
 /// All accounts by name. An account stays for the life of the process: its streams outlive the users
 /// that a reload takes away.
@@ -65,5 +69,25 @@ impl Accounts {
 
     pub(crate) fn subscription_count(&self) -> usize {
         self.all().iter().map(|account| account.subscription_count()).sum()
+    }
+}
+
+/// Lets the connections of an account feel that it changed: those beyond its limit go, newest first, and the
+/// others judge themselves.
+pub(crate) fn judge_again(hub: &Hub, id: &str) {
+    let mut connections = hub.connections();
+    connections.retain(|connection| connection.is_of(id));
+    connections.sort_by_key(|connection| connection.client.cid);
+    let max = hub.authenticator().account(id).and_then(|info| info.limits.connections);
+    let max = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+    let surplus = connections.split_off(max.min(connections.len()));
+    for connection in surplus {
+        let mut line = Vec::new();
+        encode::err(&mut line, &ServerError::MaximumAccountConnectionsExceeded);
+        hub.send(&connection.client, line);
+        connection.client.close(ClosedReason::MaximumAccountConnectionsExceeded);
+    }
+    for connection in connections {
+        connection.reload();
     }
 }

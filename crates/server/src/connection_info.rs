@@ -128,6 +128,11 @@ impl ConnectionInfo {
         self.lock().clone()
     }
 
+    /// Whether it is logged in to this account.
+    pub(crate) fn is_of(&self, account: &str) -> bool {
+        self.lock().identity.as_ref().is_some_and(|identity| *identity.account == *account)
+    }
+
     /// Asks the connection's task to judge itself by the configuration as it is now.
     pub(crate) fn reload(&self) {
         self.nudge(RELOAD);

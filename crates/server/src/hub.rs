@@ -30,6 +30,7 @@ use crate::interest::InterestNotes;
 use crate::jetstream::JetStreamGlue;
 use crate::log::Log;
 use crate::ports::Ports;
+use crate::resolver::Resolver;
 use crate::server_id::ServerId;
 use crate::sharing::Lobby;
 use crate::stats::Stats;
@@ -39,6 +40,8 @@ use crate::{log_debug, log_error, log_info, trace};
 
 /// The version of nats-server whose behaviour clients may expect; they gate features on it.
 pub const COMPATIBLE_VERSION: &str = "2.15.1";
+/// How many logins wait for an authorization service at a time.
+const CALLOUTS: usize = 256;
 /// The level of the JetStream API, shown in INFO also with JetStream off.
 pub(crate) const API_LEVEL: u64 = 5;
 
@@ -74,6 +77,11 @@ pub(crate) struct Hub {
     lame_duck: watch::Sender<bool>,
     stopping: AtomicBool,
     password_checks: Semaphore,
+    /// Logins about which an authorization service is asked at a time.
+    callouts: Semaphore,
+    resolver: Resolver,
+    /// Held while the configuration or an account changes.
+    changes: Mutex<()>,
     /// What may wait for all clients together.
     budget: Arc<Budget>,
     start_unix_ns: i64,
@@ -90,6 +98,7 @@ pub(crate) struct HubParts {
     pub(crate) overrides: Option<Overrides>,
     pub(crate) authenticator: Authenticator,
     pub(crate) transports: Transports,
+    pub(crate) resolver: Resolver,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -128,6 +137,9 @@ impl Hub {
             lame_duck: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
             password_checks: Semaphore::new(2),
+            callouts: Semaphore::new(CALLOUTS),
+            resolver: parts.resolver,
+            changes: Mutex::default(),
             budget: Arc::new(Budget::new(crate::process::memory_allowance())),
             me: me.clone(),
             id: parts.id,
@@ -360,6 +372,21 @@ impl Hub {
     /// Bcrypt checks run two at a time: they cost CPU by design.
     pub(crate) fn password_checks(&self) -> &Semaphore {
         &self.password_checks
+    }
+
+    /// Questions to authorization services: so many wait at a time.
+    pub(crate) fn callouts(&self) -> &Semaphore {
+        &self.callouts
+    }
+
+    /// Where account JWTs come from.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Reloads and updates of accounts come one after the other: whoever changes something holds this.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        guard(&self.changes)
     }
 
     /// The account of an identity, if it may have one more connection.

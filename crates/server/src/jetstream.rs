@@ -109,28 +109,30 @@ impl JetStreamGlue {
     /// Gives accounts JetStream as configured, and the services that go with it.
     pub(crate) fn set_accounts(&self, hub: &Arc<Hub>) {
         for account in hub.accounts().all() {
-            let limits = self.limits_of(hub, account.name());
-            self.engine.set_account(account.name(), limits);
-            // Every account hears of the API: one without JetStream is told so (10039).
-            if guard(&self.ingests).contains_key(&(
-                account.name().as_ref().into(),
-                API[..].into(),
-                0,
-            )) {
-                continue;
-            }
-            let add = |subject: &[u8], service: Arc<dyn natterjack_core::service::Service>| {
-                let subscription = account.subscribe_service(subject, service);
-                guard(&self.ingests)
-                    .insert((account.name().as_ref().into(), subject.into(), 0), subscription);
-            };
-            add(API, Arc::new(Api::new(hub.weak())));
-            if let Some(domain) = hub.options().jetstream.domain.as_deref() {
-                add(format!("$JS.{domain}.API.>").as_bytes(), Arc::new(Api::new(hub.weak())));
-            }
-            add(b"$JS.ACK.>", Arc::new(Acks::new(hub.weak())));
-            add(b"$JS.FC.>", Arc::new(Acks::new(hub.weak())));
+            self.set_account(hub, &account);
         }
+    }
+
+    /// The same for one account.
+    pub(crate) fn set_account(&self, hub: &Arc<Hub>, account: &Arc<Account>) {
+        let limits = self.limits_of(hub, account.name());
+        self.engine.set_account(account.name(), limits);
+        // Every account hears of the API: one without JetStream is told so (10039).
+        let key = (account.name().as_ref().into(), API[..].into(), 0);
+        if guard(&self.ingests).contains_key(&key) {
+            return;
+        }
+        let add = |subject: &[u8], service: Arc<dyn natterjack_core::service::Service>| {
+            let subscription = account.subscribe_service(subject, service);
+            guard(&self.ingests)
+                .insert((account.name().as_ref().into(), subject.into(), 0), subscription);
+        };
+        add(API, Arc::new(Api::new(hub.weak())));
+        if let Some(domain) = hub.options().jetstream.domain.as_deref() {
+            add(format!("$JS.{domain}.API.>").as_bytes(), Arc::new(Api::new(hub.weak())));
+        }
+        add(b"$JS.ACK.>", Arc::new(Acks::new(hub.weak())));
+        add(b"$JS.FC.>", Arc::new(Acks::new(hub.weak())));
     }
 
     /// Whether an account has JetStream.

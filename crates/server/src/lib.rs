@@ -20,7 +20,9 @@
 //! about messages. [`run`] is the whole of `natterjack serve`.
 
 mod accounts;
+mod ask;
 mod builder;
+mod callout;
 mod clock;
 mod closed;
 mod connection;
@@ -44,6 +46,7 @@ mod operator;
 mod ports;
 mod process;
 mod reload;
+mod resolver;
 pub mod run;
 mod server;
 mod server_id;

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use natterjack_core::auth::{AuthFailure, ConnInfo, ConnectionType, Credentials, Identity};
+use natterjack_core::auth::{
+    AuthFailure, ConnInfo, ConnectionType, Credentials, GLOBAL_ACCOUNT, Identity,
+};
 use natterjack_proto::connect::Connect;
 use natterjack_proto::error::{ClosedReason, ServerError};
+use tokio::time::Instant;
 
+use crate::callout::{self, Applicant};
 use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
+use crate::log_warn;
+use crate::transport::tunnel::Tunnel;
 
 /// Where a connection stands between accept and the end of its right to be here.
 pub(crate) struct Login {
@@ -18,6 +24,32 @@ pub(crate) struct Login {
     timeout_ns: Option<u64>,
     /// When the login expires: on the monotonic clock, for the timer, and as it was given.
     expires: Option<(u64, i64)>,
+    /// What is said then.
+    expiry: ServerError,
+}
+
+/// Why a login was refused.
+pub(crate) enum Refusal {
+    /// The time to log in was over before it was decided.
+    Late,
+    /// The rules, or the authorization service, do not admit it.
+    Failed {
+        /// For the log.
+        text: String,
+        /// The account that hears of it.
+        account: Arc<str>,
+        /// What that account hears.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// By the rules of the server.
+    fn by_rules(hub: &Hub, text: String) -> Self {
+        let account = hub.authenticator().callout_account().unwrap_or(GLOBAL_ACCOUNT).into();
+        let reason = ClosedReason::AuthenticationFailure.as_str().to_owned();
+        Refusal::Failed { text, account, reason }
+    }
 }
 
 impl Login {
@@ -38,6 +70,7 @@ impl Login {
                 .then(|| now_ns.saturating_add(authenticator.timeout().as_nanos() as u64)),
             is_open,
             expires: None,
+            expiry: ServerError::UserAuthenticationExpired,
         }
     }
 
@@ -57,11 +90,6 @@ impl Login {
     /// Whether operations are served before CONNECT.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
-    }
-
-    /// When the time to log in is over; `None` when there is no hurry.
-    pub(crate) fn timeout_ns(&self) -> Option<u64> {
-        self.timeout_ns
     }
 
     /// The next instant at which [`Login::fire`] has something to say.
@@ -87,61 +115,102 @@ impl Login {
             self.expires = Some((after(now_ns, now_unix_ns, unix), unix));
             return None;
         }
-        Some((ServerError::UserAuthenticationExpired, ClosedReason::AuthenticationExpired))
+        Some((self.expiry.clone(), ClosedReason::AuthenticationExpired))
     }
 
     /// The login was accepted.
     pub(crate) fn bound(&mut self, hub: &Hub, identity: &Identity) {
         self.timeout_ns = None;
         let clock = hub.clock();
+        let user = identity.expires_unix.map(|at| (at, ServerError::UserAuthenticationExpired));
+        let account =
+            identity.account_expires_unix.map(|at| (at, ServerError::AccountAuthenticationExpired));
+        let next = user.into_iter().chain(account).min_by_key(|(at, _)| *at);
         self.expires =
-            identity.expires_unix.map(|unix| (after(clock.mono_ns(), clock.unix_ns(), unix), unix));
+            next.as_ref().map(|(unix, _)| (after(clock.mono_ns(), clock.unix_ns(), *unix), *unix));
+        if let Some((_, error)) = next {
+            self.expiry = error;
+        }
     }
 
-    /// Checks the credentials of a CONNECT, or with `None` those of a client that sent none. The error
-    /// is the text for the log.
+    /// Checks the credentials of a CONNECT, or with `None` those of a client that sent none.
     pub(crate) async fn check(
         &self,
         hub: &Arc<Hub>,
         connect: Option<&Connect>,
         info: &ConnectionInfo,
-    ) -> Result<Arc<Identity>, String> {
+        tunnel: Option<&Tunnel>,
+    ) -> Result<Arc<Identity>, Refusal> {
         let authenticator = hub.authenticator();
         if connect.is_some_and(|connect| connect.account.is_some() || connect.new_account.is_some())
         {
-            return Err("authentication error - accounts of clients are not supported".into());
+            let text = "authentication error - accounts of clients are not supported";
+            return Err(Refusal::by_rules(hub, text.to_owned()));
         }
         let kind = info.connection_type();
         if connect.is_none() && !authenticator.admits_before_connect(kind) {
-            return Err("authentication error".into());
+            return Err(Refusal::by_rules(hub, "authentication error".to_owned()));
         }
         let connection = ConnInfo { remote_ip: Some(info.peer.ip()), kind };
         let tls = info.facts().and_then(|facts| facts.tls.clone());
         let certificate = tls.as_ref().and_then(|tls| tls.names.as_ref());
         let nonce = self.nonce.clone().unwrap_or_default();
-        let now_unix = hub.clock().unix_ns() / 1_000_000_000;
+        let now_unix = || hub.clock().unix_ns() / 1_000_000_000;
         let empty = Connect::default();
         let connect = connect.unwrap_or(&empty);
         let given = Credentials { certificate, ..Credentials::from(connect) };
-        let outcome = if authenticator.costs_cpu(&given) {
-            // A bcrypt check takes a tenth of a second: not on a worker, and only two at a time.
-            let connect = connect.clone();
+        let mut outcome = if authenticator.costs_cpu(&given) {
+            self.check_password(hub, connect, connection).await?
+        } else {
+            authenticator.authenticate(&given, &nonce, &connection, now_unix())
+        };
+        if let Err(AuthFailure::AccountNotFound(id)) = &outcome
+            && hub.resolver().fetch(hub, id).await
+        {
+            outcome = hub.authenticator().authenticate(&given, &nonce, &connection, now_unix());
+        }
+        // What the rules decided is not the last word where a service is asked.
+        if let Some(callout) = hub.authenticator().callout(&given, &outcome) {
+            let applicant = Applicant { connect, info, nonce: &nonce, connection, tunnel };
+            return callout::decide(hub, &callout, applicant).await.map_err(|reason| {
+                log_warn!(hub.log(), "{reason}");
+                let text = format!("authentication error{}", given.log_suffix());
+                Refusal::Failed { text, account: callout.account.clone(), reason }
+            });
+        }
+        outcome.map_err(|failure| Refusal::by_rules(hub, describe(&failure, &given)))
+    }
+
+    /// A bcrypt check takes a tenth of a second: not on a worker, and only two at a time. They queue, and
+    /// the time to log in runs meanwhile.
+    async fn check_password(
+        &self,
+        hub: &Arc<Hub>,
+        connect: &Connect,
+        connection: ConnInfo,
+    ) -> Result<Result<Arc<Identity>, AuthFailure>, Refusal> {
+        let (authenticator, nonce) = (hub.authenticator(), self.nonce.clone().unwrap_or_default());
+        let now_unix = hub.clock().unix_ns() / 1_000_000_000;
+        let connect = connect.clone();
+        let check = async {
             let permit = hub.password_checks().acquire().await;
             let outcome = tokio::task::spawn_blocking(move || {
-                authenticator.authenticate(
-                    &Credentials::from(&connect),
-                    &nonce,
-                    &connection,
-                    now_unix,
-                )
+                let given = Credentials::from(&connect);
+                authenticator.authenticate(&given, &nonce, &connection, now_unix)
             })
             .await;
             drop(permit);
-            outcome.map_err(|_| "authentication error - the check was aborted".to_owned())?
-        } else {
-            authenticator.authenticate(&given, &nonce, &connection, now_unix)
+            outcome
         };
-        outcome.map_err(|failure| describe(&failure, &given))
+        let outcome = match self.timeout_ns {
+            None => check.await,
+            Some(timeout_ns) => {
+                let until = Instant::from_std(hub.clock().instant(timeout_ns));
+                tokio::time::timeout_at(until, check).await.map_err(|_| Refusal::Late)?
+            }
+        };
+        let aborted = "authentication error - the check was aborted";
+        outcome.map_err(|_| Refusal::by_rules(hub, aborted.to_owned()))
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use natterjack_config::Options;
 use natterjack_config::options as config;
 use natterjack_core::auth::{
-    AccountConfig, AccountLimits, AuthConfig, Authenticator, ConnectionType, GLOBAL_ACCOUNT, Hooks,
-    Method, Secret, UserConfig, UserCredential,
+    AccountConfig, AccountLimits, AuthConfig, Authenticator, CalloutConfig, ConnectionType,
+    GLOBAL_ACCOUNT, Hooks, Method, Secret, UserConfig, UserCredential,
 };
 use natterjack_core::permissions::{AllowResponses, PermissionsSpec, SubjectRules};
 
@@ -93,6 +93,13 @@ fn auth_config(options: &Options) -> AuthConfig {
             .filter(|ws| ws.port.is_some())
             .and_then(|ws| ws.no_auth_user.clone()),
         open_global_account: only_system_users,
+        callout: authorization.callout.as_ref().map(|callout| CalloutConfig {
+            issuer: callout.issuer.clone(),
+            account: callout.account.clone(),
+            auth_users: callout.auth_users.clone(),
+            xkey: callout.xkey.clone(),
+            allowed_accounts: callout.allowed_accounts.clone(),
+        }),
         trusted_proxies: Vec::new(),
         // With TLS a second more than the handshake may take (nats-server 2.15.1).
         timeout: authorization

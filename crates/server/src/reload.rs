@@ -17,6 +17,8 @@ use crate::{files, log_info, log_warn, logins, run, tenants};
 /// # Errors
 /// The text for the log; nothing was changed then.
 pub(crate) fn reload(hub: &Arc<Hub>) -> Result<(), String> {
+    // One at a time, whoever asks: a signal, a request or the embedder.
+    let _changing = hub.changing();
     let new = read(hub)?;
     let old = hub.options();
     let changes = diff(&old, &new).map_err(|refusal| refusal.to_string())?;
@@ -32,9 +34,12 @@ pub(crate) fn reload(hub: &Arc<Hub>) -> Result<(), String> {
         log_warn!(hub.log(), "{warning}");
     }
     hub.set_options(Arc::new(new));
+    // What was learned beside the file stays.
+    authenticator.inherit(&hub.authenticator());
     hub.set_authenticator(authenticator);
     hub.set_transports(transports);
     tenants::set_up(hub).map_err(|error| error.to_string())?;
+    hub.resolver().reload(hub);
     for change in &changes {
         apply(hub, change);
     }

@@ -146,9 +146,13 @@ pub(crate) fn on_signal(hub: &Arc<Hub>, stop: &watch::Sender<bool>, signal: Sign
     log_info!(hub.log(), "Trapped \"{name}\" signal");
     match signal {
         Signal::Reload => {
-            if let Err(error) = crate::reload::reload(hub) {
-                log_error!(hub.log(), "Failed to reload server configuration: {error}");
-            }
+            let task_hub = hub.clone();
+            // Files are read, and another change may be under way: not on a worker.
+            drop(hub.runtime().spawn_blocking(move || {
+                if let Err(error) = crate::reload::reload(&task_hub) {
+                    log_error!(task_hub.log(), "Failed to reload server configuration: {error}");
+                }
+            }));
         }
         Signal::Reopen => {
             if let Err(error) = hub.log().reopen() {

@@ -73,8 +73,8 @@ pub(crate) fn set_up(hub: &Arc<Hub>) {
 
 fn declared_by_jwt(hub: &Hub, now_unix: i64) -> Vec<Sharing> {
     let authenticator = hub.authenticator();
-    let preloaded = &hub.options().resolver_preload;
-    let accounts = preloaded.iter().filter_map(|(id, _)| authenticator.account(id));
+    let ids = authenticator.claimed_accounts();
+    let accounts = ids.iter().filter_map(|id| authenticator.account(id));
     let mut declared: Vec<Sharing> = accounts.map(|account| account.sharing.clone()).collect();
     let is_account = |name: &str| authenticator.account(name).is_some();
     let mut faults = check_declared(&declared, &is_account, now_unix);
@@ -250,6 +250,7 @@ pub(crate) async fn run(hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
             lobby.next_ns.store(u64::MAX, Ordering::Release);
             let expires_unix = lobby.expires_unix.load(Ordering::Acquire);
             if hub.clock().unix_ns() / 1_000_000_000 >= expires_unix {
+                let _changing = hub.changing();
                 set_up(&hub);
             } else if expires_unix != i64::MAX {
                 lobby.judge_again(&hub, Some(expires_unix));

@@ -19,6 +19,7 @@ use crate::hub::{COMPATIBLE_VERSION, Hub, HubParts};
 use crate::jetstream::{self, JetStreamGlue};
 use crate::log::{Log, LogOptions};
 use crate::ports::Ports;
+use crate::resolver::{self, Resolver};
 use crate::server::Server;
 use crate::server_id::ServerId;
 use crate::transport::tls::Transports;
@@ -140,6 +141,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let Plan { options, store, log, program, overrides } = plan;
     let authenticator = logins::authenticator(&options)?;
     crate::sharing::check(&options)?;
+    crate::operator::check(&options)?;
     let transports = Transports::load(&options).map_err(StartError::Tls)?;
     let id = ServerId::new(options.server_name.as_deref());
     log_info!(log, "Starting {program}");
@@ -166,6 +168,8 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let secure_monitor = monitor_address(&options, address, options.https_port)?;
     let secure_monitor_socket = secure_monitor.map(bind).transpose()?;
     let websocket_socket = websocket_address(&options, address)?.map(bind).transpose()?;
+    let clock = Clock::start();
+    let resolver = Resolver::open(&options, &authenticator, &log, clock.unix_ns())?;
     let engine = match options.jetstream.enabled {
         true => Some(jetstream::open(&options, &store, &id.name, &log)?),
         false => None,
@@ -173,13 +177,14 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let hub = Hub::new(
         HubParts {
             id,
-            clock: Clock::start(),
+            clock,
             runtime: runtime.handle().clone(),
             log,
             options,
             overrides,
             authenticator,
             transports,
+            resolver,
         },
         |hub| engine.map(|engine| JetStreamGlue::new(engine, hub)),
     );
@@ -348,6 +353,7 @@ async fn run(
     hub.runtime().spawn(deadlines::run(hub.clone(), stopped.subscribe()));
     hub.runtime().spawn(crate::sharing::run(hub.clone(), stopped.subscribe()));
     hub.runtime().spawn(crate::system::run(hub.clone(), stopped.subscribe()));
+    hub.runtime().spawn(resolver::run(hub.clone(), stopped.subscribe()));
     if hub.jetstream().is_some() {
         hub.runtime().spawn(jetstream::run_timers(hub.clone(), stop.clone()));
         hub.runtime().spawn(jetstream::settle(hub.clone(), stop.clone()));

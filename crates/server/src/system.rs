@@ -7,13 +7,16 @@ mod statsz;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
+use natterjack_core::account::Account;
 use natterjack_core::subscription::Subscription;
 use natterjack_proto::error::ClosedReason;
 use tokio::sync::Semaphore;
 
 use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
-pub(crate) use events::{connected, disconnected, entering_lame_duck, run, shutting_down};
+use crate::resolver;
+use crate::user_info::UserInfo;
+pub(crate) use events::{connected, disconnected, entering_lame_duck, refused, run, shutting_down};
 
 /// Requests that are answered at a time; what comes while so many wait gets no answer.
 const REQUESTS: usize = 256;
@@ -76,17 +79,27 @@ impl System {
 /// Subscribes what answers requests: all of them in the system account, those about the own account in
 /// the others.
 pub(crate) fn set_up(hub: &Arc<Hub>) {
-    let mut services = guard(&hub.system().services);
     for account in hub.accounts().all() {
-        let is_system = hub.accounts().is_system(account.name());
-        let known = services.get(&**account.name());
-        if known.is_some_and(|(was_system, _)| *was_system == is_system) {
-            continue;
-        }
-        for old in known.into_iter().flat_map(|(_, subscriptions)| subscriptions) {
-            account.unsubscribe_service(old);
-        }
-        let new = requests::subscribe(hub, &account, is_system);
-        services.insert((**account.name()).into(), (is_system, new));
+        set_up_account(hub, &account);
     }
+}
+
+/// The same for one account.
+pub(crate) fn set_up_account(hub: &Arc<Hub>, account: &Arc<Account>) {
+    let mut services = guard(&hub.system().services);
+    let is_system = hub.accounts().is_system(account.name());
+    let known = services.get(&**account.name());
+    if known.is_some_and(|(was_system, _)| *was_system == is_system) {
+        return;
+    }
+    for old in known.into_iter().flat_map(|(_, subscriptions)| subscriptions) {
+        account.unsubscribe_service(old);
+    }
+    let mut new = requests::subscribe(hub, account, is_system);
+    let user_info = Arc::new(UserInfo::new(hub.weak()));
+    new.push(account.subscribe_service(b"$SYS.REQ.USER.INFO", user_info));
+    if is_system {
+        new.extend(resolver::subscribe(hub, account));
+    }
+    services.insert((**account.name()).into(), (is_system, new));
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use natterjack_config::Options;
 use natterjack_config::options::Mapping;
-use natterjack_core::account::Account;
-use natterjack_core::auth::{DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT};
+use natterjack_core::auth::{AccountInfo, DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT};
 use natterjack_core::mapping::{Destination, Mappings};
 
 use crate::hub::Hub;
+use crate::log_error;
 use crate::start::StartError;
-use crate::user_info::UserInfo;
 
 /// Creates the accounts of the configuration and gives each what it needs.
 ///
@@ -24,7 +23,11 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
     for account in &options.accounts {
         wanted.push((account.name.clone(), mappings(&account.mappings)?));
     }
-    wanted.extend(crate::operator::accounts(hub)?);
+    for id in authenticator.claimed_accounts() {
+        let Some(info) = authenticator.account(&id) else { continue };
+        wanted
+            .push((id.to_string(), crate::operator::mappings(&info).map_err(StartError::Mapping)?));
+    }
     if !options.no_system_account {
         let system = authenticator.system_account().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
         hub.accounts().set_system(system);
@@ -33,11 +36,7 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
         }
     }
     for (name, mappings) in wanted {
-        let (account, is_new) = hub.accounts().add(&name);
-        account.set_mappings(Some(mappings));
-        if is_new || name == GLOBAL_ACCOUNT {
-            equip(hub, &account);
-        }
+        hub.accounts().add(&name).0.set_mappings(Some(mappings));
     }
     crate::system::set_up(hub);
     if let Some(jetstream) = hub.jetstream() {
@@ -52,15 +51,35 @@ pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
 /// # Errors
 /// The first mapping that is no valid transform, or all imports and exports that do not hold.
 pub(crate) fn check(options: &Options) -> Result<(), StartError> {
+    crate::operator::check(options)?;
     mappings(&options.mappings)?;
     options.accounts.iter().try_for_each(|account| mappings(&account.mappings).map(drop))?;
     crate::sharing::check(options)
 }
 
-fn equip(hub: &Arc<Hub>, account: &Arc<Account>) {
-    if account.subscription_count() == 0 {
-        account.subscribe_service(b"$SYS.REQ.USER.INFO", Arc::new(UserInfo::new(hub.weak())));
+/// An account by its JWT is new, or another than before.
+pub(crate) fn claimed(hub: &Arc<Hub>, info: &AccountInfo) {
+    let mappings = crate::operator::mappings(info).unwrap_or_else(|error| {
+        log_error!(hub.log(), "{error}");
+        Mappings::default()
+    });
+    let (account, _) = hub.accounts().add(&info.id);
+    account.set_mappings(Some(mappings));
+    crate::system::set_up_account(hub, &account);
+    if let Some(jetstream) = hub.jetstream() {
+        jetstream.set_account(hub, &account);
     }
+    crate::sharing::set_up(hub);
+}
+
+/// The JWT of an account is gone: it keeps what it stored, and shares and uses nothing.
+pub(crate) fn forgotten(hub: &Arc<Hub>, id: &str) {
+    let Some(account) = hub.accounts().find(id) else { return };
+    account.set_mappings(None);
+    if let Some(jetstream) = hub.jetstream() {
+        jetstream.set_account(hub, &account);
+    }
+    crate::sharing::set_up(hub);
 }
 
 fn mappings(configured: &[Mapping]) -> Result<Mappings, StartError> {

@@ -6,10 +6,10 @@
 mod certificates;
 #[path = "it/damage.rs"]
 mod damage;
-#[path = "it/metrics.rs"]
-mod metrics;
 #[path = "it/peer.rs"]
 mod peer;
+#[path = "it/resolvers.rs"]
+mod resolvers;
 #[path = "it/sharing.rs"]
 mod sharing;
 #[path = "it/tls.rs"]

@@ -30,7 +30,10 @@ pub(super) fn authorization(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options)
             "default_permission" | "default_permissions" | "permissions" => {
                 auth.default_permissions = permissions(d, item);
             }
-            "auth_callout" | "auth_hook" | "proxy_required" => {
+            "auth_callout" | "auth_hook" => {
+                auth.callout = super::callout::callout(d, item);
+            }
+            "proxy_required" => {
                 if !super::unsupported::says_off(item) {
                     d.refuse(item);
                 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod auth;
+mod callout;
 mod decode;
 mod jetstream;
 mod mappings;
@@ -157,6 +158,8 @@ pub struct Options {
     pub resolver: Option<Resolver>,
     /// Account JWTs by account key. Not decoded here.
     pub resolver_preload: Vec<(String, Located<String>)>,
+    /// The user JWT of clients that present none. Not decoded here.
+    pub default_sentinel: Option<Located<String>>,
     /// Accounts, by key, that are resolved and kept from the start.
     pub resolver_pinned_accounts: Vec<String>,
 
@@ -220,6 +223,7 @@ impl Default for Options {
             trusted_keys: Vec::new(),
             resolver: None,
             resolver_preload: Vec::new(),
+            default_sentinel: None,
             resolver_pinned_accounts: Vec::new(),
             jetstream: JetStream::default(),
         }

@@ -1,9 +1,17 @@
 //! Operator mode: whose accounts are trusted, and where their JWTs come from.
 
-use super::decode::Decoder;
-use super::{Located, Options, Resolver};
-use crate::language::{Entry, Kind, Map};
-use crate::names;
+use super::decode::{Decoder, set_some};
+use super::{Deletion, DirectoryResolver, Located, Options, Resolver};
+use crate::language::{Entry, Kind, Map, Position};
+use crate::{duration, names};
+use std::time::Duration;
+
+/// How long others may take to send an account, and how many accounts a cache holds, by default.
+const FETCH_TIMEOUT: Duration = Duration::from_millis(1900);
+const CACHED: u64 = 1000;
+/// What is said of a resolver that is none.
+const WRONG: &str = "error parsing account resolver, should be MEM or  URL(\"url\") or a map \
+                     containing dir and type state=[FULL|CACHE])";
 
 /// The prefix of every JWT: base64 of `{"`.
 const JWT_PREFIX: &str = "eyJ";
@@ -55,25 +63,94 @@ pub(super) fn resolver(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
             lower if lower.starts_with("url(") => {
                 d.error(position, "resolver URL(...) is not supported yet");
             }
-            _ => d.error(
-                position,
-                "error parsing account resolver, should be MEM or  URL(\"url\") or a map \
-                 containing dir and type state=[FULL|CACHE])",
-            ),
+            _ => d.error(position, WRONG),
         },
-        Kind::Map(map) => match map.get("type").and_then(|item| item.value.kind.as_str()) {
-            Some(kind) if matches!(kind.to_ascii_lowercase().as_str(), "memory" | "mem") => {
-                o.resolver = Some(Resolver::Memory);
-            }
-            kind => {
-                let kind = kind.unwrap_or("full");
-                d.error(position, format!("resolver of type {kind:?} is not supported yet"));
-            }
-        },
+        Kind::Map(map) => o.resolver = typed(d, position, map),
         kind => {
             let text = format!("error parsing operator resolver, wrong type {}", kind.noun());
             d.error(position, text);
         }
+    }
+}
+
+/// `resolver { type: … }`
+fn typed(d: &mut Decoder<'_>, position: &Position, map: &Map) -> Option<Resolver> {
+    let mut dir = None;
+    let (mut kind, mut allow, mut hard) = (None, None, None);
+    let (mut limit, mut interval, mut timeout, mut ttl) = (None, None, None, None);
+    for item in map.iter() {
+        match item.key.as_str() {
+            "type" => set_some(&mut kind, d.string(item)),
+            "dir" => set_some(&mut dir, d.string(item)),
+            "allow_delete" => set_some(&mut allow, d.bool(item)),
+            "hard_delete" => set_some(&mut hard, d.bool(item)),
+            "limit" => set_some(&mut limit, d.integer(item)),
+            "interval" => set_some(&mut interval, span(d, item)),
+            "timeout" => set_some(&mut timeout, span(d, item)),
+            "ttl" => set_some(&mut ttl, span(d, item)),
+            _ => d.unknown(item),
+        }
+    }
+    let kind = kind.unwrap_or_default().to_ascii_lowercase();
+    let is_cache = match kind.as_str() {
+        "memory" | "mem" => return Some(Resolver::Memory),
+        "full" => false,
+        "cache" => true,
+        _ => {
+            d.error(position, WRONG);
+            return None;
+        }
+    };
+    let allow = allow.unwrap_or_default();
+    let mut refuse = |is_wrong: bool, text: &str| {
+        if is_wrong {
+            d.error(position, text);
+        }
+    };
+    let dir = dir.unwrap_or_default();
+    refuse(dir.is_empty(), "dir has no value and needs to point to a directory");
+    if is_cache {
+        refuse(interval.is_some(), "CACHE does not accept sync");
+        refuse(allow, "CACHE does not accept allow_delete");
+        refuse(hard.is_some(), "CACHE does not accept hard_delete");
+    } else {
+        refuse(ttl.is_some(), "FULL does not accept ttl");
+        refuse(hard.is_some() && !allow, "hard_delete has no effect without delete");
+    }
+    let delete = match (allow || is_cache, is_cache || hard.unwrap_or_default()) {
+        (false, _) => Deletion::Never,
+        (true, false) => Deletion::Rename,
+        (true, true) => Deletion::Remove,
+    };
+    let limit = limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+    Some(Resolver::Directory(DirectoryResolver {
+        dir,
+        is_cache,
+        delete,
+        limit: limit.or(is_cache.then_some(CACHED)),
+        interval,
+        timeout: timeout.unwrap_or(FETCH_TIMEOUT),
+        ttl,
+    }))
+}
+
+/// A duration as text, above zero.
+fn span(d: &mut Decoder<'_>, entry: &Entry) -> Option<Duration> {
+    let text = d.string(entry)?;
+    match duration::parse_positive(&text) {
+        Ok(duration) if !duration.is_zero() => Some(duration),
+        Ok(_) => None,
+        Err(error) => {
+            d.error(&entry.value.position, error);
+            None
+        }
+    }
+}
+
+pub(super) fn default_sentinel(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
+    if let Some(value) = d.string(entry).filter(|text| !text.is_empty()) {
+        let position = entry.value.position.clone();
+        o.default_sentinel = Some(Located { value, position });
     }
 }
 

@@ -1,7 +1,9 @@
 //! The keys at the top of the file.
 
 use super::decode::{Decoder, set, set_some};
-use super::{Options, accounts, auth, jetstream, mappings, operator, tls, unsupported, websocket};
+use super::{
+    Options, accounts, auth, callout, jetstream, mappings, operator, tls, unsupported, websocket,
+};
 use crate::language::{Entry, Kind, Map};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub(super) fn decode(d: &mut Decoder<'_>, tree: &Map, o: &mut Options) {
         }
     }
     auth::check_duplicates(d, o);
+    callout::check_accounts(d, o);
 }
 
 fn network(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bool {
@@ -146,7 +149,8 @@ fn security(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> b
             operator::operators(d, entry, o);
         }
         "trusted" | "trusted_keys" => operator::trusted_keys(d, entry, o),
-        "resolver" | "account_resolver" => operator::resolver(d, entry, o),
+        "default_sentinel" => operator::default_sentinel(d, entry, o),
+        "resolver" | "account_resolver" | "accounts_resolver" => operator::resolver(d, entry, o),
         "resolver_preload" => operator::preload(d, entry, o),
         "resolver_pinned_accounts" => {
             set(&mut o.resolver_pinned_accounts, d.strings(entry));

@@ -131,6 +131,25 @@ pub struct Authorization {
     pub users: Vec<User>,
     /// What users without permissions of their own have; already put into `users`.
     pub default_permissions: Option<Permissions>,
+    /// The service that decides about logins.
+    pub callout: Option<Callout>,
+}
+
+/// `auth_callout`: a service that decides about logins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Callout {
+    /// The public account key that signs answers, checked.
+    pub issuer: String,
+    /// The account the service is in.
+    pub account: String,
+    /// Users about whom it is not asked: its own.
+    pub auth_users: Vec<String>,
+    /// The public curve key that requests are sealed for, checked.
+    pub xkey: Option<String>,
+    /// Accounts whose configured users are asked about too; empty is all.
+    pub allowed_accounts: Vec<String>,
+    /// Where it is configured.
+    pub position: Position,
 }
 
 /// An account: an isolated space of subjects.
@@ -376,10 +395,43 @@ pub struct BatchLimits {
 }
 
 /// Where account JWTs come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolver {
     /// Only those in `resolver_preload`.
     Memory,
+    /// Files of a directory, which requests of the system account change.
+    Directory(DirectoryResolver),
+}
+
+/// Account JWTs in a directory, a file each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryResolver {
+    /// The directory.
+    pub dir: String,
+    /// Whether it holds only what was needed lately (`cache`), not all there are (`full`).
+    pub is_cache: bool,
+    /// What a request to delete does.
+    pub delete: Deletion,
+    /// How many accounts it holds; `None` is unlimited, for a cache 1000.
+    pub limit: Option<u64>,
+    /// How often a full one compares with other servers.
+    pub interval: Option<Duration>,
+    /// How long it waits for an account that it asked others for.
+    pub timeout: Duration,
+    /// How long a cache keeps an account that nobody needs.
+    pub ttl: Option<Duration>,
+}
+
+/// What a request to delete an account does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is refused.
+    #[default]
+    Never,
+    /// The file is renamed to `….jwt.deleted`.
+    Rename,
+    /// The file is removed.
+    Remove,
 }
 
 /// A text with its place in the file, for checks that are made elsewhere.

@@ -29,7 +29,7 @@ enum Shape {
     WriteTimeout,
 }
 
-const IGNORED: [(&str, Shape); 11] = [
+const IGNORED: [(&str, Shape); 10] = [
     ("syslog", Shape::Bool),
     ("remote_syslog", Shape::Text),
     ("prof_port", Shape::Integer),
@@ -40,7 +40,6 @@ const IGNORED: [(&str, Shape); 11] = [
     ("reconnect_error_reports", Shape::Integer),
     ("default_js_domain", Shape::Map),
     ("feature_flags", Shape::Map),
-    ("default_sentinel", Shape::Text),
 ];
 
 const TLS: &[&str] = &[

@@ -74,6 +74,12 @@ pub enum ValidationError {
     /// Operator mode with users from the file.
     #[error("operators do not allow users to be configured directly")]
     OperatorWithUsers,
+    /// Operator mode with a callout from the file.
+    #[error("operators do not allow authorization callouts to be configured directly")]
+    OperatorWithCallout,
+    /// A sentinel outside operator mode.
+    #[error("default sentinel requires operators and accounts")]
+    SentinelWithoutOperator,
     /// Both kinds of trust.
     #[error("conflicting options for 'TrustedKeys' and 'TrustedOperators'")]
     KeysAndOperators,
@@ -163,7 +169,10 @@ impl Options {
     /// Trusted keys alone ask for none of this, as in nats-server.
     fn validate_operator(&self) -> Result<(), ValidationError> {
         if self.operators.is_empty() {
-            return Ok(());
+            return match self.default_sentinel {
+                Some(_) => Err(ValidationError::SentinelWithoutOperator),
+                None => Ok(()),
+            };
         }
         if self.resolver.is_none() {
             return Err(if self.resolver_preload.is_empty() {
@@ -184,6 +193,9 @@ impl Options {
         let mut pinned = self.resolver_pinned_accounts.iter();
         match pinned.find(|key| !crate::names::is_public_key(key, 'A')) {
             Some(key) => Err(ValidationError::PinnedAccount { key: key.clone() }),
+            None if self.authorization.callout.is_some() => {
+                Err(ValidationError::OperatorWithCallout)
+            }
             None => Ok(()),
         }
     }
@@ -247,7 +259,9 @@ impl Options {
         let known = if !self.is_operator_mode() {
             name == "$SYS" || self.accounts.iter().any(|account| account.name == *name)
         } else if crate::names::is_public_key(name, 'A') {
-            self.resolver_preload.iter().any(|(key, _)| key == name)
+            // What a directory holds is looked at when it is opened.
+            matches!(self.resolver, Some(super::Resolver::Directory(_)))
+                || self.resolver_preload.iter().any(|(key, _)| key == name)
         } else {
             return Err(ValidationError::SystemAccountKey);
         };

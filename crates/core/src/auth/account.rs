@@ -1,8 +1,8 @@
 //! What logins and sessions need to know of an account.
 
 use crate::jwt::{
-    AccountClaimLimits, AccountClaims, JetStreamClaimLimits, PermissionClaims, Scope, SigningKey,
-    SubjectClaims, UserPermissionLimits, WeightedMapping,
+    AccountClaimLimits, AccountClaims, ExternalAuthorization, JetStreamClaimLimits,
+    PermissionClaims, Scope, SigningKey, SubjectClaims, UserPermissionLimits, WeightedMapping,
 };
 use crate::permissions::{AllowResponses, Permissions, PermissionsSpec, SubjectRules};
 use crate::sharing::{Sharing, of_claims};
@@ -91,6 +91,8 @@ pub struct AccountInfo {
     pub tags: Vec<String>,
     /// Whether users with bearer tokens are refused.
     pub disallow_bearer: bool,
+    /// The authorization service that decides about logins to it, by its JWT.
+    pub callout: Option<ExternalAuthorization>,
     /// Keys that may sign its users, with the scope of those that have one.
     pub(super) signers: HashMap<String, Option<Box<Scope>>>,
 }
@@ -112,6 +114,7 @@ impl AccountInfo {
             mappings: BTreeMap::new(),
             tags: Vec::new(),
             disallow_bearer: false,
+            callout: None,
             signers: HashMap::new(),
         }
     }
@@ -151,6 +154,7 @@ impl AccountInfo {
             sharing,
             tags: claims.nats.tags,
             disallow_bearer: claims.nats.limits.disallow_bearer,
+            callout: Some(claims.nats.authorization).filter(|it| !it.auth_users.is_empty()),
             signers,
         })
     }

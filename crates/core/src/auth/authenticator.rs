@@ -1,6 +1,7 @@
 //! Asks the configured methods, in the order of nats-server: trusted proxy, operator mode, nkeys, users,
 //! token, single user, open.
 
+use super::callout::without_callout;
 use super::config::Method;
 use super::identity::Proof;
 use super::operator::Operator;
@@ -8,8 +9,8 @@ use super::secret::PasswordDigest;
 use super::shared::Shared;
 use super::users::{self, Users};
 use super::{
-    AccountInfo, AuthConfig, AuthConfigError, AuthFailure, ConnInfo, ConnectionType, Credentials,
-    DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, Identity, Secret, UserLimits,
+    AccountInfo, AuthConfig, AuthConfigError, AuthFailure, CalloutConfig, ConnInfo, ConnectionType,
+    Credentials, DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, Identity, Secret, UserLimits,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use hashbrown::HashMap;
@@ -50,13 +51,15 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// Decides logins. Immutable: a reload builds a new one.
+/// Decides logins. A reload builds a new one; only the accounts of operator mode change in between, as
+/// their JWTs do.
 #[derive(Debug)]
 pub struct Authenticator {
-    hooks: Hooks,
-    logins: Logins,
-    accounts: HashMap<Arc<str>, Arc<AccountInfo>>,
-    system_account: Option<Arc<str>>,
+    pub(super) hooks: Hooks,
+    pub(super) logins: Logins,
+    pub(super) accounts: HashMap<Arc<str>, Arc<AccountInfo>>,
+    pub(super) system_account: Option<Arc<str>>,
+    pub(super) callout: Option<CalloutConfig>,
     no_auth_user: Option<String>,
     websocket_no_auth_user: Option<String>,
     open_global_account: bool,
@@ -66,7 +69,7 @@ pub struct Authenticator {
 }
 
 #[derive(Debug)]
-enum Logins {
+pub(super) enum Logins {
     Open,
     Token(Secret),
     SingleUser { user: Arc<str>, password: Secret },
@@ -118,6 +121,7 @@ impl Authenticator {
             logins,
             accounts,
             system_account,
+            callout: config.callout,
             no_auth_user: config.no_auth_user,
             websocket_no_auth_user: config.websocket_no_auth_user,
             open_global_account: config.open_global_account,
@@ -129,7 +133,7 @@ impl Authenticator {
 
     /// Whether anybody has to log in, if only as the user whom nobody names.
     pub fn requires_login(&self) -> bool {
-        !matches!(self.logins, Logins::Open)
+        !matches!(self.logins, Logins::Open) || self.callout.is_some()
     }
 
     /// What INFO says as `auth_required` to clients of the plain listener.
@@ -155,7 +159,7 @@ impl Authenticator {
 
     /// Whether a CONNECT without credentials is accepted from a connection of this kind.
     pub fn admits_anonymous(&self, kind: ConnectionType) -> bool {
-        matches!(self.logins, Logins::Open)
+        (matches!(self.logins, Logins::Open) && self.callout.is_none())
             || self.no_auth_user_of(kind).is_some()
             || self.open_global_account
     }
@@ -163,6 +167,9 @@ impl Authenticator {
     /// Whether an operation before any CONNECT is accepted, after a login with empty [`Credentials`]. A
     /// `no_auth_user` that is an nkey needs the CONNECT (nats-server 2.15.1, measured).
     pub fn admits_before_connect(&self, kind: ConnectionType) -> bool {
+        if self.callout.is_some() {
+            return false;
+        }
         match (&self.logins, self.no_auth_user_of(kind)) {
             (Logins::Users(users), Some(name)) => users.by_nkey(name).is_none(),
             _ => self.admits_anonymous(kind),
@@ -191,10 +198,58 @@ impl Authenticator {
 
     /// What is configured of an account, or what its JWT says. `None` if it is not known: in operator
     /// mode also if its JWT is not by a trusted operator.
-    pub fn account(&self, id: &str) -> Option<&Arc<AccountInfo>> {
+    pub fn account(&self, id: &str) -> Option<Arc<AccountInfo>> {
         match &self.logins {
             Logins::Operator(operator) => operator.account(id).ok(),
-            _ => self.accounts.get(id),
+            _ => self.accounts.get(id).cloned(),
+        }
+    }
+
+    /// The accounts of operator mode whose JWTs can be used, by key.
+    pub fn claimed_accounts(&self) -> Vec<Arc<str>> {
+        self.operator().map(Operator::ids).unwrap_or_default()
+    }
+
+    /// Takes the JWT of an account over, in operator mode.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used; what was known of the account stays.
+    pub fn learn(&self, id: &str, token: &str) -> Result<Arc<AccountInfo>, String> {
+        match self.operator() {
+            Some(operator) => operator.learn(id, token),
+            None => Err("no operator is trusted".to_owned()),
+        }
+    }
+
+    /// The JWT of an account was deleted: its users have to go.
+    pub fn forget(&self, id: &str) {
+        if let Some(operator) = self.operator() {
+            operator.forget(id);
+        }
+    }
+
+    /// Takes over what another one has learned since it was made.
+    pub fn inherit(&self, old: &Authenticator) {
+        if let (Some(operator), Some(old)) = (self.operator(), old.operator()) {
+            operator.inherit(old);
+        }
+    }
+
+    /// Whether an operator key may not sign accounts, since its operator demands a signing key.
+    pub fn demands_signing_key(&self, issuer: &str) -> bool {
+        self.operator().is_some_and(|operator| operator.demands_signing_key(issuer))
+    }
+
+    /// Whether an operator key is trusted.
+    pub fn trusts(&self, key: &str) -> bool {
+        self.operator().is_some_and(|operator| operator.is_trusted(key))
+    }
+
+    fn operator(&self) -> Option<&Operator> {
+        match &self.logins {
+            Logins::Operator(operator) => Some(operator),
+            _ => None,
         }
     }
 
@@ -244,7 +299,22 @@ impl Authenticator {
         let by_proxy = self.check_proxy(&credentials, nonce)?;
         let mut identity = self.prove(&credentials, nonce, conn, by_proxy, now_unix)?;
         identity.by_proxy = by_proxy;
+        self.keep_from_callout(&mut identity)?;
         Ok(self.shared.intern(identity))
+    }
+
+    /// Takes the right to ask the authorization service away from those in its account.
+    fn keep_from_callout(&self, identity: &mut Identity) -> Result<(), AuthFailure> {
+        let is_asked = match &self.logins {
+            Logins::Operator(operator) => {
+                operator.account(&identity.account).is_ok_and(|info| info.callout.is_some())
+            }
+            _ => self.is_callout_account(&identity.account),
+        };
+        if is_asked {
+            identity.permissions = Some(without_callout(identity.permissions.as_ref())?);
+        }
+        Ok(())
     }
 
     fn prove(
@@ -294,7 +364,10 @@ impl Authenticator {
         conn: &ConnInfo,
         now_unix: i64,
     ) -> Result<Arc<Identity>, AuthFailure> {
-        let renewed = self.prove_again(identity, conn, now_unix)?;
+        let mut renewed = self.prove_again(identity, conn, now_unix)?;
+        if !matches!(renewed.proof, Proof::Callout { .. }) {
+            self.keep_from_callout(&mut renewed)?;
+        }
         match renewed.account == identity.account {
             true => Ok(self.shared.intern(renewed)),
             false => Err(AuthFailure::AccountChanged),
@@ -309,6 +382,7 @@ impl Authenticator {
     ) -> Result<Identity, AuthFailure> {
         let by_proxy = identity.by_proxy;
         let mut renewed = match (&identity.proof, &self.logins) {
+            (Proof::Callout { .. }, _) => self.accept_again(identity, conn, now_unix)?,
             (_, Logins::Open) => self.in_global_as(identity.user.clone(), Proof::Open),
             (Proof::Token { digest }, Logins::Token(token)) => {
                 if token.is_bcrypt() || !token.digest().same(digest) {
@@ -342,8 +416,8 @@ impl Authenticator {
             (Proof::Open | Proof::Anonymous, Logins::Users(users)) => {
                 self.anonymous(users, conn, by_proxy)?
             }
-            (Proof::Jwt { claims }, Logins::Operator(operator)) => {
-                operator.authorize(claims, conn, by_proxy, &self.hooks, now_unix)?
+            (Proof::Jwt { claims, account }, Logins::Operator(operator)) => {
+                operator.authorize_again(claims, account, conn, by_proxy, &self.hooks, now_unix)?
             }
             _ => return Err(AuthFailure::NoCredentials),
         };
@@ -458,6 +532,7 @@ impl Authenticator {
             permissions: None,
             limits: UserLimits::default(),
             expires_unix: None,
+            account_expires_unix: None,
             issuer_key: None,
             tags: Arc::from([]),
             is_bearer: false,

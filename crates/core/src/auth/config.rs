@@ -1,7 +1,7 @@
 //! What logins are configured, as plain data. The server fills it from its configuration file.
 
 use super::credentials::ConnectionType;
-use super::{AccountLimits, Secret};
+use super::{AccountLimits, CalloutConfig, Secret};
 use crate::jwt::JwtError;
 use crate::permissions::{PermissionsError, PermissionsSpec};
 use std::collections::BTreeMap;
@@ -127,6 +127,8 @@ pub struct AuthConfig {
     /// when there is no `authorization` block and no account but `$G` and the system account; INFO says
     /// `auth_required` all the same (2.15.1, measured).
     pub open_global_account: bool,
+    /// The service that decides about logins, by the configuration.
+    pub callout: Option<CalloutConfig>,
     /// `proxies { trusted [{ key }] }`: public keys.
     pub trusted_proxies: Vec<String>,
     /// How long a client may take until its CONNECT; `None` is 2 s.

@@ -3,6 +3,7 @@
 use crate::jwt::JwtError;
 use crate::permissions::{PermissionsError, TemplateError};
 use natterjack_proto::ServerError;
+use natterjack_proto::error::ClosedReason;
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -62,9 +63,9 @@ pub enum AuthFailure {
     /// The account of the JWT is not among the pinned ones.
     #[error("Account {0} not listed as operator pinned account")]
     AccountNotPinned(String),
-    /// The resolver does not know the account.
+    /// The account of this key is not known (yet).
     #[error("Account JWT lookup error: account missing")]
-    AccountNotFound,
+    AccountNotFound(String),
     /// The account's own JWT is not by a trusted operator, or does not hold.
     #[error("Account JWT lookup error: {0}")]
     AccountInvalid(String),
@@ -95,6 +96,12 @@ pub enum AuthFailure {
     /// The time is in none of the user's windows.
     #[error("Outside connect times")]
     OutsideTimes,
+    /// The scope of the key that signed the user's JWT is another one now.
+    #[error("User JWT issuer changed")]
+    SignerChanged,
+    /// An authorization service decided about this login, and none is configured any more, or another.
+    #[error("auth callout changed")]
+    CalloutChanged,
     /// A reload moved the user to another account: it has to connect anew.
     #[error("account changed")]
     AccountChanged,
@@ -102,17 +109,30 @@ pub enum AuthFailure {
 
 impl AuthFailure {
     /// What a *live* connection reads before it is closed, when [`recheck`] fails. A login that is
-    /// refused always reads `Authorization Violation`.
+    /// refused always reads `Authorization Violation`. Nothing where nats-server 2.15.1 just closes:
+    /// the key that signed the user is none of the account's any more.
     ///
     /// [`recheck`]: super::Authenticator::recheck
-    pub fn closing_error(&self) -> ServerError {
-        match self {
+    pub fn closing_error(&self) -> Option<ServerError> {
+        Some(match self {
+            AuthFailure::IssuerUnknown | AuthFailure::SignerChanged => return None,
             AuthFailure::Expired | AuthFailure::OutsideTimes => {
                 ServerError::UserAuthenticationExpired
             }
             AuthFailure::AccountExpired => ServerError::AccountAuthenticationExpired,
             AuthFailure::Revoked => ServerError::UserAuthenticationRevoked,
             _ => ServerError::AuthorizationViolation,
+        })
+    }
+
+    /// How the end of such a connection is recorded.
+    pub fn closed_reason(&self) -> ClosedReason {
+        match self {
+            AuthFailure::Expired | AuthFailure::OutsideTimes | AuthFailure::AccountExpired => {
+                ClosedReason::AuthenticationExpired
+            }
+            AuthFailure::Revoked => ClosedReason::CredentialsRevoked,
+            _ => ClosedReason::AuthenticationFailure,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The outcome of a login.
 
+use super::AccountInfo;
 use super::secret::PasswordDigest;
 use crate::jwt::UserClaims;
 use crate::permissions::Permissions;
@@ -40,6 +41,9 @@ pub struct Identity {
     /// When the connection must close with `User Authentication Expired`, in seconds of Unix time: the
     /// expiry of the user's JWT or the end of its time window, whichever comes first.
     pub expires_unix: Option<i64>,
+    /// When the connection must close with `Account Authentication Expired`: the expiry of the account's
+    /// JWT.
+    pub account_expires_unix: Option<i64>,
     /// The key that signed the user's JWT.
     pub issuer_key: Option<Arc<str>>,
     /// The tags of the user's JWT.
@@ -75,6 +79,16 @@ pub(super) enum Proof {
     },
     Jwt {
         claims: Arc<UserClaims>,
+        /// The account as it was then.
+        account: Arc<AccountInfo>,
+    },
+    /// An authorization service issued these claims.
+    Callout {
+        claims: Arc<UserClaims>,
+        /// What the connection called itself.
+        presented: Option<Arc<str>>,
+        /// Who decided.
+        issuer: Arc<str>,
     },
 }
 
@@ -90,6 +104,7 @@ impl Identity {
             permissions,
             limits,
             expires_unix,
+            account_expires_unix,
             issuer_key,
             tags,
             is_bearer,
@@ -109,6 +124,7 @@ impl Identity {
             && *label == other.label
             && *limits == other.limits
             && *expires_unix == other.expires_unix
+            && *account_expires_unix == other.account_expires_unix
             && *issuer_key == other.issuer_key
             && *tags == other.tags
             && *is_bearer == other.is_bearer

@@ -6,12 +6,13 @@
 //! `Authorization Violation`. A reload builds a new `Authenticator` and asks it to
 //! [`recheck`](Authenticator::recheck) the identities of live connections.
 //!
-//! Absent on purpose: password hashing and time zones ([`Hooks`], given by the server), resolvers that
-//! fetch account JWTs, and auth callout. Certificates are read by the server; whom they name is decided
+//! Absent on purpose: password hashing and time zones ([`Hooks`], given by the server), the files and requests
+//! that account JWTs come from, and the way to an authorization service. Certificates are read by the server; whom they name is decided
 //! here ([`CertificateNames`]).
 
 mod account;
 mod authenticator;
+mod callout;
 mod certificate;
 mod config;
 mod credentials;
@@ -26,6 +27,7 @@ mod windows;
 
 pub use account::{AccountInfo, AccountLimits, JetStreamLimits, JetStreamTier};
 pub use authenticator::{Authenticator, Hooks, PasswordCheck, ZoneOffset};
+pub use callout::{Answer, CALLOUT_SUBJECT, Callout, CalloutConfig, CalloutFailure};
 pub use certificate::CertificateNames;
 pub use config::{
     AccountConfig, AuthConfig, AuthConfigError, Method, OperatorConfig, UserConfig, UserCredential,

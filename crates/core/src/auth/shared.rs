@@ -16,7 +16,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The identity that equals this one, if a connection has it; else this one, for the next.
     pub(super) fn intern(&self, identity: Identity) -> Arc<Identity> {
-        if matches!(identity.proof, Proof::Jwt { .. }) {
+        if matches!(identity.proof, Proof::Jwt { .. } | Proof::Callout { .. }) {
             return Arc::new(identity);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

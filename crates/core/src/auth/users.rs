@@ -134,6 +134,7 @@ impl User {
             permissions: self.permissions.clone(),
             limits: UserLimits::default(),
             expires_unix: None,
+            account_expires_unix: None,
             issuer_key: None,
             tags: Arc::from([]),
             is_bearer: false,

@@ -20,11 +20,17 @@
 //! assert_eq!(read.iss, account.public_key());
 //! ```
 
+mod callout;
 mod claims;
 mod creds;
 mod lenient;
 mod token;
+mod validate;
 
+pub use callout::{
+    AuthorizationRequest, AuthorizationResponse, ClientClaims, ConnectClaims, ServerClaims,
+    TlsClaims,
+};
 pub use claims::{
     Account, AccountClaimLimits, Activation, ExternalAuthorization, Generic, JetStreamClaimLimits,
     Operator, PermissionClaims, ResponseClaims, Scope, SigningKey, SubjectClaims, TimeRange, User,
@@ -32,6 +38,7 @@ pub use claims::{
 };
 pub use creds::{Creds, CredsError, CredsPart, parse_seed};
 pub use token::{ClaimBody, Claims, JwtError, KeyKind, decode, find_token, key_kind};
+pub use validate::account_faults;
 
 /// The claims of a user's token.
 pub type UserClaims = Claims<User>;

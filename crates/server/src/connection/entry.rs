@@ -6,9 +6,9 @@ use natterjack_core::auth::{ConnInfo, Identity};
 use natterjack_proto::connect::Connect;
 use natterjack_proto::encode;
 use natterjack_proto::error::{ClosedReason, ServerError};
-use tokio::time::Instant;
 
 use super::{Connection, ping_interval, text, with_batch};
+use crate::login::Refusal;
 use crate::system;
 use crate::transport::tls::TlsListener;
 use crate::transport::tunnel::Tunnel;
@@ -122,31 +122,25 @@ impl Connection {
             supply(connect, tunnel.cookies());
         }
         let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
-        let check = self.login.check(&self.hub, connect.as_deref(), &self.info);
-        let outcome = match self.login.timeout_ns() {
-            None => check.await,
-            // Checks of passwords queue, and the time to log in runs meanwhile.
-            Some(timeout_ns) => {
-                let until = Instant::from_std(self.hub.clock().instant(timeout_ns));
-                match tokio::time::timeout_at(until, check).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => {
-                        return Err(self.refuse(
-                            &ServerError::AuthenticationTimeout,
-                            ClosedReason::AuthenticationTimeout,
-                        ));
-                    }
-                }
-            }
-        };
-        let identity = match outcome {
+        let tunnel = self.wire.tunnel();
+        let check = self.login.check(&self.hub, connect.as_deref(), &self.info, tunnel.as_deref());
+        let identity = match check.await {
             Ok(identity) => identity,
-            Err(failure) => {
-                log_error!(self.hub.log(), "{} - {failure}", self.info.prefix());
+            Err(Refusal::Late) => {
+                return Err(self.refuse(
+                    &ServerError::AuthenticationTimeout,
+                    ClosedReason::AuthenticationTimeout,
+                ));
+            }
+            Err(Refusal::Failed { text, account, reason }) => {
+                log_error!(self.hub.log(), "{} - {text}", self.info.prefix());
                 if let Some(connect) = &connect {
                     self.info.refused(connect);
                     self.info.set_rtt(Some(self.first_round_trip()));
                 }
+                with_batch(&self.hub, |batch| {
+                    system::refused(&self.hub, &self.info, &account, &reason, batch);
+                });
                 return Err(self.refuse(&refused.0, refused.1));
             }
         };
@@ -197,7 +191,10 @@ impl Connection {
         let renewed = self.hub.authenticator().recheck(&identity, &connection, now_unix);
         let identity = renewed.map_err(|failure| {
             log_error!(self.hub.log(), "{} - authentication error ({failure})", self.info.prefix());
-            self.refuse(&failure.closing_error(), ClosedReason::AuthenticationFailure)
+            match failure.closing_error() {
+                Some(error) => self.refuse(&error, failure.closed_reason()),
+                None => failure.closed_reason(),
+            }
         })?;
         self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
         self.session.set_limits(self.hub.session_limits(Some(&identity)));

@@ -208,7 +208,11 @@ impl Host for Effects<'_> {
     }
 
     fn subscribe(&mut self, account: &str, subject: &[u8], stream: &Arc<StreamCell>) {
-        let (Some(glue), Some(target)) = (self.glue(), self.account(account)) else { return };
+        let Some(glue) = self.glue() else { return };
+        // An account whose JWT is not known yet has its streams all the same.
+        let is_claimed = || self.hub.options().is_operator_mode();
+        let added = || is_claimed().then(|| self.hub.accounts().add(account).0);
+        let Some(target) = self.account(account).or_else(added) else { return };
         let service = Ingest::new(self.hub.weak(), stream.clone());
         let subscription = target.subscribe_service(subject, service);
         guard(&glue.ingests).insert((account.into(), subject.into(), stream.id()), subscription);

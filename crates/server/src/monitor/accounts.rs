@@ -42,7 +42,7 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     let mut detail = json!({
         "account_name": name,
         "update_time": rfc3339(hub.start_unix_ns()),
-        "expired": info.and_then(|info| info.expires_unix).is_some_and(|end| end <= now),
+        "expired": info.as_ref().and_then(|info| info.expires_unix).is_some_and(|end| end <= now),
         "complete": true,
         "jetstream_enabled": jetstream,
         "leafnode_connections": 0,
@@ -65,7 +65,7 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     let options = hub.options();
     let configured = options.accounts.iter().find(|configured| configured.name == name);
     let of_claims;
-    let (mapped, sharing) = match (configured, info) {
+    let (mapped, sharing) = match (configured, &info) {
         (Some(configured), _) => {
             (mappings(&configured.mappings), crate::sharing::of_account(configured))
         }
@@ -90,7 +90,7 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     if !sharing.imports.is_empty() {
         detail["imports"] = sharing.imports.iter().map(import).collect();
     }
-    if let Some(info) = info {
+    if let Some(info) = &info {
         detail["name_tag"] = (*info.name).into();
         if !info.tags.is_empty() {
             detail["tags"] = info.tags.clone().into();

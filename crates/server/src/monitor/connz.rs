@@ -290,7 +290,8 @@ fn common(
             json["account"] = (*identity.account).into();
         }
         let account = names.account(&identity.account);
-        json["name_tag"] = account.map_or(&*identity.account, |account| &account.name).into();
+        let name = account.as_ref().map_or(&*identity.account, |account| &account.name);
+        json["name_tag"] = name.into();
     }
     json
 }

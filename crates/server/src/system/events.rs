@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use natterjack_core::account::Matches;
+use natterjack_core::account::{Account, Matches};
 use natterjack_core::auth::{ConnectionType, GLOBAL_ACCOUNT};
 use natterjack_core::batch::Batch;
 use natterjack_core::service::{Message, Origin};
@@ -26,16 +26,21 @@ const LAST_REPORT: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 fn tell(hub: &Hub, batch: &mut Batch, subject: &str, body: impl FnOnce() -> Value) {
-    let Some(system) = hub.accounts().system() else { return };
+    if let Some(system) = hub.accounts().system() {
+        tell_in(&system, batch, subject, body);
+    }
+}
+
+fn tell_in(account: &Account, batch: &mut Batch, subject: &str, body: impl FnOnce() -> Value) {
     let mut matches = Matches::default();
-    system.find(subject.as_bytes(), &mut matches);
+    account.find(subject.as_bytes(), &mut matches);
     if matches.is_empty() {
         return;
     }
     let payload = body().to_string();
     let (subject, payload) = (subject.as_bytes(), payload.as_bytes());
     let message = Message { subject, reply: None, headers: &[], payload };
-    system.route(&matches, subject, &message, Origin::Internal, batch);
+    account.route(&matches, subject, &message, Origin::Internal, batch);
 }
 
 /// The beginning that events share.
@@ -56,6 +61,7 @@ fn client(info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Va
     client.insert("host".into(), info.peer.ip().to_string().into());
     client.insert("id".into(), info.client.cid.into());
     let user = details.identity.as_ref().and_then(|identity| identity.user.as_deref());
+    let user = user.or(details.refused.as_deref());
     for (name, value) in [
         ("acc", account),
         ("user", user.unwrap_or_default()),
@@ -112,16 +118,7 @@ pub(crate) fn disconnected(
         // Nobody heard of it.
         None => return,
     };
-    let body = || {
-        let [in_msgs, in_bytes, out_msgs, out_bytes] = info.client.traffic.counts();
-        let mut event = event(hub, "client_disconnect");
-        event["client"] = client(info, account, Some(hub.clock().unix_ns()));
-        // By the client's view.
-        event["sent"] = json!({"msgs": in_msgs, "bytes": in_bytes});
-        event["received"] = json!({"msgs": out_msgs, "bytes": out_bytes});
-        event["reason"] = reason.as_str().into();
-        event
-    };
+    let body = || ended(hub, info, account, reason.as_str());
     if is_refused {
         let subject = format!("$SYS.SERVER.{}.CLIENT.AUTH.ERR", hub.id().public_key);
         tell(hub, batch, &subject, body);
@@ -129,6 +126,35 @@ pub(crate) fn disconnected(
         connections(hub, account, batch);
     }
     tell(hub, batch, &format!("$SYS.ACCOUNT.{account}.DISCONNECT"), body);
+}
+
+/// How the end of a connection is told.
+fn ended(hub: &Hub, info: &ConnectionInfo, account: &str, reason: &str) -> Value {
+    let [in_msgs, in_bytes, out_msgs, out_bytes] = info.client.traffic.counts();
+    let mut event = event(hub, "client_disconnect");
+    event["client"] = client(info, account, Some(hub.clock().unix_ns()));
+    // By the client's view.
+    event["sent"] = json!({"msgs": in_msgs, "bytes": in_bytes});
+    event["received"] = json!({"msgs": out_msgs, "bytes": out_bytes});
+    event["reason"] = reason.into();
+    event
+}
+
+/// A login was refused: the account hears of it that decided, or would have.
+pub(crate) fn refused(
+    hub: &Hub,
+    info: &ConnectionInfo,
+    account: &str,
+    reason: &str,
+    batch: &mut Batch,
+) {
+    let Some(account) = hub.accounts().find(account) else { return };
+    tell_in(&account, batch, "$SYS.ACCOUNT.CLIENT.AUTH.ERR", || {
+        let mut event = ended(hub, info, account.name(), reason);
+        // It belongs to no account yet, which is to say to `$G` (nats-server 2.15.1).
+        event["client"]["name_tag"] = GLOBAL_ACCOUNT.into();
+        event
+    });
 }
 
 /// How many connections an account has.

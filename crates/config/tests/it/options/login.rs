@@ -334,10 +334,83 @@ fn operators() {
              containing dir and type state=[FULL|CACHE])",
         ),
         ("resolver \"URL(http://x/y)\"", "1:0: resolver URL(...) is not supported yet"),
-        ("resolver {type full, dir x}", "1:0: resolver of type \"full\" is not supported yet"),
+        ("resolver {type full}", "1:0: dir has no value and needs to point to a directory"),
+        ("resolver {type full, dir x, ttl \"1h\"}", "1:0: FULL does not accept ttl"),
+        (
+            "resolver {type full, dir x, hard_delete true}",
+            "1:0: hard_delete has no effect without delete",
+        ),
+        ("resolver {type cache, dir x, interval \"1m\"}", "1:0: CACHE does not accept sync"),
+        (
+            "resolver {type cache, dir x, allow_delete on}",
+            "1:0: CACHE does not accept allow_delete",
+        ),
+        ("resolver {type full, dir x, foo 1}", "1:28: unknown field \"foo\""),
         ("resolver_preload 5", "1:0: preload should be a map of account_public_key:account_jwt"),
         ("resolver_preload {A: b}", "1:18: invalid account JWT"),
     ] {
         assert_eq!(load(text).unwrap_err().to_string(), format!("C:{expected}"));
+    }
+}
+
+#[test]
+fn directories_of_account_jwts_are_read() {
+    let directory = |text: &str| match options(text).resolver {
+        Some(Resolver::Directory(directory)) => directory,
+        other => panic!("{text}: {other:?}"),
+    };
+    let full =
+        directory("resolver {type FULL, dir x, allow_delete true, interval \"2m\", limit 5}");
+    assert_eq!((full.dir.as_str(), full.is_cache), ("x", false));
+    assert_eq!((full.delete, full.limit), (Deletion::Rename, Some(5)));
+    assert_eq!(full.interval, Some(Duration::from_secs(120)));
+    assert_eq!(full.timeout, Duration::from_millis(1900));
+    let hard = "resolver {type full, dir x, allow_delete true, hard_delete true}";
+    assert_eq!(directory(hard).delete, Deletion::Remove);
+    assert_eq!(directory("resolver {type full, dir x}").delete, Deletion::Never);
+    let cache = directory("resolver {type cache, dir x, ttl \"1h\", timeout \"1s\"}");
+    assert_eq!((cache.is_cache, cache.limit), (true, Some(1000)));
+    assert_eq!(
+        (cache.ttl, cache.timeout),
+        (Some(Duration::from_secs(3600)), Duration::from_secs(1))
+    );
+}
+
+#[test]
+fn an_authorization_callout_is_read() {
+    let read = |inside: &str| {
+        parse(&format!("accounts {{A {{}}}}, authorization {{auth_callout {{{inside}}}}}"))
+    };
+    let callout = read(&format!("issuer: {ACCOUNT}, auth_users: [a], account: A")).unwrap();
+    let callout = callout.authorization.callout.unwrap();
+    assert_eq!((callout.issuer.as_str(), callout.account.as_str()), (ACCOUNT, "A"));
+    assert_eq!(callout.auth_users, ["a"]);
+    let without = read(&format!("issuer: {ACCOUNT}, auth_users: [a]")).unwrap();
+    assert_eq!(without.authorization.callout.unwrap().account, "$G");
+    for (inside, expected) in [
+        ("auth_users: [a]".to_owned(), "Authorization callouts require an issuer to be specified"),
+        (
+            format!("issuer: {ACCOUNT}"),
+            "Authorization callouts require authorized users to be specified",
+        ),
+        (
+            "issuer: x, auth_users: [a]".to_owned(),
+            "Expected callout user to be a valid public account nkey, got \"x\"",
+        ),
+        (
+            format!("issuer: {ACCOUNT}, auth_users: [a], xkey: x"),
+            "Expected callout xkey to be a valid public xkey, got \"x\"",
+        ),
+        (
+            format!("issuer: {ACCOUNT}, auth_users: [a], allowed_accounts: [B]"),
+            "auth_callout allowed account \"B\" not found in configured accounts",
+        ),
+        (
+            format!("issuer: {ACCOUNT}, auth_users: [a], foo: 1"),
+            "Unknown field \"foo\" parsing authorization callout",
+        ),
+    ] {
+        let error = read(&inside).unwrap_err();
+        assert!(error.ends_with(expected), "{error}");
     }
 }

@@ -23,9 +23,7 @@ fn what_is_not_built_is_refused_or_named() {
         "mqtt {port: 80, foo: 1}",
         "C:1:0: \"mqtt\" is not supported yet\nC:1:16: unknown field \"foo\"",
     );
-    for inside in
-        ["auth_callout {}", "proxy_required: true", "users [{user a, proxy_required: yes}]"]
-    {
+    for inside in ["proxy_required: true", "users [{user a, proxy_required: yes}]"] {
         let error = parse(&format!("authorization {{{inside}}}")).unwrap_err();
         assert!(error.ends_with("is not supported yet"), "{error}");
     }
@@ -40,7 +38,6 @@ fn what_is_not_built_is_refused_or_named() {
         "reconnect_error_reports: 1",
         "default_js_domain {A: b}",
         "feature_flags {a: true}",
-        "default_sentinel: a",
         "jetstream {unique_tag: a}",
         "jetstream {limits {max_ha_assets: 5}}",
         "accounts {A {msg_trace: {dest: a}}}",

@@ -1,5 +1,6 @@
 //! Logins as tables: fixed keys, fixed time, and a stand-in for bcrypt that takes `$2a$04$pw` for `pw`.
 
+mod callout;
 mod configured;
 mod operator;
 

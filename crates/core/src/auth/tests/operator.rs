@@ -338,7 +338,7 @@ fn absent_limits_are_zero() {
 
     let info = |limits: AccountClaimLimits| {
         let server = server(|claims| claims.nats.limits = limits);
-        server.account(&account().public_key()).unwrap().clone()
+        server.account(&account().public_key()).unwrap()
     };
     let zero = info(AccountClaimLimits::default());
     assert_eq!(zero.limits.connections, Some(0));
@@ -402,7 +402,7 @@ fn a_change_of_the_account_rechecks_its_users() {
         let actual = after.recheck(&identity, &from("127.0.0.1"), now);
         let actual = match actual {
             Ok(_) => "stays".to_owned(),
-            Err(failure) => failure.closing_error().text(),
+            Err(failure) => failure.closing_error().map_or("nothing".into(), |error| error.text()),
         };
         assert_eq!(actual, expected);
     };
@@ -420,6 +420,63 @@ fn a_change_of_the_account_rechecks_its_users() {
     );
     let open = Authenticator::new(AuthConfig::default(), hooks()).unwrap();
     check(&open, NOW, "Authorization Violation");
+    let deleted = server(|_| {});
+    deleted.forget(&account().public_key());
+    check(&deleted, NOW, "Account Authentication Expired");
+}
+
+// Shows a part of U-110.
+#[test]
+fn users_of_a_key_that_changed_are_closed_without_a_word() {
+    let before = server(|_| {});
+    let check = |token: &str, after: &Authenticator, expected: Option<AuthFailure>| {
+        let identity = login(&before, token).unwrap();
+        let failure = after.recheck(&identity, &from("127.0.0.1"), NOW).err();
+        assert_eq!(failure, expected);
+        assert!(failure.is_none_or(|failure| failure.closing_error().is_none()));
+    };
+    let signed = jwt_by(&signer(), |claims| {
+        claims.nats.issuer_account = account().public_key();
+    });
+    let unsigned = server(|claims| claims.nats.signing_keys.clear());
+    check(&signed, &unsigned, Some(AuthFailure::IssuerUnknown));
+    let scoped = scoped_jwt(|claims| claims.nats.tags = vec!["team:red".into()]);
+    let rescoped = server(|claims| {
+        let Some(SigningKey::Scoped(scope)) = claims.nats.signing_keys.get_mut(1) else {
+            panic!("the second key has a scope");
+        };
+        scope.template.publish.allow = vec!["v.>".into()];
+    });
+    check(&scoped, &rescoped, Some(AuthFailure::SignerChanged));
+    check(&signed, &rescoped, None);
+}
+
+// Shows a part of U-111.
+#[test]
+fn accounts_are_learned_and_forgotten() {
+    let server = server(|_| {});
+    let fresh = key(KeyPairType::Account, 60);
+    let token = |edit: fn(&mut Claims<Account>), by: &KeyPair| {
+        let mut claims = Claims::<Account>::new("fresh", &fresh.public_key());
+        edit(&mut claims);
+        claims.encode(by, NOW).unwrap()
+    };
+    let user = jwt_by(&fresh, |_| {});
+    let id = fresh.public_key();
+    let failure = login(&server, &user).unwrap_err();
+    assert_eq!(failure, AuthFailure::AccountNotFound(id.clone()));
+    server.learn(&id, &token(|_| {}, &operator())).unwrap();
+    assert!(login(&server, &user).is_ok());
+    assert!(server.claimed_accounts().iter().any(|known| **known == *id));
+    // What cannot be used leaves what was known.
+    let stranger = key(KeyPairType::Operator, 9);
+    assert_eq!(server.learn(&id, &token(|_| {}, &stranger)).unwrap_err(), "issuer is not trusted");
+    assert!(login(&server, &user).is_ok());
+    server.forget(&id);
+    assert_eq!(login(&server, &user).unwrap_err(), AuthFailure::AccountExpired);
+    let reloaded = server_with(|_| {}, &operator(), |_| {});
+    reloaded.inherit(&server);
+    assert_eq!(login(&reloaded, &user).unwrap_err(), AuthFailure::AccountExpired);
 }
 
 #[test]
