@@ -50,6 +50,12 @@ cargo xtask interop        nats-py programs against our server and against nats-
     --reference PATH       nats-server (else the one of the virtual environment)
     --witness W            ours, reference or both (both)
     --only NAME            one scenario; may be repeated
+    --async-nats           the tests that the crate async-nats ships instead, except on ours those that
+                           interop/async-nats/without.tsv names; --only takes a part of a name
+    --all                  both
+    --workers N            how many of async-nats's tests run at a time (8)
+    --prepare              only unpack async-nats's tests and fetch what they need
+    --update-lock          the same with this workspace's versions, and record them
 cargo xtask cluster [options] [-- COMMAND..]
                            three real nats-servers as a cluster with JetStream on free ports of the
                            loopback address; runs COMMAND, with the URLs in NATS_URL and in place of

@@ -66,6 +66,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("natterjack-sim", &["natterjack-subject", "natterjack-store", "natterjack-jetstream"]),
     ("natterjack-workload", &[]),
     ("natterjack-conformance", &[]),
+    ("natterjack-interop-server", &[]),
     ("xtask", &["natterjack"]),
 ];
 

@@ -1,12 +1,14 @@
 //! The monitoring port: nats-server's endpoints over HTTP, with its field names.
 //!
 //! Requests of the system account are answered by the same functions. `/routez`, `/gatewayz`, `/leafz`,
-//! `/ipqueuesz` and `/raftz` have the empty forms that a single node shows. Another path answers 404.
+//! `/ipqueuesz` and `/raftz` have the empty forms that a single node shows. `/metrics` is ours: the same
+//! numbers as Prometheus's exporter shows them. Another path answers 404.
 
 mod accounts;
 mod connz;
 mod healthz;
 mod jsz;
+mod metrics;
 mod query;
 mod subsz;
 mod varz;
@@ -114,6 +116,9 @@ fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>>
         "" => return index(base),
         "/stacksz" => return response(StatusCode::OK, "application/json", stacks(hub)),
         "/debug/vars" => return json_response(StatusCode::OK, variables()),
+        "/metrics" => {
+            return response(StatusCode::OK, metrics::CONTENT_TYPE, metrics::metrics(hub));
+        }
         "/raftz" => return text_response(StatusCode::NOT_FOUND, "No Raft nodes registered"),
         _ => {}
     }

@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "it/damage.rs"]
 mod damage;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/peer.rs"]
 mod peer;
 #[path = "it/resolvers.rs"]

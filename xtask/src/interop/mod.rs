@@ -1,9 +1,11 @@
-//! nats-py programs of the eight kinds, each run unmodified against our server and the real one.
+//! Programs of other clients, run unmodified against our server and the real one: nats-py programs of the
+//! eight kinds, and the tests that async-nats ships.
 //!
 //! The programs lie in `interop/`; what each must print, and what happens to the server meanwhile, are
 //! the scenarios. A scenario that only one of the two servers passes tells of a difference.
 
 mod scenarios;
+mod suite;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,13 +22,22 @@ use crate::servers::{Make, Server};
 
 use scenarios::SCENARIOS;
 
+/// How many of async-nats's tests run at a time: most of them wait most of the time.
+const WORKERS: usize = 8;
+
 /// `cargo xtask interop`.
 pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
     let witness = arguments.option("--witness")?.unwrap_or("both".into());
     let only = arguments.options("--only")?;
     let ours = arguments.path("--ours")?;
     let reference = arguments.path("--reference")?;
+    let (all, async_nats) = (arguments.switch("--all"), arguments.switch("--async-nats"));
+    let (prepare, lock) = (arguments.switch("--prepare"), arguments.switch("--update-lock"));
+    let workers = arguments.number("--workers")?.unwrap_or(WORKERS);
     arguments.end()?;
+    if prepare || lock {
+        return suite::prepare(lock);
+    }
 
     let peers = Peers::get()?;
     let mut makes = Vec::new();
@@ -38,12 +49,24 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
     }
     ensure!(!makes.is_empty(), "--witness {witness:?}: ours, reference or both");
 
+    let mut outcome = Ok(());
+    if all || !async_nats {
+        outcome = programs(&makes, &peers, &only);
+    }
+    if all || async_nats {
+        outcome = outcome.and(suite::run(&makes, &only, workers));
+    }
+    outcome
+}
+
+/// Runs each scenario on each of these makes.
+fn programs(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> {
     let (mut good, mut bad) = (0, 0);
     for (name, scenario) in SCENARIOS {
         if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
             continue;
         }
-        for make in &makes {
+        for make in makes {
             let begin = Instant::now();
             let stage = Stage::new(make, peers.python())?;
             let outcome = scenario(&stage);

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::Stage;
+use crate::root;
 use crate::servers::Server;
 
 type Scenario = fn(&Stage<'_>) -> Result<()>;
@@ -20,6 +21,9 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
     ("kv_token", kv_token),
     ("class", |stage| restarted(stage, "07_class", Server::kill)),
     ("logger", logger),
+    ("core", |stage| everyday(stage, "everyday_core")),
+    ("jetstream", |stage| everyday(stage, "everyday_jetstream")),
+    ("services", |stage| everyday(stage, "everyday_services")),
 ];
 
 /// Checks that `lines` that begin with one of `words` are exactly `wanted`.
@@ -251,4 +255,19 @@ fn rotated(path: &Path) -> Result<Vec<String>> {
         texts.extend(text.lines().filter_map(|line| Some(line.splitn(4, ' ').nth(3)?.to_owned())));
     }
     Ok(texts)
+}
+
+/// A program that makes the everyday calls of a client: each answer is the recorded one.
+fn everyday(stage: &Stage<'_>, name: &str) -> Result<()> {
+    let path = root().join("interop/expected").join(format!("{name}.txt"));
+    let wanted = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let server = stage.jetstream(&[])?;
+    let lines = stage.program(name, &server, &[])?.finish()?;
+    let wanted: Vec<&str> = wanted.lines().collect();
+    for (place, line) in lines.iter().enumerate() {
+        let expected = wanted.get(place).copied().unwrap_or("nothing more");
+        ensure!(line == expected, "line {}:\n    {line}\n  wanted:\n    {expected}", place + 1);
+    }
+    ensure!(lines.len() == wanted.len(), "it ended after {} lines", lines.len());
+    Ok(())
 }
