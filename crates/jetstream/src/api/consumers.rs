@@ -336,8 +336,7 @@ impl JetStream {
         Ok(Outcome::Later)
     }
 
-    /// `CONSUMER.UNPIN`. No client is ever pinned yet: the request is checked and announced, as it is
-    /// for a group without a pinned client.
+    /// `CONSUMER.UNPIN`, which is announced also where nobody was pinned.
     fn consumer_unpin(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
         let Call { host, now, account, request } = call;
         if request.payload.is_empty() {

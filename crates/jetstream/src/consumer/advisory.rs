@@ -47,17 +47,33 @@ impl Consumer {
         self.publish(ctx, ADVISORY, event, "consumer_action", |e| e.text("action", action));
     }
 
-    /// A request to unpin was taken.
-    pub(crate) fn advise_unpinned(&self, ctx: &mut Ctx<'_>, group: &str) {
-        let subject = format!("{ADVISORY}CONSUMER.UNPINNED.{}.{}", ctx.scope.stream, self.name);
+    /// A client was pinned.
+    pub(super) fn advise_pinned(&self, ctx: &mut Ctx<'_>, group: &str, id: &str) {
+        self.publish_pin(ctx, "PINNED", "consumer_group_pinned", group, ("pinned_id", id));
+    }
+
+    /// Nobody is pinned any more, and why.
+    pub(super) fn advise_unpinned(&self, ctx: &mut Ctx<'_>, group: &str, reason: &str) {
+        self.publish_pin(ctx, "UNPINNED", "consumer_group_unpinned", group, ("reason", reason));
+    }
+
+    fn publish_pin(
+        &self,
+        ctx: &mut Ctx<'_>,
+        event: &str,
+        kind: &str,
+        group: &str,
+        (key, value): (&str, &str),
+    ) {
         let scope = ctx.scope;
+        let subject = format!("{ADVISORY}CONSUMER.{event}.{}.{}", scope.stream, self.name);
         if wanted(ctx.host, &scope.account, &subject) {
-            Event::advisory(ctx.host, ctx.now, "consumer_group_unpinned")
+            Event::advisory(ctx.host, ctx.now, kind)
                 .text("account", &scope.account)
                 .text("stream", &scope.stream)
                 .text("consumer", &self.name)
                 .text("group", group)
-                .text("reason", "admin")
+                .text(key, value)
                 .send(ctx.host, &scope.account, scope.domain.as_deref(), &subject);
         }
     }

@@ -57,7 +57,7 @@ json_enum! {
 }
 
 json_enum! {
-    /// How pull requests of a group compete (ADR-42). `pinned_client` is not built.
+    /// How pull requests of a group compete (ADR-42).
     #[derive(Default)]
     pub enum PriorityPolicy, unknown_priority, {
         /// They do not.
@@ -207,13 +207,13 @@ pub struct Config {
     /// No deliveries before this time.
     #[serde(with = "time", skip_serializing_if = "Option::is_none")]
     pub pause_until: Option<i64>,
-    /// Not built yet (ADR-42).
+    /// The groups that pull requests may name; the state of the first is shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub priority_groups: Vec<String>,
-    /// Not built yet (ADR-42).
+    /// How requests of a group compete.
     #[serde(skip_serializing_if = "is_no_priority")]
     pub priority_policy: PriorityPolicy,
-    /// Not built yet (ADR-42).
+    /// For how long a pinned client may ask for nothing.
     #[serde(with = "duration", skip_serializing_if = "is_zero")]
     pub priority_timeout: i64,
 }

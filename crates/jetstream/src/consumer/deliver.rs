@@ -20,6 +20,8 @@ pub(super) struct Scratch {
     ack: Vec<u8>,
     prefix: usize,
     headers: Vec<u8>,
+    /// The message at hand goes out with `headers` instead of its own.
+    rewritten: bool,
 }
 
 impl Scratch {
@@ -27,6 +29,22 @@ impl Scratch {
     pub(super) fn prefix(&mut self) -> &mut Vec<u8> {
         self.prefix = 0;
         &mut self.ack
+    }
+
+    /// Adds a header to those of the message at hand.
+    pub(super) fn add_header(&mut self, ctx: &Ctx<'_>, picked: &Picked, name: &str, value: &str) {
+        let headers = &mut self.headers;
+        if self.rewritten {
+            headers.truncate(headers.len().saturating_sub(2));
+        } else {
+            headers.clear();
+            let stored = ctx.log.message(&picked.message).map_or(&b""[..], |stored| stored.headers);
+            headers.extend_from_slice(stored.strip_suffix(b"\r\n").unwrap_or(b"NATS/1.0\r\n"));
+        }
+        for part in [name, ": ", value, "\r\n\r\n"] {
+            headers.extend_from_slice(part.as_bytes());
+        }
+        self.rewritten = true;
     }
 }
 
@@ -199,7 +217,8 @@ impl Consumer {
             time_ns: message.time(),
             pending,
         };
-        let Scratch { ack, prefix, headers } = &mut self.scratch;
+        let Scratch { ack, prefix, headers, rewritten } = &mut self.scratch;
+        *rewritten = self.config.headers_only;
         if *prefix == 0 {
             *prefix = ack.len();
         }
@@ -237,7 +256,7 @@ impl Consumer {
             queue: if route.is_some() { None } else { self.group() },
             subject: message.subject,
             reply: Some(&self.scratch.ack),
-            headers: if headers_only { &self.scratch.headers } else { message.headers },
+            headers: if self.scratch.rewritten { &self.scratch.headers } else { message.headers },
             payload: if headers_only { &[] } else { message.payload },
         };
         let delivered = ctx.host.deliver(&out);

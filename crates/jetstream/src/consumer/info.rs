@@ -72,6 +72,9 @@ pub struct ConsumerInfo {
 pub struct GroupInfo {
     /// Its name.
     pub group: String,
+    /// The id of the client that is pinned; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pinned_client_id: String,
     /// When a client was pinned, nanoseconds since 1970; 0 for none.
     #[serde(with = "stamp")]
     pub pinned_ts: i64,
@@ -112,11 +115,14 @@ impl Consumer {
             paused: remaining.is_some(),
             pause_remaining: remaining,
             ts: now,
-            priority_groups: self
-                .config
-                .priority_groups
-                .first()
-                .map(|group| [GroupInfo { group: group.clone(), pinned_ts: 0 }]),
+            priority_groups: self.config.priority_groups.first().map(|group| {
+                let pin = self.pin.as_deref();
+                [GroupInfo {
+                    group: group.clone(),
+                    pinned_client_id: pin.map_or_else(String::new, |pin| pin.id().to_owned()),
+                    pinned_ts: pin.map_or(0, |pin| pin.since),
+                }]
+            }),
         }
     }
 }

@@ -16,8 +16,10 @@ mod count;
 mod defaults;
 mod deliver;
 mod flow;
+mod group;
 mod idle;
 mod info;
+mod next;
 mod notes;
 mod pace;
 mod pause;
@@ -57,6 +59,7 @@ pub use validate::{CreateSubject, Limits, check, check_name_length, resolve_name
 
 use count::Count;
 use deliver::{Lull, Scratch};
+use group::Pin;
 use pace::Pace;
 use pull::Requests;
 use push::Push;
@@ -77,6 +80,8 @@ pub struct Consumer {
     unstarted: bool,
     count: Count,
     requests: Requests,
+    /// The client that is served alone.
+    pin: Option<Box<Pin>>,
     push: Push,
     pace: Pace,
     scratch: Scratch,
@@ -140,6 +145,7 @@ impl Consumer {
             unstarted: false,
             count: Count::default(),
             requests: Requests::default(),
+            pin: None,
             scratch,
             parked: false,
             lull: Lull::None,
@@ -194,6 +200,9 @@ impl Consumer {
         self.state.pending.set_waits(waits(&new));
         let regrouped = moved || self.config.deliver_group != new.deliver_group;
         self.pace.set_rate(&new);
+        if new.priority_policy != PriorityPolicy::PinnedClient {
+            self.pin = None;
+        }
         self.config = new;
         if regrouped {
             self.interest_changed(ctx);
@@ -207,6 +216,7 @@ impl Consumer {
         self.state.clock(ctx.now);
         self.end_pause(ctx);
         self.end_waits(ctx);
+        self.end_pin(ctx);
         self.tick_requests(ctx);
         self.tick_push(ctx);
     }
@@ -220,6 +230,7 @@ impl Consumer {
             self.push.next_deadline(&self.config),
             self.pace.deadline(),
             self.pause_ends(),
+            self.pin_deadline(),
             self.expires_at(),
         ]
         .into_iter()

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-
 use super::Consumer;
-use super::config::{Config, PriorityPolicy};
+use super::config::PriorityPolicy;
 use super::deliver::{Budget, Lull, Pick, Picked};
+use super::group::{self, Place, Turn};
+use super::next::NextRequest;
 use crate::ctx::Ctx;
 use crate::host::Delivered;
-use crate::json::{decode, duration, int};
 use crate::time::{Now, go_duration};
 
 pub(super) const CONSUMER_DELETED: &[u8] = b"NATS/1.0 409 Consumer Deleted\r\n\r\n";
@@ -20,115 +19,6 @@ const PUSH_BASED: &[u8] = b"NATS/1.0 409 Consumer is push based\r\n\r\n";
 
 /// How often a full queue is searched for requests that are over, at most.
 const SWEEP_EVERY: u64 = 1_000_000_000;
-
-/// The body of a request. A bare number is a batch; anything else that is not JSON counts as 1.
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename = "")]
-struct NextRequest {
-    #[serde(with = "duration")]
-    expires: i64,
-    #[serde(with = "int")]
-    batch: i64,
-    #[serde(with = "int")]
-    max_bytes: i64,
-    no_wait: bool,
-    #[serde(with = "duration")]
-    idle_heartbeat: i64,
-    group: String,
-    min_pending: i64,
-    min_ack_pending: u64,
-    id: String,
-    #[serde(with = "int")]
-    priority: i64,
-}
-
-impl NextRequest {
-    fn read(body: &[u8]) -> Result<Self, String> {
-        let text = body.trim_ascii();
-        if text.first() == Some(&b'{') {
-            if let Some(request) = Self::read_plain(text) {
-                return Ok(request);
-            }
-            return decode(text, false).map_err(|error| go_v1_text(&error.to_string()));
-        }
-        let batch = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        Ok(Self { batch, ..Self::default() })
-    }
-
-    /// Reads what clients send for each batch without a general reader: an object of known names in
-    /// lower case with plain whole numbers and truth values. Anything else is not for it.
-    fn read_plain(text: &[u8]) -> Option<Self> {
-        let mut request = Self::default();
-        let mut rest = text.strip_prefix(b"{")?;
-        loop {
-            let (name, tail) = split_at_byte(rest.trim_ascii_start().strip_prefix(b"\"")?, b'"')?;
-            let value = tail.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-            let (value, tail) =
-                value.split_at(value.iter().position(|b| matches!(b, b',' | b'}'))?);
-            let value = value.trim_ascii_end();
-            match name {
-                b"batch" => request.batch = plain_number(value)?,
-                b"expires" => request.expires = plain_number(value)?,
-                b"idle_heartbeat" => request.idle_heartbeat = plain_number(value)?,
-                b"max_bytes" => request.max_bytes = plain_number(value)?,
-                b"no_wait" if value == b"true" => request.no_wait = true,
-                b"no_wait" if value == b"false" => request.no_wait = false,
-                _ => return None,
-            }
-            match tail.split_first()? {
-                (b',', tail) => rest = tail,
-                (_, tail) => return tail.is_empty().then_some(request),
-            }
-        }
-    }
-
-    /// What is wrong with it by itself; the text after `Bad Request - `.
-    fn fault(&self, config: &Config) -> Option<&'static str> {
-        let policy = config.priority_policy;
-        if self.idle_heartbeat > 0 && self.idle_heartbeat > self.expires / 2 {
-            Some("heartbeat value too large")
-        } else if !(0..=9).contains(&self.priority) {
-            Some("Priority must be between 0 and 9")
-        } else if policy != PriorityPolicy::None && self.group.is_empty() {
-            Some("Priority Group missing")
-        } else if policy != PriorityPolicy::None && !config.priority_groups.contains(&self.group) {
-            Some("Invalid Priority Group")
-        } else if policy != PriorityPolicy::Overflow
-            && (self.min_pending != 0 || self.min_ack_pending != 0)
-        {
-            Some("Not a Overflow Priority consumer")
-        } else if !self.id.is_empty() {
-            // No consumer has that policy yet.
-            Some("Not a Pinned Client Priority consumer")
-        } else {
-            None
-        }
-    }
-}
-
-fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = text.iter().position(|b| *b == byte)?;
-    Some((&text[..at], &text[at + 1..]))
-}
-
-/// Digits that are a JSON number and fit 63 bits whatever they are.
-fn plain_number(text: &[u8]) -> Option<i64> {
-    let plain = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
-    if !plain || (text.len() > 1 && text[0] == b'0') {
-        return None;
-    }
-    Some(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
-}
-
-/// This endpoint decodes with Go's older decoder, which words some syntax errors differently
-/// (nats-server 2.15.1).
-fn go_v1_text(text: &str) -> String {
-    let text = text.split(" at offset ").next().unwrap_or(text);
-    match text {
-        "unexpected EOF" => "unexpected end of JSON input".to_owned(),
-        text => text.replace("looking for beginning of value", "after top-level value"),
-    }
-}
 
 /// A request that waits.
 #[derive(Debug)]
@@ -146,26 +36,7 @@ pub(super) struct Request {
     beat_at: u64,
     no_wait: bool,
     served: bool,
-    priority: Priority,
-}
-
-/// When it is its turn in a priority group (ADR-42); all zero without one.
-#[derive(Debug, Clone, Copy, Default)]
-struct Priority {
-    /// Lower ones come first.
-    rank: i64,
-    /// It waits until so many messages are pending, or unsettled; 0 asks for nothing.
-    min_pending: u64,
-    min_ack_pending: u64,
-}
-
-impl Priority {
-    fn is_met(&self, pending: u64, unsettled: u64) -> bool {
-        let Self { min_pending, min_ack_pending, .. } = *self;
-        (min_pending == 0 && min_ack_pending == 0)
-            || (min_pending > 0 && pending >= min_pending)
-            || (min_ack_pending > 0 && unsettled >= min_ack_pending)
-    }
+    turn: Turn,
 }
 
 impl Request {
@@ -238,10 +109,10 @@ impl Requests {
 
     /// Puts a request behind those of its rank.
     fn file(&mut self, request: Request) {
-        let rank = request.priority.rank;
+        let rank = request.turn.rank;
         match self.queue.back() {
-            Some(last) if last.priority.rank > rank => {
-                let at = self.queue.partition_point(|other| other.priority.rank <= rank);
+            Some(last) if last.turn.rank > rank => {
+                let at = self.queue.partition_point(|other| other.turn.rank <= rank);
                 self.queue.insert(at, request);
             }
             _ => self.queue.push_back(request),
@@ -264,19 +135,20 @@ impl Requests {
         }
     }
 
-    /// Brings the first request whose turn it is to the front; false when there is none.
-    fn choose(&mut self, pending: u64, unsettled: u64) -> bool {
-        let met = |request: &Request| request.priority.is_met(pending, unsettled);
-        match self.queue.iter().position(met) {
-            None => return false,
-            Some(0) => {}
-            Some(at) => {
-                if let Some(request) = self.queue.remove(at) {
-                    self.queue.push_front(request);
-                }
-            }
+    /// Brings the request at `at` to the front.
+    fn bring(&mut self, at: usize) {
+        if at > 0
+            && let Some(request) = self.queue.remove(at)
+        {
+            self.queue.push_front(request);
         }
-        true
+    }
+
+    /// Takes the request at `at` out for good.
+    fn take(&mut self, at: usize) -> Option<Request> {
+        let request = self.queue.remove(at)?;
+        self.no_wait -= usize::from(request.no_wait);
+        Some(request)
     }
 
     /// Sets the first request aside: its client is full.
@@ -321,22 +193,25 @@ impl Consumer {
             return;
         }
         self.last_interest = ctx.now.mono_ns;
-        let request = match NextRequest::read(body) {
+        let mut request = match NextRequest::read(body) {
             Ok(request) => request,
             Err(text) => return bad_request(ctx, reply, &text),
         };
-        if let Some(text) = request.fault(&self.config) {
-            return bad_request(ctx, reply, text);
-        }
         if let Some(text) = self.over_cap(&request) {
             ctx.send(reply, None, format!("NATS/1.0 409 Exceeded {text}\r\n\r\n").as_bytes());
+            return;
+        }
+        if let Some(text) = group::fault(&request, &self.config) {
+            return bad_request(ctx, reply, text);
+        }
+        if !self.renew_pin(ctx, reply, &request) {
             return;
         }
         if request.no_wait && !self.may_serve_now(ctx, reply, request.expires == 0) {
             return;
         }
-        let ranked = self.config.priority_policy == PriorityPolicy::Prioritized;
-        let request = accept(request, reply, ctx.now, ranked);
+        let turn = Turn::of(&mut request, self.config.priority_policy);
+        let request = accept(&request, reply, ctx.now, turn);
         if request.expires <= ctx.now.mono_ns {
             ctx.send(reply, None, &request.status("408 Request Timeout"));
             return;
@@ -452,20 +327,22 @@ impl Consumer {
             if budget.is_spent() {
                 return true;
             }
-            if self.is_overflow() {
-                let pending = self.num_pending(ctx);
-                let unsettled = self.state.pending.len() as u64;
-                if !self.requests.choose(pending, unsettled) {
-                    self.lull = Lull::None;
-                    self.end_no_wait(ctx);
-                    return false;
-                }
+            if self.config.priority_policy == PriorityPolicy::Overflow && !self.choose_met(ctx) {
+                self.lull = Lull::None;
+                self.end_no_wait(ctx);
+                return false;
             }
             match self.pick(ctx) {
                 Pick::Message(picked) => {
                     let size = self.prepare(ctx, &picked);
                     if !self.pace.allows(&picked, size, ctx) {
                         self.lull = Lull::Held;
+                        return false;
+                    }
+                    if self.is_pinning() && !self.choose_pinned(ctx) {
+                        // A request or the end of the pin goes on; another message does not.
+                        self.lull = Lull::Held;
+                        self.end_no_wait(ctx);
                         return false;
                     }
                     self.offer(ctx, &picked, size, budget);
@@ -480,20 +357,54 @@ impl Consumer {
         false
     }
 
-    fn is_overflow(&self) -> bool {
-        self.config.priority_policy == PriorityPolicy::Overflow
+    fn is_pinning(&self) -> bool {
+        self.config.priority_policy == PriorityPolicy::PinnedClient
     }
 
-    /// Gives the message to the first request that can take it. With thresholds only the first is
-    /// known to have its turn.
+    /// Brings the first request whose backlog is there to the front; false when there is none.
+    fn choose_met(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let pending = self.num_pending(ctx);
+        let unsettled = self.state.pending.len() as u64;
+        let met = |request: &Request| request.turn.is_met(pending, unsettled);
+        let at = self.requests.queue.iter().position(met);
+        at.is_some_and(|at| {
+            self.requests.bring(at);
+            true
+        })
+    }
+
+    /// Brings the first request of the pinned client to the front, or of one that may be pinned; false
+    /// when there is none. On the way requests whose pin is over end.
+    fn choose_pinned(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut at = 0;
+        while let Some(request) = self.requests.queue.get(at) {
+            match Place::of(&request.turn, self.pin.as_deref()) {
+                Place::Served => {
+                    self.requests.bring(at);
+                    return true;
+                }
+                Place::Waits => at += 1,
+                Place::Over => {
+                    if let Some(request) = self.requests.take(at) {
+                        let status = request.status("423 Nats-Wrong-Pin-Id");
+                        ctx.send(&request.reply, None, &status);
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Gives the message to the first request that can take it. With thresholds and pins only the first
+    /// is known to have its turn.
     fn offer(&mut self, ctx: &mut Ctx<'_>, picked: &Picked, size: usize, budget: &mut Budget) {
         let now = ctx.now.mono_ns;
         let bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        let pinning = self.is_pinning();
+        let chosen = pinning || self.config.priority_policy == PriorityPolicy::Overflow;
         let mut first = true;
         while let Some(request) = self.requests.queue.front_mut() {
-            if !std::mem::take(&mut first)
-                && self.config.priority_policy == PriorityPolicy::Overflow
-            {
+            if !std::mem::take(&mut first) && chosen {
                 return;
             }
             if request.expires <= now {
@@ -513,7 +424,11 @@ impl Consumer {
                 continue;
             }
             let reply = std::mem::take(&mut request.reply);
-            let delivered = self.emit(ctx, picked, size, Some(&reply));
+            let delivered = if pinning {
+                self.emit_pinned(ctx, picked, size, &reply)
+            } else {
+                self.emit(ctx, picked, size, Some(&reply))
+            };
             let Some(request) = self.requests.queue.front_mut() else { return };
             request.reply = reply;
             if delivered == Delivered::No {
@@ -548,6 +463,27 @@ impl Consumer {
         }
     }
 
+    /// As [`emit`](Self::emit) to the first request, with the id of its pin.
+    fn emit_pinned(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        picked: &Picked,
+        size: usize,
+        reply: &[u8],
+    ) -> Delivered {
+        let Some(request) = self.requests.queue.front_mut() else { return Delivered::No };
+        let mut turn = std::mem::take(&mut request.turn);
+        let new = self.write_pin(ctx, picked, &turn);
+        let delivered = self.emit(ctx, picked, size, Some(reply));
+        if delivered != Delivered::No {
+            self.pin(ctx, new, &mut turn);
+        }
+        if let Some(request) = self.requests.queue.front_mut() {
+            request.turn = turn;
+        }
+        delivered
+    }
+
     /// Nothing is left: requests that do not wait for more end.
     fn end_no_wait(&mut self, ctx: &mut Ctx<'_>) {
         if self.requests.no_wait == 0 {
@@ -567,8 +503,7 @@ fn bad_request(ctx: &mut Ctx<'_>, reply: &[u8], text: &str) {
     ctx.send(reply, None, format!("NATS/1.0 400 Bad Request - {text}\r\n\r\n").as_bytes());
 }
 
-/// `ranked` where the priority counts.
-fn accept(request: NextRequest, reply: &[u8], now: Now, ranked: bool) -> Request {
+fn accept(request: &NextRequest, reply: &[u8], now: Now, turn: Turn) -> Request {
     let expires = match request.expires {
         0 => u64::MAX,
         ns if ns < 0 => now.mono_ns,
@@ -586,49 +521,6 @@ fn accept(request: NextRequest, reply: &[u8], now: Now, ranked: bool) -> Request
         beat_at,
         no_wait: request.no_wait,
         served: false,
-        priority: Priority {
-            rank: if ranked { request.priority } else { 0 },
-            min_pending: request.min_pending.max(0).unsigned_abs(),
-            min_ack_pending: request.min_ack_pending,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_requests_are_read_as_the_general_reader_reads_them() {
-        for text in [
-            r#"{"batch":1}"#,
-            r#"{"expires":30000000000,"batch":500}"#,
-            r#"{ "batch" : 10 , "no_wait" : true, "idle_heartbeat":5 }"#,
-            r#"{"batch":0,"max_bytes":999999999999999999,"no_wait":false}"#,
-            r#"{"batch":1,"batch":2}"#,
-        ] {
-            let plain = NextRequest::read_plain(text.as_bytes()).expect(text);
-            assert_eq!(plain, decode(text.as_bytes(), false).unwrap(), "{text}");
-        }
-        for text in [
-            "{}",
-            r#"{"batch":01}"#,
-            r#"{"batch":-1}"#,
-            r#"{"batch":1.0}"#,
-            r#"{"batch":""}"#,
-            r#"{"batch":}"#,
-            r#"{"batch":1,}"#,
-            r#"{"batch":1}{"batch":2}"#,
-            r#"{"batch":1"#,
-            r#"{"Batch":1}"#,
-            r#"{"ba\u0074ch":1}"#,
-            r#"{"batch":1,"id":"x"}"#,
-            r#"{"batch":1 2}"#,
-            r#"{"no_wait":1}"#,
-            r#"{"batch":{"batch":1}}"#,
-            r#"{"expires":1000000000000000000}"#,
-        ] {
-            assert_eq!(NextRequest::read_plain(text.as_bytes()), None, "{text}");
-        }
+        turn,
     }
 }

@@ -386,8 +386,5 @@ fn not_built(config: &Config) -> Result<(), ApiError> {
     if config.ack_policy == AckPolicy::FlowControl {
         return Err(ApiError::not_supported("ack_policy flow_control"));
     }
-    if config.priority_policy == PriorityPolicy::PinnedClient {
-        return Err(ApiError::not_supported("priority_policy"));
-    }
     Ok(())
 }

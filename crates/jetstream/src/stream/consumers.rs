@@ -101,9 +101,9 @@ impl Stream {
         self.call_named(host, now, name, |consumer, ctx| consumer.pause(ctx, until))
     }
 
-    /// Announces that nobody is pinned in a group of a consumer.
+    /// Lets another client be pinned in a group of a consumer.
     pub(crate) fn unpin(&mut self, host: &mut dyn Host, now: Now, name: &str, group: &str) {
-        self.call_named(host, now, name, |consumer, ctx| consumer.advise_unpinned(ctx, group));
+        self.call_named(host, now, name, |consumer, ctx| consumer.unpin(ctx, group));
     }
 
     /// Starts a consumer again elsewhere; the sequence that is next.

@@ -370,7 +370,7 @@ fn requests_of_a_group_go_by_priority() {
         .collect();
     rig.sent(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     for (body, status) in [
-        ("1", "Priority Group missing"),
+        (r#"{"batch":1}"#, "Priority Group missing"),
         (r#"{"group":"B"}"#, "Invalid Priority Group"),
         (r#"{"group":"A","min_pending":1}"#, "Not a Overflow Priority consumer"),
     ] {
