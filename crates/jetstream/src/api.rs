@@ -129,6 +129,11 @@ impl JetStream {
             Some(account) if account.is_enabled() => {
                 if request.level_too_high() {
                     endpoint.refuse(&ApiError::RequiredApiLevel)
+                } else if endpoint.is_change()
+                    && self.shared.load.is_full(self.shared.options.requests_max)
+                {
+                    self.shared.refuse_request(host, now);
+                    endpoint.refuse(&ApiError::InsufficientResources)
                 } else {
                     self.dispatch(host, now, account, request, &endpoint)
                 }
@@ -144,7 +149,8 @@ impl JetStream {
         }
         if let Outcome::Answer(payload) | Outcome::Failed(payload) = outcome {
             let audited = counted || failed;
-            self.respond(host, now, &Addressee::of(request), &payload, audited);
+            let to = Addressee::of(request, &self.shared.load);
+            self.respond(host, now, &to, &payload, audited);
         }
         true
     }

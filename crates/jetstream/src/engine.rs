@@ -5,6 +5,7 @@
 
 mod acks;
 pub(crate) mod catalog;
+pub(crate) mod load;
 mod recover;
 mod registry;
 mod report;
@@ -24,6 +25,7 @@ use crate::stream::{Held, StreamCell};
 use crate::sync;
 use crate::time::Now;
 use catalog::Book;
+use load::Load;
 pub use recover::{OfflineStream, RecoveredStream, RecoveryReport};
 
 /// What every part of the engine may need.
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) batches: Held,
     /// Snapshots and restores that run.
     pub(crate) transfers: Transfers,
+    pub(crate) load: Load,
 }
 
 impl Shared {
@@ -67,6 +70,7 @@ impl JetStream {
                 next_id: AtomicU64::new(1),
                 batches: Held::default(),
                 transfers: Transfers::default(),
+                load: Load::default(),
             }),
             accounts: RwLock::default(),
             by_id: RwLock::default(),

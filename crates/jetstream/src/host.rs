@@ -76,6 +76,11 @@ pub trait Host {
     /// come or go: a push consumer delivers there.
     fn watch_interest(&mut self, account: &str, subject: &[u8], stream_id: u64, on: bool);
 
+    /// The account that hears of the server itself; `None` without one.
+    fn system_account(&mut self) -> Option<Arc<str>> {
+        None
+    }
+
     /// 64 random bits.
     fn random(&mut self) -> u64;
 

@@ -11,6 +11,8 @@ pub struct Options {
     pub domain: Option<Arc<str>>,
     /// The server's name.
     pub server_name: Arc<str>,
+    /// The server's id, for advisories.
+    pub server_id: Arc<str>,
     /// The version that clients see.
     pub server_version: Arc<str>,
     /// Bytes for memory streams of all accounts together.
@@ -25,6 +27,15 @@ pub struct Options {
     pub max_request_batch: Option<i64>,
     /// Unknown fields in requests are errors (`strict`, on by default).
     pub strict: bool,
+    /// Changes of streams and consumers that wait for the disk at a time (`request_queue_limit`).
+    pub requests_max: usize,
+    /// Reads that wait in one stream (`info_queue_limit`).
+    pub reads_max: usize,
+    /// Answers that wait in one stream for the disk (`max_buffered_msgs`).
+    pub buffered_msgs: usize,
+    /// Bytes of what is not on disk yet and of answers that wait for it, in one stream
+    /// (`max_buffered_size`).
+    pub buffered_bytes: usize,
     /// When what is stored is durable (`sync_interval`); by default before it is acknowledged.
     pub sync: SyncPolicy,
     /// Bytes of the newest records of each file stream that are kept in memory for reading.
@@ -38,6 +49,7 @@ impl Default for Options {
         Self {
             domain: None,
             server_name: "natterjack".into(),
+            server_id: "".into(),
             server_version: "2.15.1".into(),
             max_memory: None,
             max_file: None,
@@ -45,6 +57,10 @@ impl Default for Options {
             max_ack_pending: None,
             max_request_batch: None,
             strict: true,
+            requests_max: 10_000,
+            reads_max: 10_000,
+            buffered_msgs: 100_000,
+            buffered_bytes: 128 << 20,
             sync: SyncPolicy::Always,
             tail_bytes: 4 << 20,
             block_bytes: 2 << 20,

@@ -21,6 +21,7 @@ mod origins;
 mod publish;
 mod reads;
 mod retention;
+mod room;
 mod rules;
 mod settle;
 mod table;
@@ -102,6 +103,8 @@ pub(crate) struct Stream {
     reported_bytes: u64,
     /// Publishes refused because a queue was full.
     turned_away: u64,
+    /// The disk has no room for the log.
+    disk_full: bool,
     /// The timer as last set.
     wake: u64,
     requests: Vec<DiskRequest>,
@@ -157,6 +160,7 @@ impl StreamCell {
             committed: Vec::new(),
             reported_bytes: 0,
             turned_away: 0,
+            disk_full: false,
             wake: u64::MAX,
             requests: Vec::new(),
             evicted: Vec::new(),
@@ -383,6 +387,7 @@ impl Stream {
         if self.config.deny_delete {
             return Err(failed("message delete not permitted"));
         }
+        self.check_load()?;
         if !self.remove_message(seq, secure) {
             let state = self.log.state();
             return Err(if !self.is_memory() && seq > state.last_seq {
@@ -410,6 +415,7 @@ impl Stream {
         if self.config.deny_purge {
             return Err(ApiError::StreamPurgeFailed { err: "stream purge not permitted".into() });
         }
+        self.check_load()?;
         Ok(self.purge_messages(purge).count)
     }
 
@@ -432,6 +438,7 @@ impl Stream {
             stored.extend(self.drop_consumer(host, now, &name).filter(|_| kept));
         }
         self.report_usage(0);
+        self.set_disk_full(false);
         self.waiting.clear();
         self.batches.clear(&self.shared.batches);
         self.closed = true;
@@ -463,6 +470,10 @@ impl Stream {
             self.account.usage.add(self.scope.memory, delta);
             self.shared.usage.add(self.scope.memory, delta);
             self.reported_bytes = bytes;
+            if delta < 0 {
+                let memory = self.scope.memory;
+                self.shared.load.made_room(memory, self.shared.usage.get(memory));
+            }
         }
     }
 }

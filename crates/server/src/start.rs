@@ -171,7 +171,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let clock = Clock::start();
     let resolver = Resolver::open(&options, &authenticator, &log, clock.unix_ns())?;
     let engine = match options.jetstream.enabled {
-        true => Some(jetstream::open(&options, &store, &id.name, &log)?),
+        true => Some(jetstream::open(&options, &store, &id, &log)?),
         false => None,
     };
     let hub = Hub::new(

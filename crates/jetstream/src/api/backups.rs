@@ -84,6 +84,7 @@ impl JetStream {
         let transfer = Transfer::begin(&self.shared)
             .ok_or(ApiError::StreamSnapshot { err: TOO_MANY.into() })?;
         let mut stream = cell.lock();
+        stream.check_load()?;
         let Sample { config, mut state, consumers, pos } = stream.sample(!asked.no_consumers);
         stream.settle(host, now);
         drop(stream);
@@ -113,8 +114,9 @@ impl JetStream {
         };
         snapshot.announce(host, now, &shown);
         // The answer goes first, now or when what it tells is durable.
-        if let Outcome::Answer(payload) = self.tell_durable(host, now, &cell, request, payload) {
-            self.respond(host, now, &Addressee::of(request), &payload, true);
+        if let Outcome::Answer(payload) = self.tell_durable(host, now, &cell, request, payload)? {
+            let to = Addressee::of(request, &self.shared.load);
+            self.respond(host, now, &to, &payload, true);
         }
         host.send_snapshot(snapshot);
         Ok(Outcome::Later)
@@ -143,7 +145,7 @@ impl JetStream {
         }
         let transfer = Transfer::begin(&self.shared)
             .ok_or(ApiError::StreamRestore { err: TOO_MANY.into() })?;
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         let client = serde_json::to_vec(request.client).unwrap_or_default();
         self.begin_restore(host, now, account, asked.config, transfer, client, {
             move |engine: &Self, host: &mut dyn Host, now: Now, deliver_subject: &str| {

@@ -155,7 +155,7 @@ impl JetStream {
         consumer::fill_defaults(&mut config, &limits, asked.pedantic)?;
         consumer::check(&config, &limits)?;
         let known = stream.consumers.get(&config.name).filter(|_| !config.name.is_empty());
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         if let Some(known) = known {
             let name = config.name.clone();
             let same = known.config().same_as(&config);
@@ -265,7 +265,7 @@ impl JetStream {
         let info = cell.lock().told_consumer_info(host, now, of);
         let info = info.ok_or(ApiError::ConsumerNotFound)?;
         let payload = envelope("consumer_info_response", info);
-        Ok(self.tell_durable(host, now, &cell, request, payload))
+        self.tell_durable(host, now, &cell, request, payload)
     }
 
     fn consumer_delete(&self, call: Call<'_>, name: &str, of: &str) -> Result<Outcome, ApiError> {
@@ -279,7 +279,7 @@ impl JetStream {
         }
         let (id, claimed) =
             stream.remove_consumer(host, now, of).ok_or(ApiError::ConsumerNotFound)?;
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         let owner = Arc::clone(&cell);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             if !claimed.is_empty() {
@@ -302,9 +302,12 @@ impl JetStream {
         let asked: PauseRequest = optional(request.payload, self.shared.options.strict)?;
         let cell = find(account, name)?;
         let mut stream = cell.lock();
+        if stream.is_consumer_stored(of) {
+            self.shared.check_writable()?;
+        }
         let paused = stream.pause_consumer(host, now, of, asked.pause_until);
         let paused = paused.ok_or(ApiError::ConsumerNotFound)?;
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             engine.respond(host, now, &to, &envelope("consumer_pause_response", paused), true);
         });
@@ -324,6 +327,7 @@ impl JetStream {
         };
         let asked: ResetRequest = json::decode(request.payload, false)?;
         let mut stream = cell.lock();
+        stream.check_load()?;
         let seq = stream.reset_consumer(host, now, of, asked.seq);
         let reset_seq = seq.ok_or(ApiError::ConsumerNotFound)??;
         let info = stream.consumer_info(host, now, of, false).ok_or(ApiError::ConsumerNotFound)?;

@@ -168,6 +168,20 @@ impl<'a> Endpoint<'a> {
         matches!(self, Self::MsgGet { .. } | Self::ConsumerReset { .. })
     }
 
+    /// Its answer waits for the catalog's disk.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::StreamCreate { .. }
+                | Self::StreamUpdate { .. }
+                | Self::StreamDelete { .. }
+                | Self::ConsumerCreate { .. }
+                | Self::DurableCreate { .. }
+                | Self::ConsumerDelete { .. }
+                | Self::ConsumerPause { .. }
+        )
+    }
+
     /// The `type` of its answers without the common prefix.
     pub(super) fn kind(&self) -> &'static str {
         match self {

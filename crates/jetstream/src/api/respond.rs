@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::ApiRequest;
 use crate::advisory::{self, Event};
 use crate::engine::JetStream;
+use crate::engine::load::{Kept, Load};
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
 
@@ -46,18 +47,22 @@ pub(super) struct Success {
 }
 
 /// Whom an answer is for; owned, because it may have to wait.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Addressee {
     account: String,
     subject: Vec<u8>,
     reply: Option<Vec<u8>>,
     request: Vec<u8>,
     client: Vec<u8>,
+    /// A request counts among what waits.
+    _kept: Option<Kept>,
 }
 
 impl Addressee {
-    pub(super) fn of(request: &ApiRequest<'_>) -> Self {
+    pub(super) fn of(request: &ApiRequest<'_>, load: &Load) -> Self {
+        let bytes = request.subject.len() + request.payload.len();
         Self {
+            _kept: Some(load.keep(bytes)),
             account: request.account.to_owned(),
             subject: request.subject.to_vec(),
             reply: request.reply().map(<[u8]>::to_vec),
@@ -71,6 +76,7 @@ impl Addressee {
     /// Whoever waits at `reply`, of whose request nothing is told.
     pub(crate) fn to(account: &str, reply: &[u8]) -> Self {
         Self {
+            _kept: None,
             account: account.to_owned(),
             subject: Vec::new(),
             reply: Some(reply.to_vec()),

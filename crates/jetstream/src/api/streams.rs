@@ -176,7 +176,7 @@ impl JetStream {
         if config.name != name {
             return Err(ApiError::StreamMismatch);
         }
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         self.create_stream(host, now, account, config, move |engine, host, now, stream| {
             let (info, _) = stream.info(now, &Details::default());
             let payload = envelope("stream_create_response", Created { info, did_create: true });
@@ -194,7 +194,7 @@ impl JetStream {
         name: &str,
     ) -> Result<Outcome, ApiError> {
         let config: Config = json::decode(request.payload, self.shared.options.strict)?;
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         self.update_stream(host, now, account, name, config, move |engine, host, now, stream| {
             let (info, _) = stream.info(now, &Details::default());
             let payload = envelope("stream_update_response", info);
@@ -212,7 +212,7 @@ impl JetStream {
         name: &str,
     ) -> Result<Outcome, ApiError> {
         expect_empty(request.payload)?;
-        let to = Addressee::of(request);
+        let to = Addressee::of(request, &self.shared.load);
         self.delete_stream(host, now, account, name, move |engine, host, now| {
             let payload = envelope("stream_delete_response", Success { success: true });
             engine.respond(host, now, &to, &payload, true);
@@ -274,11 +274,14 @@ impl JetStream {
         );
         let page = Page { total, offset, limit };
         let payload = envelope("stream_info_response", Info { page, info });
-        Ok(self.tell_durable(host, now, &stream, request, payload))
+        self.tell_durable(host, now, &stream, request, payload)
     }
 
     /// Answers with what a stream holds, once all of that is durable: nobody acts on a message or
     /// an ack that a crash takes back.
+    ///
+    /// # Errors
+    /// 10023 when too many answers wait already.
     pub(super) fn tell_durable(
         &self,
         host: &mut dyn Host,
@@ -286,17 +289,18 @@ impl JetStream {
         cell: &StreamCell,
         request: &ApiRequest<'_>,
         payload: Vec<u8>,
-    ) -> Outcome {
+    ) -> Result<Outcome, ApiError> {
         let mut stream = cell.lock();
         if stream.is_durable() {
-            return Outcome::Answer(payload);
+            return Ok(Outcome::Answer(payload));
         }
+        stream.check_load()?;
         if let Some(reply) = request.reply() {
             stream.answer(reply, &payload);
         }
         drop(stream);
-        self.audit(host, now, &Addressee::of(request), &payload);
-        Outcome::Later
+        self.audit(host, now, &Addressee::of(request, &self.shared.load), &payload);
+        Ok(Outcome::Later)
     }
 
     fn stream_purge(
@@ -326,7 +330,7 @@ impl JetStream {
         }
         stream.settle(host, now);
         drop(stream);
-        self.audit(host, now, &Addressee::of(request), &payload);
+        self.audit(host, now, &Addressee::of(request, &self.shared.load), &payload);
         Ok(Outcome::Later)
     }
 
@@ -348,7 +352,7 @@ impl JetStream {
         stream.delete(asked.seq, !asked.no_erase, request.reply(), &payload)?;
         stream.settle(host, now);
         drop(stream);
-        self.audit(host, now, &Addressee::of(request), &payload);
+        self.audit(host, now, &Addressee::of(request, &self.shared.load), &payload);
         Ok(Outcome::Later)
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Book {
     requests: Vec<DiskRequest>,
     /// The operator knows that the disk takes no changes.
     blocked: bool,
+    /// It takes none for want of room.
+    disk_full: bool,
 }
 
 impl std::fmt::Debug for Book {
@@ -268,11 +270,16 @@ impl JetStream {
         if blocked.is_some() {
             host.wake_at(OWNER, now.mono_ns.saturating_add(PROBE_INTERVAL));
         }
+        let full = matches!(blocked, Some(Blocked::NoRoom(_)));
+        let changed = full != std::mem::replace(&mut book.disk_full, full);
         if blocked.is_some() != book.blocked {
             book.blocked = blocked.is_some();
             host.blocked(None, blocked.as_ref());
         }
         drop(book);
+        if changed && self.shared.load.disk_full(full) {
+            self.shared.announce_out_of_storage(host, now, "");
+        }
         for then in ready {
             then(self, host, now);
         }

@@ -77,6 +77,11 @@ impl Answers {
         self.queue.len()
     }
 
+    /// Bytes of their subjects and payloads.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
     /// True when none waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

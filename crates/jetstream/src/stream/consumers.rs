@@ -35,6 +35,8 @@ impl Stream {
         body: &[u8],
         reply: Option<&[u8]>,
     ) -> bool {
+        // The ack counts, and who asked for an answer asks again.
+        let reply = reply.filter(|_| !self.is_overloaded(0));
         self.call_named(host, now, name, |consumer, ctx| consumer.ack(ctx, token, body, reply))
             .unwrap_or(false)
     }

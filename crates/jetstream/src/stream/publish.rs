@@ -1,6 +1,6 @@
 //! Ingest: whether a message is stored, and what its publisher hears (jetstream.md 2.4).
 
-use natterjack_store::{Blocked, Filter, LogPos, NewMessage, Next, Purge, Stored};
+use natterjack_store::{Filter, LogPos, NewMessage, Next, Purge, Stored};
 
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
@@ -10,11 +10,6 @@ use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Stream};
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
-
-/// Answers and unsynced bytes at which publishers are turned away with 429 (config
-/// `max_buffered_msgs`, `max_buffered_size`).
-const WAITING_MAX: usize = 100_000;
-const BACKLOG_MAX: usize = 128 << 20;
 
 const HEADER_MAX: usize = 65_535;
 const RECORD_MAX: usize = 32 << 20;
@@ -30,6 +25,13 @@ pub struct Inbound<'a> {
     pub headers: &'a [u8],
     /// The payload.
     pub payload: &'a [u8],
+}
+
+impl Inbound<'_> {
+    fn size(&self) -> usize {
+        let reply = self.reply.map_or(0, <[u8]>::len);
+        self.subject.len() + reply + self.headers.len() + self.payload.len()
+    }
 }
 
 /// What rollup asks for.
@@ -56,7 +58,7 @@ impl Stream {
     /// Admits or refuses one message; the answer waits in the queue.
     pub(super) fn publish(&mut self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
         let reply = msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty());
-        if self.answers.len() >= WAITING_MAX || self.log.backlog_bytes() >= BACKLOG_MAX {
+        if self.is_overloaded(msg.size()) {
             if let Some(reply) = reply {
                 // At once: the queue that keeps the order is what is full.
                 let headers = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
@@ -199,18 +201,6 @@ impl Stream {
         Ok(())
     }
 
-    /// The disk's refusals.
-    pub(super) fn check_blocked(&self) -> Result<(), ApiError> {
-        match self.log.blocked() {
-            None => Ok(()),
-            Some(Blocked::NoRoom(_)) => Err(ApiError::InsufficientResources),
-            Some(blocked) => {
-                let err = blocked.error().to_string().into();
-                Err(ApiError::StreamStoreFailed { err })
-            }
-        }
-    }
-
     /// Counters are not served yet, so the stream never allows them.
     pub(super) fn check_unbuilt(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
         let Some(value) = found.incr else { return Ok(()) };
@@ -284,22 +274,6 @@ impl Stream {
                 err: format!("rollup value invalid: {value}").into(),
             })
         }
-    }
-
-    /// Server and account limits; what is used counts the bytes not reported yet, too.
-    pub(super) fn check_room(&self, bytes: u64) -> Result<(), ApiError> {
-        let memory = self.scope.memory;
-        let unreported = self.log.state().bytes.saturating_sub(self.reported_bytes);
-        let more = bytes + unreported;
-        let options = &self.shared.options;
-        let server_max = if memory { options.max_memory } else { options.max_file };
-        if server_max.is_some_and(|max| self.shared.usage.get(memory) + more > max) {
-            return Err(ApiError::InsufficientResources);
-        }
-        if self.account.usage.get(memory).saturating_add(more) > self.account.bytes_max(memory) {
-            return Err(ApiError::AccountResourcesExceeded);
-        }
-        Ok(())
     }
 
     /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).

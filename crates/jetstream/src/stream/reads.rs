@@ -15,8 +15,8 @@ use crate::host::{Host, Outgoing};
 use crate::json::{int, time, write_u64};
 use crate::time::write_rfc3339;
 
-/// Reads that may wait in one stream; more are refused.
-const WAITING_MAX: usize = 10_000;
+/// Bytes of requests that may wait in one stream.
+const WAITING_BYTES: usize = 16 << 20;
 /// Bytes of a buffer for headers that is kept.
 const HEADERS_KEPT: usize = 4096;
 /// Subjects that one multi get answers.
@@ -144,6 +144,8 @@ enum Job {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     jobs: Vec<(Vec<u8>, Job)>,
+    /// What the jobs hold, about.
+    bytes: usize,
     /// The headers of the answer at hand.
     headers: Vec<u8>,
 }
@@ -151,6 +153,29 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn clear(&mut self) {
         self.jobs.clear();
+        self.bytes = 0;
+    }
+}
+
+impl Job {
+    /// About what it keeps of its request.
+    fn bytes(&self) -> usize {
+        let of = |filter: &Filter| filter.subject().len() + size_of::<Filter>();
+        let filters: usize = match self {
+            Self::Get { selector, .. }
+            | Self::Direct(DirectRequest::Single { selector: SelectorBox(selector), .. }) => {
+                match selector {
+                    Selector::Seq(_) => 0,
+                    Selector::Last(subject) => subject.len(),
+                    Selector::Next(filter, _) | Selector::Since(filter, _) => {
+                        filter.iter().map(of).sum()
+                    }
+                }
+            }
+            Self::Direct(DirectRequest::Batch(batch)) => batch.filters.iter().map(of).sum(),
+            Self::Direct(DirectRequest::Multi(multi)) => multi.filters.iter().map(of).sum(),
+        };
+        filters + size_of::<Self>()
     }
 }
 
@@ -287,13 +312,17 @@ impl Stream {
 
     /// Keeps a read for later. True if there are too many, and it was refused.
     fn wait(&mut self, host: &mut dyn Host, reply: &[u8], job: Job) -> bool {
-        if self.waiting.jobs.len() >= WAITING_MAX {
+        let bytes = job.bytes();
+        if self.waiting.jobs.len() >= self.shared.options.reads_max
+            || self.waiting.bytes + bytes > WAITING_BYTES
+        {
             match job {
                 Job::Get { .. } => self.send_get(host, reply, Err(ApiError::InsufficientResources)),
                 Job::Direct(_) => self.status(host, reply, "503 Insufficient Resources"),
             }
             return true;
         }
+        self.waiting.bytes += bytes;
         self.waiting.jobs.push((reply.to_vec(), job));
         false
     }
@@ -305,6 +334,7 @@ impl Stream {
         }
         let mut jobs = std::mem::take(&mut self.waiting.jobs);
         jobs.retain_mut(|(reply, job)| !self.run(host, reply, job));
+        self.waiting.bytes = jobs.iter().map(|(_, job)| job.bytes()).sum();
         self.waiting.jobs = jobs;
     }
 

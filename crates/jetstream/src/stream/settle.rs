@@ -37,6 +37,7 @@ impl Stream {
         self.answers.release(self.log.durable(), &self.scope.account, host);
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
+        self.announce_room(host, now);
         self.set_timer(host, now, more);
         self.unsettled = false;
         host.seal(self.scope.stream_id);

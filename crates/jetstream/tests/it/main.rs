@@ -5,6 +5,7 @@
 mod api;
 mod backups;
 mod batches;
+mod bounds;
 mod consumers;
 mod disk;
 mod durable;

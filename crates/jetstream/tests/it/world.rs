@@ -39,6 +39,8 @@ pub(crate) struct Recorder {
     pub(crate) disk: VecDeque<(u64, DiskRequest)>,
     pub(crate) wakes: BTreeMap<u64, u64>,
     pub(crate) congested: bool,
+    /// The system account.
+    pub(crate) system: Option<Arc<str>>,
     /// Damage that was found after the start.
     pub(crate) damage: Vec<natterjack_store::Damage>,
     pub(crate) snapshots: Vec<Snapshot>,
@@ -111,6 +113,10 @@ impl Host for Recorder {
 
     fn take_restore(&mut self, restore: Restore) {
         self.restores.push(restore);
+    }
+
+    fn system_account(&mut self) -> Option<Arc<str>> {
+        self.system.clone()
     }
 
     fn random(&mut self) -> u64 {

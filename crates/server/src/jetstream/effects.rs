@@ -244,6 +244,10 @@ impl Host for Effects<'_> {
         target.watch(subject, on);
     }
 
+    fn system_account(&mut self) -> Option<Arc<str>> {
+        Some(self.hub.accounts().system()?.name().clone())
+    }
+
     fn random(&mut self) -> u64 {
         rand::random()
     }

@@ -21,6 +21,7 @@ use crate::disk::{RealDisk, SharedDisk, lock_directory};
 use crate::disk_memory::MemoryDisk;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
 use crate::log::Log;
+use crate::server_id::ServerId;
 use crate::start::StartError;
 use crate::{files, log_error, log_info, log_warn, process};
 
@@ -74,7 +75,7 @@ impl OpenStore {
 pub(crate) fn open(
     options: &ServerOptions,
     store: &Store,
-    server_name: &str,
+    id: &ServerId,
     log: &Log,
 ) -> Result<Engine, StartError> {
     log_info!(log, "Starting JetStream");
@@ -105,9 +106,16 @@ pub(crate) fn open(
         log_info!(log, "  Max Storage:     {}", friendly_bytes(max_file));
     }
     let number = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+    // Zero is the default, as for nats-server.
+    let count = |value: Option<u64>, default: usize| {
+        let value = value.and_then(|value| usize::try_from(value).ok());
+        value.filter(|value| *value > 0).unwrap_or(default)
+    };
+    let defaults = Options::default();
     let engine = JetStream::new(Options {
         domain: configured.domain.as_deref().map(Into::into),
-        server_name: server_name.into(),
+        server_name: id.name.as_str().into(),
+        server_id: id.public_key.as_str().into(),
         server_version: COMPATIBLE_VERSION.into(),
         max_memory: Some(max_memory),
         max_file,
@@ -117,11 +125,15 @@ pub(crate) fn open(
         max_ack_pending: number(limits.max_ack_pending),
         max_request_batch: number(limits.max_request_batch),
         strict: configured.strict,
+        requests_max: count(configured.request_queue_limit, defaults.requests_max),
+        reads_max: count(configured.info_queue_limit, defaults.reads_max),
+        buffered_msgs: count(configured.max_buffered_msgs, defaults.buffered_msgs),
+        buffered_bytes: count(configured.max_buffered_size, defaults.buffered_bytes),
         sync: match configured.sync {
             ConfiguredSync::BeforeAck => SyncPolicy::Always,
             ConfiguredSync::Every(every) => SyncPolicy::Interval(every),
         },
-        ..Options::default()
+        ..defaults
     });
     Ok(Engine { engine, store })
 }
