@@ -19,6 +19,7 @@ mod reports;
 mod serve;
 mod servers;
 mod streams;
+mod tls;
 mod tour;
 mod witness;
 
