@@ -168,6 +168,19 @@ fn captured(bytes: &[u8]) -> String {
     }
 }
 
+/// The bytes that a placeholder took.
+///
+/// # Errors
+/// The value is none that a placeholder gives.
+pub fn uncaptured(value: &str) -> Result<Vec<u8>, String> {
+    match value.strip_prefix("base64:") {
+        Some(encoded) => data_encoding::BASE64
+            .decode(encoded.as_bytes())
+            .map_err(|error| format!("{value:?}: {error}")),
+        None => Ok(value.as_bytes().to_vec()),
+    }
+}
+
 fn step(elements: &[Element], bytes: &[u8], captures: &mut Captures) -> bool {
     let Some((first, rest)) = elements.split_first() else { return bytes.is_empty() };
     match first {
@@ -235,6 +248,13 @@ mod tests {
     fn captures_come_back() {
         let captures = matched("MSG <a=word> 1 <b=number>", b"MSG x.y 1 5").unwrap();
         assert_eq!(captures, [("a".into(), "x.y".into()), ("b".into(), "5".into())]);
+    }
+
+    #[test]
+    fn bytes_come_back_as_they_were() {
+        let captures = matched("MSG a <number>\\r\\n<b=rest>", b"MSG a 3\r\n\xff\x00{").unwrap();
+        let env = Env::from_iter(captures);
+        assert_eq!(crate::text::expand("x{bytes:b}", &env).unwrap(), b"x\xff\x00{");
     }
 
     #[test]

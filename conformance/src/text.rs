@@ -8,12 +8,13 @@
 //! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, captured before, or of `login` |
 //! | `{fill:N}` | N times `x` |
 //! | `{after:N}` | the time in N milliseconds, as RFC 3339 in UTC |
+//! | `{bytes:name}` | the bytes that a placeholder took, also if they are no text |
 //! | `<kind>` `<name=kind>` | in patterns: a placeholder, see [`crate::pattern`] |
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::login;
+use crate::{login, pattern};
 
 /// The variables of a running case.
 pub type Env = HashMap<String, String>;
@@ -59,6 +60,7 @@ pub fn pieces(raw: &str, places: bool) -> Result<Vec<Piece>, String> {
                 let name = rest[1..].split('}').next().unwrap_or_default();
                 let known = match name.split_once(':') {
                     Some(("fill" | "after", count)) => count.parse::<usize>().is_ok(),
+                    Some(("bytes", name)) => is_name(name),
                     Some(_) => false,
                     None => is_name(name),
                 };
@@ -127,6 +129,10 @@ pub fn variable(name: &str, env: &Env) -> Result<Vec<u8>, String> {
         let ms = ms.parse().map_err(|_| format!("bad time in {{{name}}}"))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         return Ok(rfc3339(since + Duration::from_millis(ms)).into_bytes());
+    }
+    if let Some(name) = name.strip_prefix("bytes:") {
+        let value = env.get(name).ok_or_else(|| format!("{{{name}}} is not set"))?;
+        return pattern::uncaptured(value);
     }
     if let Some(value) = env.get(name) {
         return Ok(value.as_bytes().to_vec());
