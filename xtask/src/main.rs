@@ -10,11 +10,13 @@ mod cluster;
 mod crash;
 mod failover;
 mod interop;
+mod lines;
 mod link_order;
 mod peers;
 mod programs;
 mod purity;
 mod servers;
+mod storm;
 mod tidy;
 
 use std::path::Path;
@@ -63,11 +65,22 @@ cargo xtask cluster [options] [-- COMMAND..]
     --kill-after SECONDS   ends the node with most connections so long after the first one
     --kill-on TEXT         ends it when the command prints this text
     --nats-server PATH     (else the one of the virtual environment)
-cargo xtask crash          kills our server again and again under load and counts: no acknowledged
-                           message or ack may be lost, no sequence given twice
-    --kills N              (20)
+cargo xtask crash          kills our server again and again under mixed load: publishers, memory, keys,
+                           consumers, work queues, deletes, purges, streams that come and go. Nothing that
+                           was confirmed may be lost, back, or twice
+    --kills N              (20); 500 take some four minutes
+    --seed N               (1)
     --ours PATH
     --reference PATH       a nats-server instead, which loses acks
+cargo xtask storm          what misbehaving clients do to our server and to nats-server: silent and flooding
+                           connections before login, storms of them, half-open ones, slow subscribers, long
+                           subjects, deep wildcards, a million subscriptions. Memory, the latency of a quiet
+                           client, and how each scene ends, as a table for docs/robustness.md
+    --only NAME            scenes whose name begins so (silent, timeout, flood, storm, half-open, slow,
+                           long-subject, long-line, wildcards, branches, million); may be repeated
+    --quick                a tenth of everything
+    --ours PATH
+    --reference PATH
 cargo xtask failover       publishes into such a cluster, kills the connected node in the middle, and
                            counts: no acknowledged message may be lost
     --messages N           (5000)
@@ -93,6 +106,7 @@ fn main() -> ExitCode {
         "flood" => bench::flood(&mut arguments),
         "failover" => failover::run(&mut arguments),
         "interop" => interop::run(&mut arguments),
+        "storm" => storm::run(&mut arguments),
         "link-order" => link_order::run(&mut arguments),
         "peers" => peers::print(&mut arguments),
         "" | "help" | "-h" | "--help" => {

@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::arguments::Arguments;
 
 pub(crate) use flood::run as flood;
-pub(crate) use process::pinned;
+pub(crate) use process::{Usage, pinned};
 
 /// `cargo xtask bench`.
 pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {

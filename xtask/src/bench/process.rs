@@ -8,15 +8,15 @@ use anyhow::{Context, Result};
 
 /// Processor time and memory of a process.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Seconds of processor time, in the program and in the system for it.
-    pub(super) cpu: f64,
+    pub(crate) cpu: f64,
     /// Resident bytes.
-    pub(super) memory: u64,
+    pub(crate) memory: u64,
 }
 
 impl Usage {
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let read = |name: &str| {
             let path = format!("/proc/{pid}/{name}");
             std::fs::read_to_string(&path).with_context(|| path)

@@ -1,7 +1,10 @@
 //! `natterjack serve`, and the links that change what the command is.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::{Running, bare, end};
 
@@ -30,6 +33,61 @@ fn serve_takes_the_flags_of_nats_server() {
     serve.signal("INT");
     serve.end().ok();
     assert!(store.exists());
+}
+
+/// A connection, greeted or not.
+fn connect(address: &str) -> BufReader<TcpStream> {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    BufReader::new(socket)
+}
+
+#[test]
+fn a_server_out_of_files_serves_who_is_there_and_later_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_natterjack")])
+        .args(["serve", "-a", "127.0.0.1", "-p=-1", "--js", "-sd", dir.path().to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut serve = Running::start(command);
+    let line = serve.wait_for("Listening for client connections on");
+    let address = line.trim().rsplit(' ').next().unwrap().to_owned();
+    serve.wait_for("Server is ready");
+    let mut client = connect(&address);
+    let hello = b"CONNECT {\"verbose\":false}\r\nSUB answer 1\r\n";
+    client.get_mut().write_all(hello).unwrap();
+    let mut ask = |subject: &str, body: &str| {
+        let socket = client.get_mut();
+        let len = body.len();
+        socket.write_all(format!("PUB {subject} answer {len}\r\n{body}\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        while !line.starts_with('{') {
+            line.clear();
+            assert!(client.read_line(&mut line).unwrap() > 0, "the server closed the connection");
+        }
+        assert!(!line.contains("error"), "{line}");
+    };
+    ask("$JS.API.STREAM.CREATE.S", "{\"name\":\"S\",\"subjects\":[\"s\"]}");
+    let mut sockets: Vec<BufReader<TcpStream>> = Vec::new();
+    for number in 0..200 {
+        sockets.push(connect(&address));
+        if number % 20 == 0 {
+            ask("s", "x");
+        }
+    }
+    serve.wait_for("accepting pauses until some end");
+    // Files are made and written all the same.
+    ask("$JS.API.STREAM.CREATE.T", "{\"name\":\"T\",\"subjects\":[\"t\"]}");
+    (0..20).for_each(|_| ask("t", "x"));
+    let mut late = sockets.pop().unwrap();
+    drop(sockets);
+    let mut greeting = [0; 4];
+    late.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"INFO");
+    ask("s", "x");
 }
 
 #[test]

@@ -188,6 +188,19 @@ impl Shared {
         Recorded::Waits
     }
 
+    /// As [`record`](Self::record) of nothing new: `then` waits for what was recorded before.
+    pub(crate) fn after_recorded(&self, then: Then) -> Recorded {
+        let mut book = sync::lock(&self.book);
+        match &book.catalog {
+            Some(catalog) if catalog.durable() < catalog.end() => {
+                let end = catalog.end();
+                book.waiting.push_back((end, then));
+                Recorded::Waits
+            }
+            _ => Recorded::Done(then),
+        }
+    }
+
     /// Takes a consumer that expired out of the catalog. Nobody waits for that: if it is lost,
     /// the consumer expires again after the restart.
     pub(crate) fn forget_consumer(&self, host: &mut dyn Host, id: u64) {

@@ -6,7 +6,7 @@ use natterjack_store::directory::{RESERVE, stream_dir};
 use natterjack_store::{FileOptions, Log};
 
 use super::JetStream;
-use super::catalog::{Change, StreamRecord};
+use super::catalog::{Change, Recorded, StreamRecord};
 use crate::account::{Account, AccountLimits};
 use crate::api;
 use crate::ctx::Scope;
@@ -44,7 +44,16 @@ impl JetStream {
             if known.lock().config != config {
                 return Err(ApiError::StreamNameExist);
             }
-            done(self, host, now, &known);
+            let known_in_memory = known.scope().memory;
+            // It may have been made a moment ago, by somebody who still waits for the disk.
+            let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
+                done(engine, host, now, &known);
+            });
+            let recorded = match known_in_memory {
+                true => Recorded::Done(then),
+                false => self.shared.after_recorded(then),
+            };
+            self.finish(host, now, recorded);
             return Ok(());
         }
         if let Some(reason) = account.offline_reason(&config.name) {

@@ -307,7 +307,9 @@ impl Stream {
     }
 
     fn read(&mut self, host: &mut dyn Host, reply: &[u8], mut job: Job) -> bool {
-        self.run(host, reply, &mut job) || self.wait(host, reply, job)
+        let is_done = self.run(host, reply, &mut job);
+        self.report(host);
+        is_done || self.wait(host, reply, job)
     }
 
     /// Keeps a read for later. True if there are too many, and it was refused.

@@ -14,7 +14,6 @@ impl Stream {
     /// Does all that the inputs since the last call made possible.
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
         self.take_refusals();
-        self.report(host);
         self.answers.release(self.log.durable(), &self.scope.account, host);
         if self.closed {
             self.unsettled = false;
@@ -38,6 +37,7 @@ impl Stream {
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
         self.announce_room(host, now);
+        self.report(host);
         self.set_timer(host, now, more);
         self.unsettled = false;
         host.seal(self.scope.stream_id);
@@ -64,7 +64,7 @@ impl Stream {
     }
 
     /// Tells the operator of damage, and when the disk begins or ceases to refuse what is stored.
-    fn report(&mut self, host: &mut dyn Host) {
+    pub(super) fn report(&mut self, host: &mut dyn Host) {
         for damage in self.log.take_damage() {
             host.damaged(&self.scope.account, &self.scope.stream, &damage);
         }

@@ -515,6 +515,19 @@ fn files_that_no_record_explains_stay() {
 }
 
 #[test]
+fn a_second_create_waits_for_the_first() {
+    let mut world = world();
+    world.slow_disk = true;
+    let create = r#"{"name":"T","subjects":["t"]}"#;
+    assert_eq!(world.api("STREAM.CREATE.T", create), "");
+    assert_eq!(world.api("STREAM.CREATE.T", create), "");
+    world.run_disk();
+    let created =
+        world.host.sent.iter().filter(|sent| sent.payload.contains("stream_create_response"));
+    assert_eq!(created.count(), 2);
+}
+
+#[test]
 fn info_shows_only_what_is_durable() {
     let mut world = world();
     world.must("CONSUMER.CREATE.S.c", &consumer("c"));

@@ -239,6 +239,24 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
     assert_eq!(peer.request("s.a", "on")["seq"], 61);
 }
 
+#[test]
+fn a_segment_that_was_made_and_not_written_is_no_damage() {
+    let kept = Kept::new();
+    let (server, mut peer) = kept.start();
+    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
+    publish(&mut peer, 1, 3);
+    server.shutdown_blocking();
+    fs::write(kept.path("streams/1/0000000000000002.0.seg"), b"").unwrap();
+    let (server, mut peer) = kept.start();
+    assert!(!kept.log().contains("[ERR]"), "{}", kept.log());
+    kept.said("0 bytes of an unfinished write");
+    publish(&mut peer, 4, 5);
+    server.shutdown_blocking();
+    let (_server, mut peer) = kept.start();
+    (1..=5).for_each(|seq| is_there(&mut peer, seq));
+    assert!(kept.files("streams/1", ".bad").is_empty());
+}
+
 // Shows J-211.
 #[test]
 fn without_a_catalog_the_messages_are_kept_and_reported() {

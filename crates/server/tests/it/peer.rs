@@ -71,7 +71,11 @@ impl Peer {
             "SUB answer 99\r\nUNSUB 99 1\r\nPUB {subject} answer {}\r\n{body}\r\n",
             body.len()
         ));
-        let line = self.line();
+        let mut line = self.line();
+        while line == "PING" {
+            self.send("PONG\r\n");
+            line = self.line();
+        }
         assert!(line.starts_with("MSG answer 99 "), "{line:?}");
         serde_json::from_str(&self.line()).unwrap()
     }

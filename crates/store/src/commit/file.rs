@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::record::BLOCK;
 use crate::disk::{Disk, DiskError, DiskErrorKind};
-use crate::record::{u32_at, u64_at};
+use crate::record::{fits, u32_at, u64_at};
 
 /// The journal's directory in the store.
 pub(super) const DIR: &str = "journal";
@@ -73,7 +73,8 @@ impl Header {
         let copies = [0, BLOCK].map(|at| bytes.get(at..at + CRC + 4));
         let mut found = Found::Damaged;
         for copy in copies.into_iter().flatten() {
-            if !copy.starts_with(MAGIC) || u32_at(copy, CRC) != Some(crc32c::crc32c(&copy[..CRC])) {
+            let crc = Some(crc32c::crc32c(&copy[..CRC]));
+            if !copy.starts_with(MAGIC) || !fits(u32_at(copy, CRC), crc) {
                 continue;
             }
             let version = u32_at(copy, 8).unwrap_or(0);

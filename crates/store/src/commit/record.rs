@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{u32_at, u64_at};
+use crate::record::{fits, u32_at, u64_at};
 
 /// What records and headers are aligned to: the largest sector that disks have.
 pub(super) const BLOCK: usize = 4096;
@@ -106,7 +106,7 @@ pub(super) fn frame(bytes: &[u8], epoch: u64) -> Option<usize> {
 
 /// The number of the whole record that `bytes` are.
 pub(super) fn check(bytes: &[u8], salt: u64) -> Option<u64> {
-    (u32_at(bytes, 0)? == crc(salt, &bytes[4..])).then(|| u64_at(bytes, 16))?
+    fits(u32_at(bytes, 0)?, crc(salt, &bytes[4..])).then(|| u64_at(bytes, 16))?
 }
 
 /// The entries of a record that [`check`] found whole.

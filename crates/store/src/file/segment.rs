@@ -22,7 +22,7 @@ use bytes::{BufMut, BytesMut};
 use std::sync::Arc;
 
 use super::sidecar::Sidecar;
-use crate::record::{u32_at, u64_at};
+use crate::record::{fits, u32_at, u64_at};
 
 /// The version that this code writes, and the highest that it reads.
 pub(crate) const VERSION: u32 = 1;
@@ -80,7 +80,7 @@ impl Header {
     }
 
     fn parse(copy: &[u8]) -> Option<Found> {
-        if !copy.starts_with(MAGIC) || u32_at(copy, CRC)? != crc32c::crc32c(&copy[..CRC]) {
+        if !copy.starts_with(MAGIC) || !fits(u32_at(copy, CRC)?, crc32c::crc32c(&copy[..CRC])) {
             return None;
         }
         let version = u32_at(copy, 8)?;

@@ -21,7 +21,7 @@
 use bytes::Bytes;
 
 use crate::chunk::Chunk;
-use crate::record::{u32_at, u64_at};
+use crate::record::{fits, u32_at, u64_at};
 
 const MAGIC: &[u8; 8] = b"NJACKIDX";
 /// The version that this code writes, and the only one that it reads.
@@ -116,7 +116,7 @@ pub(crate) fn encode(
 /// Whether the checksum fits. A crash may have left it in part: it is never synced.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
-        && bytes.get(16..).is_some_and(|rest| u32_at(bytes, 12) == Some(crc32c::crc32c(rest)))
+        && bytes.get(16..).is_some_and(|rest| fits(u32_at(bytes, 12), Some(crc32c::crc32c(rest))))
 }
 
 /// The inverse of [`encode`]; `None` if it is damaged, of another segment, or names a subject whose
@@ -126,7 +126,7 @@ pub(crate) fn decode(bytes: &[u8], owner: &Owner, ids: usize) -> Option<Loaded> 
     let crc = n32(12)?;
     let fits = bytes.starts_with(MAGIC)
         && n32(8)? == VERSION
-        && crc == crc32c::crc32c(bytes.get(16..)?)
+        && fits(crc, crc32c::crc32c(bytes.get(16..)?))
         && n64(16)? == owner.salt
         && n64(24)? == owner.segment
         && n32(32)? == owner.generation

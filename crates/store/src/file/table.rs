@@ -19,7 +19,7 @@ use bytes::{BufMut, Bytes};
 use super::sidecar::Basis;
 use crate::State;
 use crate::op::{put_number, take_number, take_stamp};
-use crate::record::{u32_at, u64_at};
+use crate::record::{fits, u32_at, u64_at};
 use crate::subjects::Subjects;
 
 const MAGIC: &[u8; 8] = b"NJACKTAB";
@@ -74,14 +74,14 @@ pub(crate) fn encode(
 /// Whether the checksum fits. A crash may have left it in part: it is never synced.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
-        && bytes.get(16..).is_some_and(|rest| u32_at(bytes, 12) == Some(crc32c::crc32c(rest)))
+        && bytes.get(16..).is_some_and(|rest| fits(u32_at(bytes, 12), Some(crc32c::crc32c(rest))))
 }
 
 /// The inverse of [`encode`]; `None` if it is damaged or of another log.
 pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Table> {
     let fits = bytes.starts_with(MAGIC)
         && u32_at(bytes, 8)? == VERSION
-        && u32_at(bytes, 12)? == crc32c::crc32c(bytes.get(16..)?)
+        && fits(u32_at(bytes, 12)?, crc32c::crc32c(bytes.get(16..)?))
         && u64_at(bytes, 16)? == salt;
     if !fits {
         return None;

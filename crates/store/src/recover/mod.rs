@@ -220,6 +220,13 @@ impl Opener<'_> {
         let mut cut = u64::MAX;
         for file in files.into_iter().rev() {
             let path = self.path(&file.name);
+            if file.len == 0 {
+                // Made and not written: a crash came between. If it held something once, what is
+                // missing shows in the segments behind it.
+                self.disk.remove(&path)?;
+                self.report.torn = Some(Torn { path, offset: 0, len: 0, copy: None });
+                continue;
+            }
             let Some(header) = file.header else {
                 let data = self.disk.read_at(&path, 0, file.len as usize)?;
                 let seal = Seal { salt, segment: file.id };
