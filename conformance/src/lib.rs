@@ -19,6 +19,7 @@ mod conn;
 mod http;
 pub mod json;
 mod login;
+pub mod open;
 mod parse;
 pub mod pattern;
 pub mod results;

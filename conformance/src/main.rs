@@ -8,7 +8,7 @@ use natterjack_conformance::case::{self, Case, Witness};
 use natterjack_conformance::results::Results;
 use natterjack_conformance::runner::{self, Outcome};
 use natterjack_conformance::server::Program;
-use natterjack_conformance::{shown, table};
+use natterjack_conformance::{open, shown, table};
 
 const USAGE: &str = "\
 natterjack-conformance run [options]      run the cases against both servers
@@ -62,6 +62,10 @@ fn home() -> &'static Path {
 
 fn results_path() -> PathBuf {
     home().join("results.tsv")
+}
+
+fn capabilities() -> PathBuf {
+    home().join("capabilities")
 }
 
 fn cases() -> Result<Vec<Case>, String> {
@@ -276,20 +280,31 @@ fn record(all: &[Case], run: &[Case], outcomes: &[Outcome]) -> Result<(), String
 
 fn write_table(arguments: &[String]) -> Result<bool, String> {
     let cases = cases()?;
-    let lists = table::load(&home().join("capabilities"))?;
+    let lists = table::load(&capabilities())?;
     let tests = shown::load(&home().join(".."))?;
-    let text = table::render(&lists, &cases, &Results::read(&results_path())?, &tests);
+    let (results, reasons) = (Results::read(&results_path())?, open::load(&capabilities())?);
+    let (text, faults) = table::render(table::Sources {
+        lists: &lists,
+        cases: &cases,
+        results: &results,
+        tests: &tests,
+        reasons: &reasons,
+    });
+    for fault in &faults {
+        say(&format!("{fault}\n"))?;
+    }
+    let sound = faults.is_empty();
     match arguments {
-        [] => say(&text).map(|()| true),
+        [] => say(&text).map(|()| sound),
         [verb, path] if verb == "--write" => {
-            std::fs::write(path, text).map(|()| true).map_err(|e| format!("{path}: {e}"))
+            std::fs::write(path, text).map(|()| sound).map_err(|e| format!("{path}: {e}"))
         }
         [verb, path] if verb == "--check" => {
             let found = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
             if found != text {
                 say(&format!("{path} is out of date: run table --write {path}\n"))?;
             }
-            Ok(found == text)
+            Ok(found == text && sound)
         }
         _ => Err(USAGE.to_owned()),
     }
@@ -297,7 +312,7 @@ fn write_table(arguments: &[String]) -> Result<bool, String> {
 
 fn check() -> Result<bool, String> {
     let cases = cases()?;
-    let lists = table::load(&home().join("capabilities"))?;
+    let lists = table::load(&capabilities())?;
     let unknown = table::unknown(&cases, &lists);
     for id in &unknown {
         say(&format!("{id} is covered by a case and is in no list\n"))?;

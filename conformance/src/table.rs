@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::case::Case;
+use crate::open::Reasons;
 use crate::results::Results;
 use crate::shown::{LIST, Test};
 
@@ -76,14 +77,27 @@ A capability is ticked when its tests show all of what is to be observed, and no
 they show only a part of it. The last column counts its tests.
 ";
 
-/// Renders the table.
+/// What a table is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The lists, with their headings.
+    pub lists: &'a [(&'static str, Vec<Capability>)],
+    /// The cases.
+    pub cases: &'a [Case],
+    /// How they went.
+    pub results: &'a Results,
+    /// The tests that name what they show.
+    pub tests: &'a [Test],
+    /// Why the rest is open.
+    pub reasons: &'a Reasons,
+}
+
+/// Renders the table, and lists what is wrong with the reasons: an open capability has none, or one stands
+/// beside a tick.
 #[must_use]
-pub fn render(
-    lists: &[(&str, Vec<Capability>)],
-    cases: &[Case],
-    results: &Results,
-    tests: &[Test],
-) -> String {
+pub fn render(sources: Sources<'_>) -> (String, Vec<String>) {
+    let Sources { lists, cases, results, tests, reasons } = sources;
+    let mut faults = Vec::new();
     let passes = |case: &Case| {
         results.rows.get(&case.id).is_some_and(|row| row.hash == case.hash && row.both())
     };
@@ -113,7 +127,8 @@ pub fn render(
          Written by `natterjack-conformance table`; do not edit. A capability is ticked when all\n\
          cases that cover it pass against our server and against nats-server 2.15.1 (`conformance/`),\n\
          and not where cases show only a part of it. The last column counts its cases.\n\
-         The capabilities of the last list are shown by tests, as it says there.\n\n\
+         The capabilities of the last list are shown by tests, as it says there. Without a tick the last\n\
+         column says what is missing.\n\n\
          What no exchange with two servers can show, such as what becomes of damaged files and full disks, or\n\
          what only our server promises, is shown by tests of this repository, which name it in the same way\n\
          (`grep -rn 'Shows.*J-209' crates`). Where the last column counts tests, a tick means that they show\n\
@@ -153,16 +168,56 @@ pub fn render(
                 ((all, good), 1) => format!("{good}/{all}, and 1 test"),
                 ((all, good), tests) => format!("{good}/{all}, and {tests} tests"),
             };
+            let by = match (ticked(id), reasons.get(id)) {
+                (true, None) => by,
+                (false, Some(why)) if by.is_empty() => why.clone(),
+                (false, Some(why)) => format!("{by}; {why}"),
+                (true, Some(_)) => {
+                    faults.push(format!("{id} has a tick and a reason why it has none"));
+                    by
+                }
+                (false, None) => {
+                    faults.push(format!("{id} is open without a reason in open.tsv"));
+                    by
+                }
+            };
             let _ = writeln!(out, "| {id} | {name} | {observable} | {tick} | {by} |");
         }
     }
-    out
+    (out, faults)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::{Witness, parse as cases_of};
+
+    /// The table without reasons.
+    fn render(
+        lists: &[(&'static str, Vec<Capability>)],
+        cases: &[Case],
+        results: &Results,
+        tests: &[Test],
+    ) -> String {
+        super::render(Sources { lists, cases, results, tests, reasons: &Reasons::new() }).0
+    }
+
+    #[test]
+    fn what_is_open_has_a_reason_and_what_is_ticked_has_none() {
+        let lists = [(LIST, parse("U-001\ta\tx\tA\nU-002\tb\tx\tA\nU-003\tc\tx\tA\n").unwrap())];
+        let tests = [Test { name: "one".into(), shows: vec!["U-001".into()], partly: vec![] }];
+        let reasons = crate::open::parse("U-001\told\nU-002\tlater\n").unwrap();
+        let (table, faults) = super::render(Sources {
+            lists: &lists,
+            cases: &[],
+            results: &Results::default(),
+            tests: &tests,
+            reasons: &reasons,
+        });
+        assert!(table.contains("| U-001 | a | x | [x] | 1 |"), "{table}");
+        assert!(table.contains("| U-002 | b | x | [ ] | later |"), "{table}");
+        assert_eq!(faults.len(), 2, "{faults:?}");
+    }
 
     #[test]
     fn a_tick_needs_every_case_on_both() {
