@@ -29,7 +29,7 @@
 //! | Step | Meaning |
 //! |---|---|
 //! | `a raw` · `a open` · `a connect {…}` | TCP only · and read INFO · and CONNECT, PING, PONG with these options |
-//! | `a ws F; F` · `a websocket F; F` | a WebSocket (`{wport}`) with these header lines: the answer's lines come first · and are passed over. A close frame is the line `CLOSE status text`, a pong `PONGED text` |
+//! | `a ws F; F` · `a websocket F; F` | a WebSocket (`{wport}`) with these header lines, or `POST /path` as the first: the answer's lines come first · and are passed over. A close frame is the line `CLOSE status text`, a pong `PONGED text` |
 //! | `a tls` · `a tls NAME` | begin TLS on an open connection · and show `{dir}/NAME.pem`. Certificates are there if the configuration names `{dir}/server.pem`: `client` (email me@example.com, `{pin}`), `host` (host.example.com), `named` (CN=named,O=Toads) |
 //! | `a frame 89 TEXT` · `a bare 82 TEXT` | a frame with this first byte · without a mask |
 //! | `a deflate TEXT` · `a framed 1..4096` · `a deflated 1` | a compressed message · the largest frame so far · compressed messages so far |

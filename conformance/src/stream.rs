@@ -78,14 +78,26 @@ impl Write for Stream {
     }
 }
 
-/// The request of a WebSocket handshake, with these header lines besides.
+/// The request of a WebSocket handshake, with these header lines besides. One of a name that the request
+/// has takes its place, and one with a path is its first line.
 pub(crate) fn upgrade_request(fields: &[String]) -> Vec<u8> {
-    let mut text = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-                    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                    Sec-WebSocket-Version: 13\r\n"
-        .to_owned();
-    for field in fields {
-        text.push_str(field);
+    let (requests, fields): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .map(String::as_str)
+        .partition(|field| field.contains(" /") && !field.contains(": "));
+    let name = |line: &str| line.split_once(':').map(|(name, _)| name.to_ascii_lowercase());
+    let usual = [
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    ];
+    let kept =
+        usual.into_iter().filter(|line| !fields.iter().any(|field| name(field) == name(line)));
+    let mut text = format!("{} HTTP/1.1\r\n", requests.first().unwrap_or(&"GET /"));
+    for line in kept.chain(fields.iter().copied()) {
+        text.push_str(line);
         text.push_str("\r\n");
     }
     text.push_str("\r\n");
