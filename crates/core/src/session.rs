@@ -201,7 +201,15 @@ impl Session {
     pub fn set_permissions(&mut self, permissions: Option<Arc<Permissions>>) {
         self.client.set_permissions(permissions.clone());
         self.permissions = permissions;
+        for subscription in self.client.subscriptions() {
+            subscription.set_filtered(self.needs_filter(subscription.subject()));
+        }
         self.cache.clear();
+    }
+
+    /// Whether some of what a subscription would get is denied.
+    fn needs_filter(&self, subject: &[u8]) -> bool {
+        self.permissions.as_ref().is_some_and(|rights| rights.needs_delivery_filter(subject))
     }
 
     /// Gives back what makes the next publish faster: the client has been silent for long.
@@ -484,8 +492,7 @@ impl Session {
             self.error(batch, &ServerError::InvalidSubject);
             return;
         }
-        let filtered =
-            self.permissions.as_ref().is_some_and(|rights| rights.needs_delivery_filter(subject));
+        let filtered = self.needs_filter(subject);
         let subscription =
             Subscription::for_client(account, self.client.clone(), subject, queue, sid, filtered);
         if self.client.add_subscription(&subscription) {

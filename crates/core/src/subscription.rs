@@ -33,8 +33,9 @@ pub struct Subscription {
     subject_at: u32,
     /// Where the queue group begins; [`NO_QUEUE`] without one.
     queue_at: u32,
-    /// Whether the client's deny list overlaps the subject, so that deliveries must be filtered.
-    filtered: bool,
+    /// Whether the client's deny list overlaps the subject, so that deliveries must be filtered. A reload
+    /// may change it.
+    filtered: AtomicBool,
     closed: AtomicBool,
     delivered: AtomicU64,
     /// The delivery count at which the subscription ends; 0 for never.
@@ -104,7 +105,7 @@ impl Subscription {
             text: [sid, subject, queue.unwrap_or_default()].concat().into(),
             subject_at: at(sid.len()),
             queue_at: queue.map_or(NO_QUEUE, |_| at(sid.len() + subject.len())),
-            filtered,
+            filtered: AtomicBool::new(filtered),
             closed: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
             limit: AtomicU64::new(0),
@@ -158,7 +159,11 @@ impl Subscription {
     }
 
     pub(crate) fn is_filtered(&self) -> bool {
-        self.filtered
+        self.filtered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_filtered(&self, filtered: bool) {
+        self.filtered.store(filtered, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use natterjack_core::auth::{
-    AuthFailure, ConnInfo, ConnectionType, Credentials, GLOBAL_ACCOUNT, Identity,
+    AuthFailure, CertificateNames, ConnInfo, ConnectionType, Credentials, GLOBAL_ACCOUNT, Identity,
 };
 use natterjack_proto::connect::Connect;
 use natterjack_proto::error::{ClosedReason, ServerError};
@@ -153,7 +153,10 @@ impl Login {
         }
         let connection = ConnInfo { remote_ip: Some(info.peer.ip()), kind };
         let tls = info.facts().and_then(|facts| facts.tls.clone());
-        let certificate = tls.as_ref().and_then(|tls| tls.names.as_ref());
+        let shown = tls.as_ref().and_then(|tls| tls.names.as_ref());
+        // Where certificates name the users, one that is not shown names nobody.
+        let nobody = CertificateNames::default();
+        let certificate = shown.or(hub.transports().maps(kind).then_some(&nobody));
         let nonce = self.nonce.clone().unwrap_or_default();
         let now_unix = || hub.clock().unix_ns() / 1_000_000_000;
         let empty = Connect::default();

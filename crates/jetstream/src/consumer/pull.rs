@@ -17,6 +17,8 @@ const REQUESTS_PENDING: &[u8] = b"NATS/1.0 408 Requests Pending\r\n\r\n";
 const MAX_WAITING: &[u8] = b"NATS/1.0 409 Exceeded MaxWaiting\r\n\r\n";
 const PUSH_BASED: &[u8] = b"NATS/1.0 409 Consumer is push based\r\n\r\n";
 
+/// The shortest time between heartbeats, whatever a client asks for: 1 ms.
+const BEAT_MIN: u64 = 1_000_000;
 /// How often a full queue is searched for requests that are over, at most.
 const SWEEP_EVERY: u64 = 1_000_000_000;
 
@@ -509,7 +511,11 @@ fn accept(request: &NextRequest, reply: &[u8], now: Now, turn: Turn) -> Request 
         ns if ns < 0 => now.mono_ns,
         ns => now.mono_ns.saturating_add(ns.unsigned_abs()),
     };
-    let beat = request.idle_heartbeat.max(0).unsigned_abs();
+    let beat = match request.idle_heartbeat {
+        ..=0 => 0,
+        // One nanosecond would keep the server busy with nothing else.
+        ns => ns.unsigned_abs().max(BEAT_MIN),
+    };
     let beat_at = if beat == 0 { u64::MAX } else { now.mono_ns.saturating_add(beat) };
     Request {
         reply: reply.into(),

@@ -267,9 +267,14 @@ impl Asked {
             }
             Of::Jsz => {
                 query.set("accounts", "1");
+                if hub.jetstream().is_none() {
+                    return Some(refusal(hub, 500, "jetstream not enabled", true));
+                }
                 let answer = monitor::answer(hub, "/jsz", &query)?;
-                let one =
-                    answer.map(|(status, mut body)| (status, body["account_details"][0].take()));
+                let one = answer.map(|(status, mut body)| {
+                    let detail = body.pointer_mut("/account_details/0");
+                    (status, detail.map(Value::take).unwrap_or_default())
+                });
                 return Some(self.enveloped(hub, false, one));
             }
         };

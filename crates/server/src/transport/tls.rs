@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use natterjack_config::options::{CertificateFiles, HandshakeFirst, Tls, TlsVersion};
+use natterjack_core::auth::ConnectionType;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -50,6 +51,15 @@ impl Transports {
             client: options.tls.as_ref().map(listener).transpose()?,
             websocket: websocket.and_then(|ws| ws.tls.as_ref()).map(listener).transpose()?,
         })
+    }
+
+    /// Whether the certificates of such connections name their users.
+    pub(crate) fn maps(&self, kind: ConnectionType) -> bool {
+        let listener = match kind {
+            ConnectionType::WebSocket => &self.websocket,
+            _ => &self.client,
+        };
+        listener.as_ref().is_some_and(|tls| tls.options.verify_and_map)
     }
 }
 

@@ -248,6 +248,16 @@ fn heartbeats_tell_the_last_sequences_and_start_again_after_a_message() {
 }
 
 #[test]
+fn heartbeats_are_a_millisecond_apart_at_least() {
+    let mut rig = Rig::new();
+    rig.durable("");
+    rig.pull(r#"{"batch":9,"expires":1000000000,"idle_heartbeat":1}"#);
+    let beat = "in <- NATS/1.0 100 Idle Heartbeat|Nats-Last-Consumer: 0|Nats-Last-Stream: 0||";
+    rig.pass(3 * MS);
+    rig.sent(&[beat; 3]);
+}
+
+#[test]
 fn a_congested_target_gets_nothing_until_it_is_resumed() {
     let mut rig = Rig::with(&["s.a"; 3]);
     rig.durable("");
