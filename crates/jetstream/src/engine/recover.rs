@@ -240,7 +240,7 @@ impl JetStream {
             batch: None,
         };
         let limits = log_limits(&config);
-        let options = self.log_options(id, host.random());
+        let options = self.log_options(id, host.random(), config.persist_mode);
         let (mut log, found) = Log::recover(disk, config.first_seq, limits, options, &mut memory)?;
         if *log.limits() != limits {
             log.set_limits(limits);

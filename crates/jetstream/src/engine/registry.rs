@@ -1,9 +1,10 @@
 //! Creating, changing and deleting streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use natterjack_store::directory::{RESERVE, stream_dir};
-use natterjack_store::{FileOptions, Log};
+use natterjack_store::{FileOptions, Log, SyncPolicy};
 
 use super::JetStream;
 use super::catalog::{Change, Recorded, StreamRecord};
@@ -12,11 +13,15 @@ use crate::api;
 use crate::ctx::Scope;
 use crate::error::ApiError;
 use crate::host::Host;
-use crate::stream::config::Storage;
+use crate::stream::config::{PersistMode, Storage};
 use crate::stream::validate::Surroundings;
 use crate::stream::{Config, Parts, StreamCell, log_limits, validate};
 use crate::sync;
 use crate::time::Now;
+
+/// How long after they are written the messages of a stream with `persist_mode` async are synced:
+/// nats-server's `sync_interval`.
+const ASYNC_INTERVAL: Duration = Duration::from_secs(120);
 
 impl JetStream {
     /// Creates a stream, or finds the one with the same configuration, and calls `done` once it
@@ -117,7 +122,8 @@ impl JetStream {
         let log = match config.storage {
             Storage::Memory => Log::memory(config.first_seq, limits),
             Storage::File => {
-                Log::file(config.first_seq, limits, self.log_options(id, host.random()))
+                let options = self.log_options(id, host.random(), config.persist_mode);
+                Log::file(config.first_seq, limits, options)
             }
         };
         let stream = Arc::new(StreamCell::new(Parts {
@@ -144,12 +150,15 @@ impl JetStream {
         }
     }
 
-    pub(super) fn log_options(&self, id: u64, salt: u64) -> FileOptions {
+    pub(super) fn log_options(&self, id: u64, salt: u64, mode: PersistMode) -> FileOptions {
         let options = &self.shared.options;
         // A directory is named by its stream's id, so that a name may be used again at once.
         let mut log = FileOptions::new(&stream_dir(id), id, salt);
         log.reserve = Some(RESERVE.to_owned());
-        log.sync = options.sync;
+        log.sync = match (mode, options.sync) {
+            (PersistMode::Async, SyncPolicy::Always) => SyncPolicy::Interval(ASYNC_INTERVAL),
+            (_, sync) => sync,
+        };
         log.tail_bytes = options.tail_bytes;
         log.block_bytes = options.block_bytes;
         log

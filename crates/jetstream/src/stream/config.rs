@@ -33,7 +33,7 @@ json_enum! {
     pub enum Compression, unknown_compression, {
         /// Not at all.
         None = "none",
-        /// S2 blocks.
+        /// S2 blocks. Accepted and shown; messages are stored as they are (D-0019).
         S2 = "s2",
     }
 }
@@ -43,11 +43,11 @@ fn unknown_compression(_: &str) -> &'static str {
 }
 
 json_enum! {
-    /// When a publish is acknowledged relative to storing.
+    /// When a publish is acknowledged relative to storing. A stream keeps what it was created with.
     pub enum PersistMode, cannot_unmarshal, {
         /// After the server's sync policy is met.
         Default = "default",
-        /// Before.
+        /// When it is written, before it is synced.
         Async = "async",
     }
 }

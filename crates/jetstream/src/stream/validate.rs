@@ -2,7 +2,7 @@
 
 use natterjack_subject as subject;
 
-use super::config::{Compression, Config, Discard, PersistMode, Placement, Retention, Storage};
+use super::config::{Config, Discard, PersistMode, Placement, Retention, Storage};
 use super::origins;
 pub(crate) use super::origins::check_filters;
 use crate::error::{ApiError, Text};
@@ -281,10 +281,8 @@ pub fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
     let fields = [
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
-        (config.compression != Compression::None, "compression"),
         (config.allow_msg_counter, "allow_msg_counter"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
-        (config.persist_mode != PersistMode::Default, "persist_mode"),
         (config.allow_batched, "allow_batched"),
     ];
     match fields.into_iter().find(|(set, _)| *set) {

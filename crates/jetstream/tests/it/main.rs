@@ -9,6 +9,7 @@ mod bounds;
 mod consumers;
 mod disk;
 mod durable;
+mod modes;
 mod publish;
 mod reads;
 mod retention;
