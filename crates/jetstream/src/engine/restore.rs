@@ -553,10 +553,19 @@ impl JetStream {
         self.answer_not_created(host, now, &reply, error);
     }
 
-    /// Ends a restore that does not become a stream: nothing is left of it.
-    pub fn abandon_restore(&self, host: &mut dyn Host, now: Now, restore: &mut Restore) {
+    /// Ends a restore that does not become a stream: nothing is left of it. Of one whose sender went
+    /// `silent` nobody is told (nats-server 2.15.1).
+    pub fn abandon_restore(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        restore: &mut Restore,
+        silent: bool,
+    ) {
         self.drop_restored(host, now, restore);
-        restore.ended(host, now, self.shared.options.domain.as_deref());
+        if !silent {
+            restore.ended(host, now, self.shared.options.domain.as_deref());
+        }
     }
 
     /// Removes what there is of the stream. The catalog forgets its id when its files are gone.

@@ -70,7 +70,7 @@ fn end(world: &mut World, mut restore: Restore) -> String {
     };
     if let Err((mut restore, error)) = published {
         world.engine.refuse_restored(&mut world.host, now, &restore, b"_I.end", &error);
-        world.engine.abandon_restore(&mut world.host, now, &mut restore);
+        world.engine.abandon_restore(&mut world.host, now, &mut restore, false);
     }
     world.run_disk();
     world.take("_I.end").unwrap().payload
@@ -81,7 +81,7 @@ fn restore(world: &mut World, config: &Value, archive: &[u8]) -> String {
     let mut restore = begin(world, config);
     for part in archive.chunks(100) {
         if let Err(error) = feed(world, &mut restore, part) {
-            world.engine.abandon_restore(&mut world.host, world.now, &mut restore);
+            world.engine.abandon_restore(&mut world.host, world.now, &mut restore, false);
             world.run_disk();
             return error;
         }
@@ -471,7 +471,7 @@ fn a_restore_that_breaks_off_leaves_nothing_behind() {
         let mut restore = begin(&mut world, &s());
         feed(&mut world, &mut restore, &archive[..len]).unwrap();
         assert!(world.refusal("STREAM.INFO.S", "").starts_with("10059 "));
-        world.engine.abandon_restore(&mut world.host, world.now, &mut restore);
+        world.engine.abandon_restore(&mut world.host, world.now, &mut restore, false);
         world.run_disk();
         assert_nothing(&mut world, "abandoned");
     }

@@ -121,8 +121,8 @@ pub(in crate::jetstream) fn take(hub: &Hub, restore: Restore) {
 
 async fn run(home: &Home, mut restore: Restore, chunks: &Chunks, name: &str) {
     let begun = Instant::now();
-    let failed = |home: &Home, mut restore: Restore, why: &str| {
-        home.call(|glue, host, now| glue.engine().abandon_restore(host, now, &mut restore));
+    let failed = |home: &Home, mut restore: Restore, why: &str, silent: bool| {
+        home.call(|glue, host, now| glue.engine().abandon_restore(host, now, &mut restore, silent));
         let Some(hub) = home.0.upgrade() else { return };
         let (bytes, took) = (friendly_bytes(restore.received()), begun.elapsed());
         log_warn!(hub.log(), "Restore failed for {bytes} for stream {name} in {took:?}: {why}");
@@ -131,7 +131,10 @@ async fn run(home: &Home, mut restore: Restore, chunks: &Chunks, name: &str) {
     let last = loop {
         let chunk = match chunks.next().await {
             Ok(chunk) => chunk,
-            Err(broken) => return failed(home, restore, broken.as_str()),
+            Err(broken) => {
+                let silent = matches!(broken, Broken::Idle);
+                return failed(home, restore, broken.as_str(), silent);
+            }
         };
         if chunk.payload.is_empty() {
             break chunk.reply;
@@ -141,7 +144,7 @@ async fn run(home: &Home, mut restore: Restore, chunks: &Chunks, name: &str) {
         if error.is_none() {
             match use_up(home, &mut restore).await {
                 Some(outcome) => error = outcome.err(),
-                None => return failed(home, restore, Broken::Stopped.as_str()),
+                None => return failed(home, restore, Broken::Stopped.as_str(), false),
             }
         }
         home.publish(restore.account(), &chunk.reply, &Outbound::default());
@@ -151,14 +154,14 @@ async fn run(home: &Home, mut restore: Restore, chunks: &Chunks, name: &str) {
         Some(error) => Err(error),
         None => match finish(home, &mut restore).await {
             Some(outcome) => outcome,
-            None => return failed(home, restore, Broken::Stopped.as_str()),
+            None => return failed(home, restore, Broken::Stopped.as_str(), false),
         },
     };
     let refuse = |restore: Restore, error: &ApiError| {
         home.call(|glue, host, now| {
             glue.engine().refuse_restored(host, now, &restore, &last, error);
         });
-        failed(home, restore, &error.to_string());
+        failed(home, restore, &error.to_string(), false);
     };
     if let Err(error) = ready {
         return refuse(restore, &error);
