@@ -48,8 +48,12 @@ impl World {
 
     #[track_caller]
     fn said(&self, text: &str) {
-        let log = std::fs::read_to_string(self.log_file()).unwrap();
+        let log = self.log();
         assert!(log.contains(text), "{text:?} is not in\n{log}");
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap()
     }
 }
 
@@ -101,8 +105,11 @@ fn a_full_disk_refuses_serves_and_goes_on_when_there_is_room() {
     // Nor are streams made: the one on whose account the disk says so waits, the others are refused.
     peer.send("PUB $JS.API.STREAM.CREATE.T made 12\r\n{\"name\":\"T\"}\r\nPING\r\n");
     peer.expect("PONG");
-    while code(&peer.ask("$JS.API.STREAM.CREATE.U", r#"{"name":"U"}"#)) != 10023 {}
-    world.said("the catalog of streams and consumers: nothing is stored, since there is no room");
+    let refuses = "the catalog of streams and consumers: nothing is stored, since there is no room";
+    while !world.log().contains(refuses) {
+        std::thread::yield_now();
+    }
+    assert_eq!(code(&peer.ask("$JS.API.STREAM.CREATE.U", r#"{"name":"U"}"#)), 10023);
     world.faults.full.store(false, Ordering::Relaxed);
     let seq = until_taken(&mut peer, "taken");
     // Sequences that were refused are not handed out again.
