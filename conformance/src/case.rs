@@ -37,7 +37,7 @@
 //! | `a! [K: v; K: v] SUBJECT BODY` | publish; sizes are counted; headers are optional |
 //! | `a+ [K: v] SUBJECT BODY` | publish into a stream; its ack comes and is no error |
 //! | `a? [K: v] SUBJECT BODY` | publish with a reply subject of its own |
-//! | `a= TEXT` | the next answer to an `a?`: `{…}` is JSON compared as a subset, `NATS/1.0 …` headers and payload, else the payload |
+//! | `a= TEXT` | the next answer to an `a?`: `{…}` is JSON compared as a subset, `NATS/1.0 …` headers and payload (JSON behind them may come compressed), else the payload |
 //! | `a== TEXT` · `a=< FRAME` · `a= nothing` | the answer's exact bytes · the whole MSG or HMSG · none within 150 ms |
 //! | `a< FRAME` | the next operation that is not an answer; a payload or INFO that starts with `{` is JSON |
 //! | `a<* FRAME` · `a<\| FRAME` | consecutive lines: all of these in any order · one of these |

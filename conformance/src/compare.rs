@@ -1,5 +1,7 @@
 //! Compares what came with what a case expects.
 
+use std::io::Read;
+
 use serde_json::Value;
 
 use crate::json::subset;
@@ -57,6 +59,12 @@ pub(crate) fn match_body(
     exact: bool,
     env: &Env,
 ) -> Result<Matched, String> {
+    if let Some((head, body)) = text.split_once("\\r\\n\\r\\n")
+        && !exact
+        && is_json(body)
+    {
+        return match_packed(head, body, actual, env);
+    }
     if exact || !is_json(text) {
         let found = Pattern::new(text, env)?.matches(actual);
         return Ok(found.ok_or_else(String::new));
@@ -68,6 +76,34 @@ pub(crate) fn match_body(
         return Ok(Err("this is not JSON".to_owned()));
     };
     Ok(subset(&expected, &actual))
+}
+
+/// Headers as text, and JSON behind them, which may be compressed as `Content-Encoding` says.
+fn match_packed(head: &str, body: &str, actual: &[u8], env: &Env) -> Result<Matched, String> {
+    let end = actual.windows(4).position(|window| window == b"\r\n\r\n");
+    let Some((headers, packed)) = end.map(|at| (&actual[..at], &actual[at + 4..])) else {
+        return Ok(Err("there are no headers".to_owned()));
+    };
+    let Some(mut captures) = Pattern::new(head, env)?.matches(headers) else {
+        return Ok(Err(show(headers, SHOWN_BYTES)));
+    };
+    let is = |name: &[u8]| headers.windows(name.len()).any(|window| window == name);
+    let mut unpacked = Vec::new();
+    let read = if is(b"Content-Encoding: gzip") {
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut unpacked)
+    } else if is(b"Content-Encoding: snappy") {
+        snap::read::FrameDecoder::new(packed).read_to_end(&mut unpacked)
+    } else {
+        unpacked.extend_from_slice(packed);
+        Ok(packed.len())
+    };
+    if let Err(error) = read {
+        return Ok(Err(error.to_string()));
+    }
+    Ok(match_body(body, &unpacked, false, env)?.map(|more| {
+        captures.extend(more);
+        captures
+    }))
 }
 
 #[cfg(test)]

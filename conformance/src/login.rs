@@ -96,7 +96,9 @@ fn text(name: &str, env: &Env) -> Option<Result<String, String>> {
         "system_jwt" => account("SYS", &keys.system, json!([]), json!({})),
         "account_jwt" => {
             let template = json!({
-                "pub": {"allow": ["u.{{name()}}.>", "{{tag(team)}}.x", "_INBOX.>"]},
+                "pub": {"allow": ["u.{{name()}}.>", "{{tag(team)}}.x", "_INBOX.>",
+                    "an.{{account-name()}}", "as.{{account-subject()}}",
+                    "at.{{account-tag(env)}}.{{tag(team)}}", "{{tag(absent)}}.y"]},
                 "sub": {"allow": ["s.{{subject()}}", "_INBOX.>"]},
                 "subs": -1, "data": -1, "payload": -1
             });
@@ -126,6 +128,7 @@ fn account(
     });
     let nats = json!({
         "limits": limits, "signing_keys": signing_keys, "revocations": revocations,
+        "tags": ["env:prod"],
         "default_permissions": {"pub": {}, "sub": {}}, "type": "account", "version": 2
     });
     let claims = json!({"name": name, "sub": key.public_key(), "nats": nats});
@@ -135,7 +138,8 @@ fn account(
 /// `{user_jwt}` is plain; the others differ in one thing each:
 /// `_signing` (signed by a signing key), `_scoped` (by the scoped one, name `alice`, tag
 /// `team:red`), `_expired`, `_future` (`nbf`), `_brief` (expires in 2 s), `_stranger` (unknown
-/// account), `_forged` (bad signature), `_revoked`, `_bearer`, `_elsewhere` (`src`),
+/// account), `_small` (1 subscription, payload 10), `_window` (until in 2 s), `_closed` (not at this
+/// time), `_forged` (bad signature), `_revoked`, `_bearer`, `_elsewhere` (`src`),
 /// `_websocket` (connection type), `_perms` (permissions), `_scoped_perms` (scoped and with
 /// permissions of its own).
 fn user_claims(variant: &str, keys: &Keys) -> Option<Result<String, String>> {
@@ -157,7 +161,7 @@ fn user_claims(variant: &str, keys: &Keys) -> Option<Result<String, String>> {
                 for limit in ["subs", "data", "payload"] {
                     nats(&mut claims, limit, json!(0));
                 }
-                nats(&mut claims, "tags", json!(["team:red"]));
+                nats(&mut claims, "tags", json!(["team:red", "team:green"]));
             }
             if variant == "_scoped_perms" {
                 nats(&mut claims, "pub", permissions);
@@ -169,6 +173,21 @@ fn user_claims(variant: &str, keys: &Keys) -> Option<Result<String, String>> {
         "_stranger" => issuer = &keys.stranger,
         "_revoked" => claims["sub"] = json!(keys.revoked.public_key()),
         "_bearer" => nats(&mut claims, "bearer_token", json!(true)),
+        "_small" => {
+            nats(&mut claims, "subs", json!(1));
+            nats(&mut claims, "payload", json!(10));
+        }
+        "_window" | "_closed" => {
+            // A window of the day that is over in 2 s, or was over an hour ago.
+            let clock = |unix: u64| {
+                let second = unix % 86_400;
+                format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+            };
+            let (start, end) =
+                if variant == "_window" { (now - 60, now + 2) } else { (now - 7200, now - 3600) };
+            nats(&mut claims, "times", json!([{"start": clock(start), "end": clock(end)}]));
+            nats(&mut claims, "times_location", json!("UTC"));
+        }
         "_elsewhere" => nats(&mut claims, "src", json!(["10.0.0.0/8"])),
         "_websocket" => nats(&mut claims, "allowed_connection_types", json!(["WEBSOCKET"])),
         "_perms" => {

@@ -3,10 +3,11 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `{system_user}` | a bearer token for the system account |
-//! | `{account_jwt_…}` | the account anew: `_mapped` (`foo` to `bar`), `_revoked` (`*`), `_single` (one connection), `_small` (payload 10, 2 subscriptions), `_brief` (expires in 2 s), `_unsigned` (no signing keys), `_rescoped` (another template), `_proven` (no bearer tokens), `_forged` (signed by itself), `_over` (expired), `_wrong` (weights above 100), `_defaults` (default permissions), `_leafless` (no limits said) |
+//! | `{account_jwt_…}` | the account anew: `_mapped` (`foo` to `bar`), `_revoked` (`*`), `_single` (one connection), `_small` (payload 10, 2 subscriptions), `_brief` (expires in 2 s), `_unsigned` (no signing keys), `_rescoped` (another template), `_proven` (no bearer tokens), `_forged` (signed by itself), `_over` (expired), `_wrong` (weights above 100), `_defaults` (default permissions), `_leafless` (no limits said), `_vanished` and `_denied` (a template whose only entry, allowed or denied, has no value), `_exporting` (more exports than it may) |
 //! | `{fresh_key}` `{fresh_jwt}` `{fresh_user}` | an account that no configuration has; `{fresh_jwt_…}` as above |
 //! | `{second_key}` `{second_jwt}` | one more |
 //! | `{delete_jwt}` | a request to delete the fresh account, `_system` the system account, `_foreign` by a stranger, `_strange` without a list |
+//! | `{operator_key}` `{other_operator_jwt}` `{other_account_jwt}` | the operator's key · another operator · the fresh account by that one |
 //! | `{strict_operator_jwt}` `{strict_account_jwt}` | an operator that demands signing keys, and what its own key signed |
 
 use nkeys::KeyPair;
@@ -51,6 +52,17 @@ pub(super) fn variable(name: &str) -> Option<Result<String, String>> {
         "delete_jwt_system" => delete(&keys.operator, json!([keys.system.public_key()])),
         "delete_jwt_foreign" => delete(&more.operator_signer, json!([more.fresh.public_key()])),
         "delete_jwt_strange" => delete(&keys.operator, Value::Null),
+        "operator_key" => Ok(keys.operator.public_key()),
+        "other_operator_jwt" => {
+            let nats = json!({"type": "operator", "version": 2});
+            let sub = more.operator_signer.public_key();
+            encode(&more.operator_signer, json!({"name": "other", "sub": sub, "nats": nats}))
+        }
+        "other_account_jwt" => {
+            let nats = json!({"limits": unlimited(), "type": "account", "version": 2});
+            let sub = more.fresh.public_key();
+            encode(&more.operator_signer, json!({"name": "FRESH", "sub": sub, "nats": nats}))
+        }
         "strict_operator_jwt" => {
             let nats = json!({
                 "system_account": keys.system.public_key(), "strict_signing_key_usage": true,
@@ -117,6 +129,19 @@ fn account(
     let mut exp = 0;
     match variant {
         "" => {}
+        "vanished" => {
+            let mut scoped = scope("");
+            scoped["template"]["pub"] = json!({"allow": ["{{tag(absent)}}.x"]});
+            nats["signing_keys"] = json!([scoped]);
+        }
+        "denied" => {
+            nats["signing_keys"] = json!([scope("x")]);
+            nats["signing_keys"][0]["template"]["pub"] = json!({"deny": ["{{tag(absent)}}.x"]});
+        }
+        "exporting" => {
+            nats["limits"]["exports"] = json!(0);
+            nats["exports"] = json!([{"name": "e", "subject": "e", "type": "stream"}]);
+        }
         "mapped" => nats["mappings"] = json!({"foo": [{"subject": "bar"}]}),
         "revoked" => nats["revocations"] = json!({"*": now() + 60}),
         "single" => nats["limits"]["conn"] = json!(1),

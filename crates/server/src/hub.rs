@@ -509,10 +509,22 @@ impl Hub {
 
     /// Publishes a message of the server itself. `subject` must be literal.
     pub(crate) fn publish(&self, batch: &mut Batch, account: &str, subject: &[u8], payload: &[u8]) {
+        self.publish_with(batch, account, subject, &[], payload);
+    }
+
+    /// The same with a whole header block, or none.
+    pub(crate) fn publish_with(
+        &self,
+        batch: &mut Batch,
+        account: &str,
+        subject: &[u8],
+        headers: &[u8],
+        payload: &[u8],
+    ) {
         let Some(account) = self.accounts.find(account) else { return };
         let mut matches = Matches::default();
         account.find(subject, &mut matches);
-        let message = Message { subject, reply: None, headers: &[], payload };
+        let message = Message { subject, reply: None, headers, payload };
         account.route(&matches, subject, &message, Origin::Internal, batch);
     }
 

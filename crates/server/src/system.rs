@@ -1,6 +1,7 @@
 //! The system account: requests about servers and accounts, and events about clients (core.md 6).
 
 mod events;
+mod packing;
 mod requests;
 mod statsz;
 
@@ -86,6 +87,9 @@ pub(crate) fn set_up(hub: &Arc<Hub>) {
 
 /// The same for one account.
 pub(crate) fn set_up_account(hub: &Arc<Hub>, account: &Arc<Account>) {
+    if hub.options().no_system_account {
+        return;
+    }
     let mut services = guard(&hub.system().services);
     let is_system = hub.accounts().is_system(account.name());
     let known = services.get(&**account.name());

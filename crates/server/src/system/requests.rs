@@ -9,6 +9,7 @@ use natterjack_core::subscription::Subscription;
 use natterjack_proto::error::ClosedReason;
 use serde_json::{Map, Value, json};
 
+use super::packing::Packing;
 use super::{events, statsz};
 use crate::connection::with_batch;
 use crate::hub::Hub;
@@ -86,7 +87,22 @@ struct Asked {
     about: Option<String>,
     from: String,
     reply: Option<Vec<u8>>,
+    /// How the answer shall be packed.
+    packing: Option<Packing>,
     body: Vec<u8>,
+}
+
+/// An answer on its way.
+struct Reply {
+    text: String,
+    /// Errors, and what is no report, are never packed.
+    is_report: bool,
+}
+
+impl From<String> for Reply {
+    fn from(text: String) -> Self {
+        Reply { text, is_report: false }
+    }
 }
 
 impl Service for Requests {
@@ -101,13 +117,22 @@ impl Service for Requests {
             about: if self.is_system { about } else { Some(account.to_owned()) },
             from: account.to_owned(),
             reply: message.reply.map(<[u8]>::to_vec),
+            packing: Packing::wanted(message.headers),
             body: message.payload.to_vec(),
         };
-        // Answers may look at all connections: not while the asker's input is being read.
-        hub.clone().runtime().spawn(async move {
+        let runtime = hub.runtime().clone();
+        let is_slow = matches!(verb, Verb::Reload);
+        let answer = move || {
             asked.answer(&hub);
             drop(place);
-        });
+        };
+        // Answers may look at all connections: not while the asker's input is being read. A reload reads
+        // files as well: not on a worker.
+        if is_slow {
+            runtime.spawn_blocking(answer);
+        } else {
+            runtime.spawn(async move { answer() });
+        }
         true
     }
 }
@@ -178,25 +203,31 @@ fn account_verb(verb: &str) -> Option<Of> {
 
 impl Asked {
     fn answer(&self, hub: &Arc<Hub>) {
-        let Some(payload) = self.payload(hub) else { return };
-        if let Some(reply) = &self.reply {
-            with_batch(hub, |batch| hub.publish(batch, &self.from, reply, payload.as_bytes()));
-        }
+        let Some(answer) = self.payload(hub) else { return };
+        let Some(reply) = &self.reply else { return };
+        let packing = self.packing.filter(|_| answer.is_report);
+        let (headers, payload) = match packing.map(|packing| packing.pack(answer.text.as_bytes())) {
+            Some((headers, packed)) => (headers, packed),
+            None => (Vec::new(), answer.text.into_bytes()),
+        };
+        with_batch(hub, |batch| {
+            hub.publish_with(batch, &self.from, reply, &headers, &payload);
+        });
     }
 
     /// The answer; `None` where this server stays silent.
-    fn payload(&self, hub: &Arc<Hub>) -> Option<String> {
+    fn payload(&self, hub: &Arc<Hub>) -> Option<Reply> {
         if let Verb::Subscribers = self.verb {
             let text = String::from_utf8_lossy(&self.body);
             let mut words = text.split_ascii_whitespace();
             let subject = words.next()?;
-            return Some(subscribers(hub, &self.from, subject, words.next()).to_string());
+            return Some(subscribers(hub, &self.from, subject, words.next()).to_string().into());
         }
         let body = match self.body.iter().all(u8::is_ascii_whitespace) {
             true => Value::Null,
             false => match serde_json::from_slice::<Value>(&self.body) {
                 Ok(body) => body,
-                Err(error) => return Some(refusal(hub, 400, &error.to_string(), false)),
+                Err(error) => return Some(refusal(hub, 400, &error.to_string(), false).into()),
             },
         };
         // IDZ looks at a part of the name only (nats-server 2.15.1).
@@ -208,11 +239,11 @@ impl Asked {
             return None;
         }
         match self.verb {
-            Verb::Statsz => Some(statsz::message(hub).to_string()),
+            Verb::Statsz => Some(statsz::message(hub).to_string().into()),
             Verb::Idz => {
                 let host = hub.ports().advertised(&hub.options()).0;
                 let id = json!({"name": hub.id().name, "host": host, "id": hub.id().public_key});
-                Some(id.to_string())
+                Some(id.to_string().into())
             }
             Verb::Endpoint(path) => {
                 let answer = monitor::answer(hub, path, &Query::of_json(&body))?;
@@ -221,15 +252,15 @@ impl Asked {
             Verb::Account(of) => self.about_account(hub, of, body),
             Verb::Nsubs => {
                 let (account, subject) = (body["acc"].as_str()?, body["subject"].as_str()?);
-                Some(subscribers(hub, account, subject, None).to_string())
+                Some(subscribers(hub, account, subject, None).to_string().into())
             }
-            Verb::Reload => Some(done(hub, crate::reload::reload(hub))),
-            Verb::Kick | Verb::Ldm => Some(done(hub, self.one_client(hub, &body))),
+            Verb::Reload => Some(done(hub, crate::reload::reload(hub)).into()),
+            Verb::Kick | Verb::Ldm => Some(done(hub, self.one_client(hub, &body)).into()),
             Verb::Subscribers => None,
         }
     }
 
-    fn about_account(&self, hub: &Arc<Hub>, of: Of, mut body: Value) -> Option<String> {
+    fn about_account(&self, hub: &Arc<Hub>, of: Of, mut body: Value) -> Option<Reply> {
         if body.is_null() {
             body = Value::Object(Map::new());
         }
@@ -257,7 +288,8 @@ impl Asked {
                 "/accstatz"
             }
             Of::Conns => {
-                return Some(events::account_connections(hub, self.about.as_deref()?)?.to_string());
+                let event = events::account_connections(hub, self.about.as_deref()?)?;
+                return Some(event.to_string().into());
             }
             Of::Info => {
                 let answer = monitor::answer(hub, "/accountz", &query)?;
@@ -268,7 +300,7 @@ impl Asked {
             Of::Jsz => {
                 query.set("accounts", "1");
                 if hub.jetstream().is_none() {
-                    return Some(refusal(hub, 500, "jetstream not enabled", true));
+                    return Some(refusal(hub, 500, "jetstream not enabled", true).into());
                 }
                 let answer = monitor::answer(hub, "/jsz", &query)?;
                 let one = answer.map(|(status, mut body)| {
@@ -282,15 +314,15 @@ impl Asked {
         Some(self.enveloped(hub, false, answer))
     }
 
-    fn enveloped(&self, hub: &Hub, with_status: bool, answer: monitor::Answer) -> String {
+    fn enveloped(&self, hub: &Hub, with_status: bool, answer: monitor::Answer) -> Reply {
         match answer {
             Ok((status, mut data)) => {
                 if with_status {
                     data["status_code"] = status.as_u16().into();
                 }
-                json!({"server": ServerInfo::of(hub), "data": data}).to_string()
+                report(json!({"server": ServerInfo::of(hub), "data": data}))
             }
-            Err(error) => refusal(hub, 500, &error.to_string(), true),
+            Err(error) => refusal(hub, 500, &error.to_string(), true).into(),
         }
     }
 
@@ -311,6 +343,10 @@ impl Asked {
         }
         Ok(())
     }
+}
+
+fn report(body: Value) -> Reply {
+    Reply { text: body.to_string(), is_report: true }
 }
 
 fn done(hub: &Hub, outcome: Result<(), String>) -> String {
