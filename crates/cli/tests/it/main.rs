@@ -11,6 +11,7 @@ mod connecting;
 mod consumers;
 mod contexts;
 mod exit_codes;
+mod json;
 mod kv;
 mod messages;
 mod objects;

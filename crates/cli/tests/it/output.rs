@@ -2,7 +2,7 @@
 
 use super::{bare, command, end, run, server};
 
-// Shows a part of U-097.
+// Shows U-097.
 #[test]
 fn json_on_each_verb_parses() {
     let server = server();
