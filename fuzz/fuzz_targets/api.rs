@@ -96,13 +96,15 @@ fuzz_target!(|data: &[u8]| {
                 engine.ack(&mut world, now, "$G", subject, Some(b"acked"), body);
             }
             _ => {
+                let subject = [b"$JS.API.", subject].concat();
+                let client = ClientInfo::default();
                 let request = ApiRequest {
                     account: "$G",
-                    subject: &[b"$JS.API.", subject].concat(),
+                    subject: &subject,
                     reply: Some(b"answer"),
                     headers: b"",
                     payload: body,
-                    client: &ClientInfo::default(),
+                    client: &client,
                 };
                 engine.api(&mut world, now, &request);
             }

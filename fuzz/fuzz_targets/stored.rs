@@ -89,13 +89,14 @@ impl Server {
     }
 
     fn api(&mut self, disk: &SimDisk, call: &str, body: &str) {
+        let (subject, client) = (format!("$JS.API.{call}"), ClientInfo::default());
         let request = ApiRequest {
             account: "$G",
-            subject: format!("$JS.API.{call}").as_bytes(),
+            subject: subject.as_bytes(),
             reply: Some(b"answer"),
             headers: b"",
             payload: body.as_bytes(),
-            client: &ClientInfo::default(),
+            client: &client,
         };
         self.engine.api(&mut self.world, NOW, &request);
         self.settle(disk);
