@@ -111,6 +111,9 @@ pub(crate) struct Stream {
     evicted: Vec<SeqRange>,
     /// A purge that consumers have not heard of.
     purged: bool,
+    /// Positions of the first and last rollup that consumers have not heard of: until they are durable
+    /// what they removed may come back.
+    rolled: Option<(LogPos, LogPos)>,
     /// More messages are due to be removed than one tick may take.
     more_expired: bool,
     /// The stream is deleted; only answers that wait for the disk leave.
@@ -165,6 +168,7 @@ impl StreamCell {
             requests: Vec::new(),
             evicted: Vec::new(),
             purged: false,
+            rolled: None,
             more_expired: false,
             closed: false,
             listening: false,
@@ -367,6 +371,25 @@ impl Stream {
     fn purge_messages(&mut self, purge: &Purge<'_>) -> Purged {
         self.purged = true;
         self.log.purge(purge)
+    }
+
+    /// Removes what messages that were appended just now roll up. Consumers hear of it when that is
+    /// durable; if the disk refuses the messages it comes back.
+    fn roll_up(&mut self, purge: &Purge<'_>) -> LogPos {
+        let pos = self.log.replace(purge).pos;
+        self.rolled = Some((self.rolled.map_or(pos, |(first, _)| first), pos));
+        pos
+    }
+
+    /// Whether consumers are to hear of a rollup now.
+    fn take_rolled(&mut self) -> bool {
+        let durable = self.log.durable();
+        let Some((first, last)) = self.rolled else { return false };
+        let due = first <= durable;
+        if due {
+            self.rolled = (last > durable).then_some((last, last));
+        }
+        due
     }
 
     /// `STREAM.MSG.DELETE`: the answer waits in the queue until the removal is durable.

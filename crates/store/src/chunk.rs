@@ -246,6 +246,23 @@ impl Chunk {
         record
     }
 
+    /// Takes back [`Chunk::kill`] in a file log.
+    pub(crate) fn revive(&mut self, at: usize, subject: u32) -> (u32, u32, bool) {
+        let record = self.record(at);
+        self.words[at] &= !DEAD;
+        self.subjects[at] = subject;
+        self.live += 1;
+        self.live_len += u64::from(record.1);
+        record
+    }
+
+    /// Says which subject a live message has.
+    pub(crate) fn set_subject(&mut self, seq: u64, subject: u32) {
+        if let Some(at) = self.find(seq) {
+            self.subjects[at] = subject;
+        }
+    }
+
     /// Kills what lives from `first` to `last`.
     pub(crate) fn kill_range(&mut self, first: u64, last: u64) {
         let from = self.lower_bound(first);

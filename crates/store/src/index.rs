@@ -66,9 +66,8 @@ impl Index {
     /// Adds a message to the last chunk; its sequence is above all earlier ones. Returns the id of
     /// its subject.
     pub(crate) fn push(&mut self, m: Incoming<'_>) -> u32 {
-        let listed = self.limits.max_msgs_per_subject.filter(|&max| max <= LISTED as u64);
-        let (subject, new) =
-            self.subjects.add(m.subject, m.seq, listed.map_or(0, |max| max as usize));
+        let list = self.list();
+        let (subject, new) = self.subjects.add(m.subject, m.seq, list);
         if new {
             self.memo.forget(subject);
         }
@@ -94,6 +93,35 @@ impl Index {
         subject
     }
 
+    /// How many sequences each subject keeps.
+    fn list(&self) -> usize {
+        let listed = self.limits.max_msgs_per_subject.filter(|&max| max <= LISTED as u64);
+        listed.map_or(0, |max| max as usize)
+    }
+
+    /// Brings a message back that was removed and whose record is still there; tells its chunk.
+    pub(crate) fn put_back(&mut self, seq: u64, subject: &[u8]) -> Option<usize> {
+        let at = self.chunk_at(seq);
+        let place = self.chunks.get(at)?.find_any(seq)?;
+        if self.chunks[at].is_live(place) {
+            return None;
+        }
+        let list = self.list();
+        let (id, new) = self.subjects.put_back(subject, seq, list);
+        if new {
+            self.memo.forget(id);
+        }
+        let (_, len, headers) = self.chunks[at].revive(place, id);
+        let (bytes, time) = (self.accounted(len, headers), self.chunks[at].time(place));
+        let state = &mut self.state;
+        if state.messages == 0 || seq < state.first_seq {
+            (state.first_seq, state.first_time) = (seq, time);
+        }
+        state.messages += 1;
+        state.bytes += bytes;
+        Some(at)
+    }
+
     /// Uses up sequences to `upto` without messages.
     pub(crate) fn skip(&mut self, upto: u64, time: Option<i64>) {
         if upto > self.state.last_seq {
@@ -107,8 +135,9 @@ impl Index {
         }
     }
 
-    /// Removes what the limits do not allow after a message on a subject was added.
-    pub(crate) fn enforce_after(&mut self, subject: u32, gone: &mut impl FnMut(u64)) {
+    /// Removes what the limits do not allow after a message on a subject was added. `gone` is told
+    /// of each with its subject.
+    pub(crate) fn enforce_after(&mut self, subject: u32, gone: &mut impl FnMut(u64, &[u8])) {
         if let Some(max) = self.limits.max_msgs_per_subject {
             self.enforce_subject(subject, max, gone);
         }
@@ -116,7 +145,7 @@ impl Index {
     }
 
     /// Removes what the limits do not allow.
-    pub(crate) fn enforce_all(&mut self, gone: &mut impl FnMut(u64)) {
+    pub(crate) fn enforce_all(&mut self, gone: &mut impl FnMut(u64, &[u8])) {
         if let Some(max) = self.limits.max_msgs_per_subject {
             for id in 0..self.subjects.ids() as u32 {
                 self.enforce_subject(id, max, gone);
@@ -125,25 +154,26 @@ impl Index {
         self.enforce_stream(gone);
     }
 
-    fn enforce_subject(&mut self, id: u32, max: u64, gone: &mut impl FnMut(u64)) {
+    fn enforce_subject(&mut self, id: u32, max: u64, gone: &mut impl FnMut(u64, &[u8])) {
         let over = self.subjects.state(id).count.saturating_sub(max);
         for _ in 0..over {
             let first = self.subject_state(id).first;
             self.subjects.set_first(id, first);
+            gone(first, self.subjects.name(id));
             self.remove(first);
-            gone(first);
         }
     }
 
-    fn enforce_stream(&mut self, gone: &mut impl FnMut(u64)) {
+    fn enforce_stream(&mut self, gone: &mut impl FnMut(u64, &[u8])) {
         let Limits { max_msgs, max_bytes, .. } = self.limits;
         while self.state.messages > 0
             && (max_msgs.is_some_and(|max| self.state.messages > max)
                 || max_bytes.is_some_and(|max| self.state.bytes > max))
         {
             let first = self.state.first_seq;
-            self.remove(first);
-            gone(first);
+            let Some((chunk, at)) = self.find(first) else { return };
+            gone(first, self.subjects.name(self.chunks[chunk].subject(at)));
+            self.remove_at(first, chunk, at);
         }
     }
 
@@ -168,6 +198,11 @@ impl Index {
     /// Removes a message. False if there is none.
     pub(crate) fn remove(&mut self, seq: u64) -> bool {
         let Some((chunk, at)) = self.find(seq) else { return false };
+        self.remove_at(seq, chunk, at);
+        true
+    }
+
+    fn remove_at(&mut self, seq: u64, chunk: usize, at: usize) {
         let subject = self.chunks[chunk].subject(at);
         let (_, len, headers) = self.chunks[chunk].kill(at);
         self.state.messages -= 1;
@@ -183,7 +218,6 @@ impl Index {
         if self.memory {
             self.tidy(chunk);
         }
-        true
     }
 
     /// What is stored on a subject, exactly.
@@ -216,8 +250,9 @@ impl Index {
         }
     }
 
-    /// Removes what `purge` asks for, calls `gone` for each and counts them.
-    pub(crate) fn purge(&mut self, purge: &Purge<'_>, gone: &mut impl FnMut(u64)) -> u64 {
+    /// Removes what `purge` asks for, calls `gone` for each with its subject, unless it is all, and
+    /// counts them.
+    pub(crate) fn purge(&mut self, purge: &Purge<'_>, gone: &mut impl FnMut(u64, &[u8])) -> u64 {
         let filter = purge.filter.map(Filter::new).filter(|filter| !filter.is_all());
         let below = purge.below_seq.unwrap_or(u64::MAX);
         if filter.is_none() && purge.keep.unwrap_or(0) == 0 && below > self.state.last_seq {
@@ -233,8 +268,10 @@ impl Index {
             && let Some(seq) = self.next_match(&filters, from)
             && seq < below
         {
-            self.remove(seq);
-            gone(seq);
+            if let Some((chunk, at)) = self.find(seq) {
+                gone(seq, self.subjects.name(self.chunks[chunk].subject(at)));
+                self.remove_at(seq, chunk, at);
+            }
             (count, left, from) = (count + 1, left - 1, seq + 1);
         }
         count

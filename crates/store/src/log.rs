@@ -7,7 +7,7 @@ use crate::index::{Incoming, Index};
 use crate::op::{Op, Secure};
 use crate::record::{self, Shape};
 use crate::slab::Fill;
-use crate::types::Place;
+use crate::types::{Place, push_range};
 use crate::{
     Appended, Damage, DiskRequest, DiskResult, Filter, Get, Limits, Locate, Located, LogPos,
     NewMessage, Next, Purge, Purged, RequestId, SeqRange, State, Stored, SubjectState,
@@ -85,7 +85,7 @@ impl Log {
         let len = len as u32;
         let incoming = Incoming { seq, time: m.time, subject: m.subject, headers, offset, len };
         let subject = self.index.push(incoming);
-        self.enforce(Some(subject));
+        self.enforce_after(subject);
         Appended { seq, pos: self.advance(len) }
     }
 
@@ -158,12 +158,28 @@ impl Log {
 
     /// Removes messages as `STREAM.PURGE` does (jetstream.md 2.12).
     pub fn purge(&mut self, purge: &Purge<'_>) -> Purged {
+        self.purge_for(purge, false)
+    }
+
+    /// As [`Log::purge`], on behalf of messages that were appended since the last
+    /// [`Log::take_requests`] and stay (a rollup): what goes comes back if the disk refuses them.
+    pub fn replace(&mut self, purge: &Purge<'_>) -> Purged {
+        self.purge_for(purge, true)
+    }
+
+    fn purge_for(&mut self, purge: &Purge<'_>, replaces: bool) -> Purged {
         if let Some(file) = &mut self.file {
             file.make_ready(&mut self.index, 64);
         }
         let before = (self.index.state.bytes, self.index.state.first_seq);
         let mut removed = Vec::new();
-        let count = self.index.purge(purge, &mut |seq| push_range(&mut removed, seq));
+        let mut undo = self.file.as_mut().map(|file| file.undo()).filter(|_| replaces);
+        let count = self.index.purge(purge, &mut |seq, subject| {
+            push_range(&mut removed, seq);
+            if let Some(undo) = &mut undo {
+                undo.push(seq, subject, false);
+            }
+        });
         // The record says up to where and does not count: a replay may miss damaged messages.
         let all =
             purge.filter.is_none_or(|filter| filter == b">") && purge.keep.is_none_or(|n| n == 0);
@@ -180,7 +196,14 @@ impl Log {
         self.op(&Op::Purge(Purge { filter: purge.filter, below_seq: below, keep: None }));
         if let Some(file) = &mut self.file {
             file.freed(before.0 - self.index.state.bytes);
-            if removed.is_empty() && count > 0 {
+            if replaces {
+                removed.clear();
+            } else {
+                let kept = purge.keep.is_some_and(|n| n > 0);
+                let below = if kept { below } else { purge.below_seq };
+                file.purge_replaced(purge.filter, below.unwrap_or(u64::MAX));
+            }
+            if removed.is_empty() && count > 0 && !replaces {
                 // All of them: the index does not name each.
                 removed.push(SeqRange { first: before.1, last: self.index.state.last_seq });
             }
@@ -195,32 +218,39 @@ impl Log {
             self.op(&Op::Limits(limits));
         }
         self.index.limits = limits;
-        self.enforce(None);
+        self.enforce_all();
         self.advance(1)
     }
 
-    fn enforce(&mut self, subject: Option<u32>) {
+    /// Removes what the limits do not allow with a new message on a subject, until the disk refuses
+    /// that.
+    fn enforce_after(&mut self, subject: u32) {
+        let Log { index, evicted, file, .. } = self;
+        let Some(file) = file else {
+            index.enforce_after(subject, &mut |seq, _| push_range(evicted, seq));
+            return;
+        };
+        let before = index.state.bytes;
+        let undo = file.undo();
+        index.enforce_after(subject, &mut |seq, subject| undo.push(seq, subject, true));
+        let freed = before.saturating_sub(index.state.bytes);
+        if freed > 0 {
+            file.freed(freed);
+        }
+    }
+
+    fn enforce_all(&mut self) {
         let Log { index, evicted, file, .. } = self;
         let before = index.state.bytes;
-        // New limits are a record themselves, and counts are in the next round's.
-        let is_replaced = subject.is_some() && index.limits.max_msgs_per_subject.is_some();
-        let mut removed = file.as_mut().map(|file| file.removals());
-        let mut gone = |seq| {
+        let mut removed = file.as_mut().map(|file| file.removed());
+        index.enforce_all(&mut |seq, _| {
             push_range(evicted, seq);
-            if let Some((removed, replaced)) = &mut removed {
+            if let Some(removed) = &mut removed {
                 push_range(removed, seq);
-                if is_replaced {
-                    push_range(replaced, seq);
-                }
             }
-        };
-        match subject {
-            Some(subject) => index.enforce_after(subject, &mut gone),
-            None => index.enforce_all(&mut gone),
-        }
-        let freed = before - index.state.bytes;
-        if let Some(file) = file.as_mut().filter(|_| freed > 0) {
-            file.freed(freed);
+        });
+        if let Some(file) = file {
+            file.freed(before - index.state.bytes);
         }
     }
 
@@ -290,15 +320,20 @@ impl Log {
         }
     }
 
-    /// Appends to `out` the sequences that limits have removed since the last call, in order of
-    /// removal.
+    /// Appends to `out` the sequences that limits have removed since the last call; those that new
+    /// messages replaced, once these are durable.
     pub fn take_evicted(&mut self, out: &mut Vec<u64>) {
-        out.extend(self.evicted.drain(..).flat_map(|range| range.first..=range.last));
+        let mut ranges = Vec::new();
+        self.take_evicted_ranges(&mut ranges);
+        out.extend(ranges.into_iter().flat_map(|range| range.first..=range.last));
     }
 
     /// As [`Log::take_evicted`], in runs: a lowered limit may remove millions.
     pub fn take_evicted_ranges(&mut self, out: &mut Vec<SeqRange>) {
         out.append(&mut self.evicted);
+        if let Some(file) = &mut self.file {
+            file.take_evicted(out);
+        }
     }
 
     /// The counters.
@@ -602,12 +637,4 @@ impl Fill for Record<'_> {
 
 fn next(found: Option<u64>) -> Next {
     found.map_or(Next::End, Next::Found)
-}
-
-/// Adds a removed sequence, extending the last run where it continues it.
-fn push_range(ranges: &mut Vec<SeqRange>, seq: u64) {
-    match ranges.last_mut() {
-        Some(last) if last.last + 1 == seq => last.last = seq,
-        _ => ranges.push(SeqRange { first: seq, last: seq }),
-    }
 }

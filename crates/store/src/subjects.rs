@@ -126,6 +126,31 @@ impl Subjects {
         (id, true)
     }
 
+    /// Counts message `seq` again, which was removed; otherwise as [`Subjects::add`].
+    pub(crate) fn put_back(&mut self, name: &[u8], seq: u64, list: usize) -> (u32, bool) {
+        let found = self.find(name);
+        let Some(id) = found else { return self.add(name, seq, list) };
+        let slot = &mut self.slots[id as usize];
+        let SubjectState { first, last, count } = slot.state;
+        slot.state.count += 1;
+        if slot.listed && count > 1 && count >= list as u64 + 2 {
+            slot.interior = None;
+            slot.listed = false;
+        }
+        // One of several is between the first and the last from now on.
+        let between = if seq < first { first } else { seq.min(last) };
+        if slot.listed && (count > 1 || (between != first && between != last)) {
+            let interior = slot.interior.get_or_insert_default();
+            let at = interior.partition_point(|&other| other < between);
+            interior.insert(at, between);
+        }
+        if seq < first {
+            (slot.state.first, slot.stale) = (seq, false);
+        }
+        slot.state.last = last.max(seq);
+        (id, false)
+    }
+
     /// Forgets message `seq`. True if it was the last of several and the caller has to find the
     /// new last one and say so by [`Subjects::set_last`].
     #[must_use]

@@ -2,6 +2,14 @@
 
 use crate::record::Shape;
 
+/// Adds a removed sequence, extending the last run where it continues it.
+pub(crate) fn push_range(ranges: &mut Vec<SeqRange>, seq: u64) {
+    match ranges.last_mut() {
+        Some(last) if last.last + 1 == seq => last.last = seq,
+        _ => ranges.push(SeqRange { first: seq, last: seq }),
+    }
+}
+
 /// A position in a stream's log: the end of some appended record.
 ///
 /// Positions grow with each appended record (messages, removals, notes) and are only compared: a

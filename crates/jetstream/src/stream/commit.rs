@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use natterjack_store::{LogPos, Purge, Refused as Lost, SeqRange};
+use natterjack_store::{LogPos, Next, Purge, Refused as Lost, SeqRange};
 
 use super::batch::{Place, Refused, Staged, Step};
 use super::config::Discard;
@@ -133,7 +133,9 @@ impl Stream {
             let single = Admitted { ttl: admitted.ttl, rollup: None };
             self.store(host, time, msg, found, &single);
         }
-        self.roll_up(&begun);
+        for (filter, below) in self.rolled_by(&begun) {
+            self.roll_up(&Purge { filter, below_seq: Some(below), keep: None });
+        }
         let end = self.log.end();
         if run.first < run.last {
             self.committed.retain(|(pos, _)| *pos > self.log.durable());
@@ -271,25 +273,32 @@ impl Stream {
             }
             !hit(run)
         });
+        if rest.is_empty() {
+            return;
+        }
         for run in rest {
             for seq in run.first..=run.last {
                 self.remove_message(seq, false);
             }
         }
+        // The log has appended the batch's note again.
+        self.log.note(NOTE_BATCH, &[]);
     }
 
-    /// Removes what the batch's rollups replace.
-    fn roll_up(&mut self, begun: &Begun) {
-        for (seq, subject) in &begun.rollups {
+    /// What the batch's rollups replace: the subject, or all, and below which sequence.
+    fn rolled_by<'a>(&self, begun: &'a Begun) -> Vec<(Option<&'a [u8]>, u64)> {
+        let rollups = begun.rollups.iter().map(|(seq, subject)| {
             let filter = (!subject.is_empty()).then_some(subject.as_slice());
+            (filter, *seq)
+        });
+        let replaces = |(filter, seq): &(Option<&[u8]>, u64)| {
             let first = match filter {
                 Some(subject) => self.log.subject(subject).map_or(u64::MAX, |state| state.first),
                 None => self.log.state().first_seq,
             };
-            if first < *seq {
-                self.purge_messages(&Purge { filter, below_seq: Some(*seq), keep: None });
-            }
-        }
+            first < *seq
+        };
+        rollups.filter(replaces).collect()
     }
 
     /// After a restart: `begun` is the last batch of the log, of which a crash left a part, or all
@@ -298,7 +307,14 @@ impl Stream {
         let Some(begun) = begun else { return };
         let last = self.log.state().last_seq;
         if last >= begun.run.last {
-            return self.roll_up(begun);
+            // Of one that the disk refused nothing is there: it replaces nothing.
+            let next = self.log.next_match(&[], begun.run.first);
+            if matches!(next, Next::Found(seq) if seq <= begun.run.last) {
+                for (filter, below) in self.rolled_by(begun) {
+                    self.purge_messages(&Purge { filter, below_seq: Some(below), keep: None });
+                }
+            }
+            return;
         }
         if begun.run.first <= last {
             self.log.remove_runs(&[SeqRange { first: begun.run.first, last }]);

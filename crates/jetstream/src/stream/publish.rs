@@ -350,7 +350,7 @@ impl Stream {
         if let Some(rollup) = admitted.rollup {
             let filter = (rollup == Rollup::Subject).then_some(msg.subject);
             let purge = Purge { filter, below_seq: None, keep: Some(1) };
-            pos = self.purge_messages(&purge).pos;
+            pos = self.roll_up(&purge);
         }
         if let Some(last) = last {
             let stored = Stored {

@@ -22,7 +22,7 @@ impl Stream {
         self.retry_reads(host);
         self.log.take_evicted_ranges(&mut self.evicted);
         self.tell_removed(host, now);
-        if std::mem::take(&mut self.purged) {
+        if std::mem::take(&mut self.purged) | self.take_rolled() {
             self.tell_purged(host, now);
         }
         self.start_consumers();
@@ -56,6 +56,8 @@ impl Stream {
             if let Some(gone) = refused.seqs {
                 self.dedupe.forget_seqs(gone.first, gone.last);
                 self.last_msg_id.clear();
+                // What these messages removed is there again; consumers count anew.
+                (self.rolled, self.purged) = (None, true);
             }
             self.refuse_batches(&refused);
             let err = refused.error.to_string().into();

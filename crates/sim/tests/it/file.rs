@@ -101,6 +101,7 @@ fn a_log_that_is_durable_before_its_sync_is_caught() {
 
 #[test]
 fn a_disk_that_fails_loses_nothing_that_was_durable() {
+    let came_back = std::cell::Cell::new(0);
     each(seeds(5000, 60), |seed| {
         let mut world = world(seed);
         world.faults = true;
@@ -111,8 +112,11 @@ fn a_disk_that_fails_loses_nothing_that_was_durable() {
         assert_eq!(world.log.blocked(), None);
         assert_eq!(world.log.durable(), world.log.end());
         world.check();
+        came_back.set(came_back.get() + world.came_back);
         world.crash(Survival::Nothing);
     });
+    // What refused messages had evicted.
+    assert!(came_back.get() > 100, "{}", came_back.get());
 }
 
 #[test]

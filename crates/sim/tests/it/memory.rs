@@ -14,7 +14,7 @@ fn run(seed: u64, steps: usize, calm: bool) {
     let every = 1 + steps / 20;
     for step in 0..steps {
         let op = choose(&mut rng, &model, subjects, calm);
-        let pos = apply(&op, &mut log, &mut model);
+        let pos = apply(&op, &mut log, &mut model, false);
         assert!(pos.is_none_or(|pos| log.durable() >= pos));
         if step % every == 0 {
             let mut from = || rng.below(model.last_seq + 3);

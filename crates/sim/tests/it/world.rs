@@ -2,8 +2,8 @@
 
 use natterjack_sim::{Fault, Message, Model, Rng, SimDisk, Survival};
 use natterjack_store::{
-    Disk, DiskOp, DiskRequest, DiskResult, FileOptions, Get, Limits, Log, LogPos, Next, Recovery,
-    Replay, ReplayedMessage, SyncPolicy,
+    Disk, DiskOp, DiskRequest, DiskResult, FileOptions, Filter, Get, Limits, Log, LogPos, Next,
+    Recovery, Replay, ReplayedMessage, SyncPolicy,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -80,6 +80,12 @@ pub(crate) struct World {
     pub(crate) safe_numbers: BTreeSet<u64>,
     next_number: u64,
     waiting: VecDeque<(LogPos, Waiting)>,
+    /// What messages evicted that are not durable yet; it comes back if they are refused.
+    evicted: Vec<(LogPos, u64, Message)>,
+    /// Sequences that were refused, and came back, since all was durable.
+    refused: BTreeSet<u64>,
+    restored: BTreeSet<u64>,
+    pub(crate) came_back: u64,
     queue: VecDeque<DiskRequest>,
     /// All messages that a sequence was ever given to, since the last crash took it back.
     ever: BTreeMap<u64, Vec<Message>>,
@@ -123,6 +129,10 @@ impl World {
             safe_numbers: BTreeSet::new(),
             next_number: 1,
             waiting: VecDeque::new(),
+            evicted: Vec::new(),
+            refused: BTreeSet::new(),
+            restored: BTreeSet::new(),
+            came_back: 0,
             queue: VecDeque::new(),
             ever: BTreeMap::new(),
             subjects: *rng.pick(&[1, 3, 40]),
@@ -181,7 +191,7 @@ impl World {
         }
         let op = choose(&mut self.rng, &self.model, self.subjects, self.calm);
         self.trace.push(format!("{op:?}"));
-        let pos = apply(&op, &mut self.log, &mut self.model);
+        let pos = self.apply(&op);
         self.trace.push(format!("{} {pos:?} {op:?}", self.model.last_seq));
         if let Op::Append(m) | Op::AppendAt(_, m) = &op {
             self.ever.entry(self.model.last_seq).or_default().push(m.clone());
@@ -194,8 +204,36 @@ impl World {
 
     /// Appends a message of the caller's choice.
     pub(crate) fn publish(&mut self, message: Message) {
-        let op = Op::Append(message);
-        apply(&op, &mut self.log, &mut self.model);
+        self.apply(&Op::Append(message));
+    }
+
+    fn apply(&mut self, op: &Op) -> Option<LogPos> {
+        let before = self.model.messages.clone();
+        let pos = apply(op, &mut self.log, &mut self.model, true);
+        let after = &self.model.messages;
+        let gone = || before.iter().filter(|(seq, _)| !after.contains_key(seq));
+        match (op, pos) {
+            (Op::Append(_) | Op::AppendAt(..), Some(pos)) => {
+                let gone = gone().map(|(&seq, message)| (pos, seq, message.clone()));
+                self.evicted.extend(gone);
+                let own = self.model.last_seq;
+                if let (false, Op::Append(m) | Op::AppendAt(_, m)) = (after.contains_key(&own), op)
+                {
+                    self.evicted.push((pos, own, m.clone()));
+                }
+            }
+            (Op::Purge { filter, below, keep }, _) => {
+                // It takes what would come back as well.
+                let below = match keep.unwrap_or(0) {
+                    0 => below.unwrap_or(u64::MAX),
+                    _ => gone().last().map_or(0, |(seq, _)| seq + 1),
+                };
+                let filter = Filter::new(filter.as_deref().unwrap_or(b">"));
+                self.evicted.retain(|(_, seq, m)| *seq >= below || !filter.matches(&m.subject));
+            }
+            _ => {}
+        }
+        pos
     }
 
     fn collect(&mut self) {
@@ -249,10 +287,39 @@ impl World {
                     && matches!(waiting.1, Waiting::Op(Op::Append(_) | Op::AppendAt(..)))
             };
             self.waiting.retain(|waiting| !gone(waiting));
-            if let Some(seqs) = refused.seqs {
-                self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
+            let Some(seqs) = refused.seqs else { continue };
+            self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
+            self.refused.extend(seqs.first..=seqs.last);
+            let kept = |(pos, ..): &(LogPos, u64, Message)| *pos <= refused.after;
+            let (kept, back) = std::mem::take(&mut self.evicted).into_iter().partition(kept);
+            self.evicted = kept;
+            for (_, seq, message) in back {
+                if seq < seqs.first {
+                    self.model.messages.insert(seq, message);
+                    self.restored.insert(seq);
+                    self.came_back += 1;
+                }
             }
+            let more = self.model.set_limits(self.model.limits);
+            let mut told = Vec::new();
+            self.log.take_evicted(&mut told);
+            told.sort_unstable();
+            assert_eq!(told, more, "evicted by limits that are others by now");
         }
+    }
+
+    /// Compares what the log says that messages evicted which are durable.
+    fn tell_evicted(&mut self) {
+        let durable = self.log.durable();
+        let (due, rest) =
+            std::mem::take(&mut self.evicted).into_iter().partition(|(pos, ..)| *pos <= durable);
+        self.evicted = rest;
+        let due: Vec<(LogPos, u64, Message)> = due;
+        let mut due: Vec<u64> = due.into_iter().map(|(_, seq, _)| seq).collect();
+        let mut told = Vec::new();
+        self.log.take_evicted(&mut told);
+        (due.sort_unstable(), told.sort_unstable());
+        assert_eq!(told, due, "evicted by durable messages");
     }
 
     /// Moves what became durable into the safe model.
@@ -260,6 +327,7 @@ impl World {
         if self.reopening {
             return;
         }
+        self.tell_evicted();
         let durable = self.log.durable();
         while self.waiting.front().is_some_and(|waiting| waiting.0 <= durable) {
             let Some((_, waiting)) = self.waiting.pop_front() else { break };
@@ -271,6 +339,8 @@ impl World {
         }
         if self.waiting.is_empty() && self.log.durable() == self.log.end() {
             self.safe = self.model.clone();
+            self.refused.clear();
+            self.restored.clear();
             self.faulty = self.log.blocked().is_some();
         }
     }
@@ -429,6 +499,9 @@ impl World {
         self.numbers = owner.numbers;
         self.safe_numbers = self.numbers.clone();
         self.waiting.clear();
+        self.evicted.clear();
+        self.refused.clear();
+        self.restored.clear();
         self.faulty = false;
         self.check();
     }
@@ -454,8 +527,11 @@ impl World {
 
     fn compare(&self, found: &BTreeMap<u64, Message>, owner: &Owner, report: &Recovery) {
         // Nothing that was durable is missing, unless what was appended later removed it.
+        // A message that was refused may have reached the disk, and replaced what it would have.
+        let stored_nevertheless = found.keys().any(|seq| self.refused.contains(seq));
         for (seq, message) in &self.safe.messages {
-            if self.model.messages.contains_key(seq) {
+            let excused = stored_nevertheless && self.restored.contains(seq);
+            if self.model.messages.contains_key(seq) && !excused {
                 assert_eq!(found.get(seq), Some(message), "durable {seq} of {report:?}");
             }
         }

@@ -448,8 +448,10 @@ impl FileLog {
         let owner = Owner { salt: self.salt, segment: id, generation, len };
         let (data, crc) = sidecar::encode(&owner, Some(rewrite.checkpoint), &rewrite.runs, &chunk);
         for entry in &rewrite.entries {
-            if index.find(entry.seq).is_none() {
-                chunk.kill_range(entry.seq, entry.seq);
+            match index.find(entry.seq) {
+                None => chunk.kill_range(entry.seq, entry.seq),
+                // It may have been gone in between, and its subject's number with it.
+                Some((old, at)) => chunk.set_subject(entry.seq, index.chunks[old].subject(at)),
             }
         }
         chunk.shrink();

@@ -2,7 +2,7 @@
 //!
 //! The file that failed takes no more records: after a failed sync the system may have dropped
 //! what it was to write and report success the next time. Messages that were not durable are refused;
-//! their sequences stay used. Removals and notes that were not durable are appended again, to a new
+//! their sequences stay used, and what they replaced (by limits and rollups) comes back. Other removals and notes that were not durable are appended again, to a new
 //! segment whose header voids what the failed one holds beyond the durable position. A probe
 //! finds out when the disk works again.
 
@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use super::round::{Flight, Round};
 use super::sidecar::Sidecar;
-use super::{FileLog, HEADER_LEN};
+use super::{FileLog, HEADER_LEN, RUNS_MAX};
 use crate::disk::{DiskError, DiskErrorKind, DiskOp, DiskRequest};
 use crate::index::Index;
 use crate::op::Op;
 use crate::record::{HEAD, u32_at};
+use crate::types::push_range;
 use crate::{LogPos, SeqRange};
 
 /// A probe writes this much before messages are taken again.
@@ -198,13 +199,34 @@ impl FileLog {
         self.cut_back(index);
         self.compaction.cancel(self.durable);
         self.derived.cancel(self.durable);
-        self.append_again(index, &flight, &round);
+        let removed = self.replaced_again(index, &flight, &round);
+        self.append_again(index, &flight, &round, removed);
+    }
+
+    /// Puts back what the refused messages replaced. Tells all that is removed nevertheless.
+    fn replaced_again(
+        &mut self,
+        index: &mut Index,
+        flight: &Flight,
+        round: &Round,
+    ) -> Vec<SeqRange> {
+        let mut removed = flight.removed.clone();
+        removed.extend(&round.removed);
+        let any = self.put_back(index, &flight.undo);
+        if self.put_back(index, &round.undo) || any {
+            // The limits may be others by now.
+            let evicted = &mut self.evicted;
+            index.enforce_all(&mut |seq, _| {
+                push_range(evicted, seq);
+                push_range(&mut removed, seq);
+            });
+        }
+        removed
     }
 
     /// Forgets segments that have nothing durable and closes the last that has.
     fn cut_back(&mut self, index: &mut Index) {
         self.cache.forget_from(self.durable);
-        self.replaced.retain(|(pos, _)| *pos <= self.durable);
         while self.segments.back().is_some_and(|last| last.base >= self.durable) {
             index.chunks.pop_back();
             if let Some(orphan) = self.segments.pop_back() {
@@ -225,7 +247,13 @@ impl FileLog {
     }
 
     /// Appends what is not a message and was not durable to a new segment.
-    fn append_again(&mut self, index: &mut Index, flight: &Flight, round: &Round) {
+    fn append_again(
+        &mut self,
+        index: &mut Index,
+        flight: &Flight,
+        round: &Round,
+        removed: Vec<SeqRange>,
+    ) {
         let mut notes: Vec<(u8, Bytes)> = Vec::new();
         for piece in &flight.pieces {
             collect_notes(piece.offset, &piece.data, &mut notes);
@@ -235,18 +263,17 @@ impl FileLog {
             collect_notes(part.offset, &data, &mut notes);
         }
         if !self.segments.is_empty() {
-            let mut ranges = flight.removed.clone();
-            ranges.extend(&round.removed);
             let (limits, state) = (index.limits, &index.state);
             let (upto, time) = (state.last_seq, Some(state.last_time));
-            self.append_op(index, &Op::Limits(limits));
             self.append_op(index, &Op::Skip { upto, time });
             // Notes first: a message may be gone because of what one of them says.
             self.append_notes(index, &notes);
-            if !ranges.is_empty() {
-                self.round.removed.clone_from(&ranges);
-                self.append_op(index, &Op::Tombstone { ranges });
+            for ranges in removed.chunks(RUNS_MAX) {
+                self.append_op(index, &Op::Tombstone { ranges: ranges.to_vec() });
             }
+            self.round.removed = removed;
+            // Last: new limits take what the removals before them leave.
+            self.append_op(index, &Op::Limits(limits));
         } else {
             self.append_notes(index, &notes);
         }

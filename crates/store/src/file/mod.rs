@@ -15,6 +15,7 @@ mod scrub;
 mod segment;
 pub(crate) mod sidecar;
 pub(crate) mod table;
+mod undo;
 
 pub(crate) use cache::{Fetch, Held};
 pub use failure::{Blocked, Refused};
@@ -37,6 +38,7 @@ use failure::Health;
 use round::{Flight, Round};
 use scrub::Scrub;
 use sidecar::{Basis, Runs, Sidecar};
+use undo::Undo;
 
 /// Runs of sequences in one record of removals.
 pub(crate) const RUNS_MAX: usize = 4096;
@@ -129,6 +131,8 @@ pub(crate) struct FileLog {
     /// What newer messages on the same subjects replaced and no record says, with the positions that
     /// must be safe before one may.
     replaced: VecDeque<(u64, Vec<SeqRange>)>,
+    /// What limits removed for messages that are durable, and nobody was told yet.
+    evicted: Vec<SeqRange>,
 }
 
 /// What recovery knows of an existing log.
@@ -214,6 +218,7 @@ impl FileLog {
             next_request: 1,
             leftovers: found.leftovers,
             replaced: VecDeque::new(),
+            evicted: Vec::new(),
             options,
         };
         log.compaction.rolled();
@@ -244,14 +249,14 @@ impl FileLog {
         self.segments.is_empty() && self.round.is_empty()
     }
 
-    /// Sequences that the records of the current round remove.
+    /// Sequences that the records of the current round remove, whatever becomes of its messages.
     pub(crate) fn removed(&mut self) -> &mut Vec<SeqRange> {
         &mut self.round.removed
     }
 
-    /// As [`FileLog::removed`], and which of them newer messages of the round replaced.
-    pub(crate) fn removals(&mut self) -> (&mut Vec<SeqRange>, &mut Vec<SeqRange>) {
-        (&mut self.round.removed, &mut self.round.replaced)
+    /// What the messages of the current round replace.
+    pub(crate) fn undo(&mut self) -> &mut Undo {
+        &mut self.round.undo
     }
 
     /// Appends the record of a message of about `hint` bytes. The index must have applied all
@@ -282,7 +287,6 @@ impl FileLog {
         self.open_segment(index);
         // The checkpoint says it.
         self.replaced.clear();
-        self.round.replaced.clear();
         let notes = notes.iter().map(|(kind, body)| (*kind, body.as_slice())).collect();
         let (checkpoint, len) = self.put_checkpoint(index, notes);
         self.compaction.planned_at(self.end, checkpoint);

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
+use super::undo::Undo;
 use super::{FileLog, Header, REPLACED_MAX, Segment, SyncPolicy};
 use crate::SeqRange;
 use crate::disk::{DiskOp, DiskRequest, DiskResult, RequestId};
@@ -33,7 +34,7 @@ pub(super) struct Round {
     pub(super) marked: bool,
     pub(super) removed: Vec<SeqRange>,
     /// What its messages replaced.
-    pub(super) replaced: Vec<SeqRange>,
+    pub(super) undo: Undo,
 }
 
 /// The round that is being written.
@@ -45,6 +46,7 @@ pub(super) struct Flight {
     bytes: usize,
     pub(super) pieces: Vec<Piece>,
     pub(super) removed: Vec<SeqRange>,
+    pub(super) undo: Undo,
     paths: Vec<Arc<str>>,
     probe: bool,
     orphans: usize,
@@ -170,13 +172,6 @@ impl FileLog {
         }
         self.probe_after(probe, &mut ops);
         pieces.iter().for_each(|piece| self.cache.keep(piece.clone()));
-        if !round.replaced.is_empty() {
-            // With a relaxed policy they are safe only much later; the memory for that has an end.
-            if self.replaced.len() >= REPLACED_MAX {
-                self.replaced.pop_front();
-            }
-            self.replaced.push_back((self.end, round.replaced));
-        }
         let id = self.request_id();
         self.flight = Some(Flight {
             id,
@@ -185,6 +180,7 @@ impl FileLog {
             bytes: round.bytes,
             pieces,
             removed: round.removed,
+            undo: round.undo,
             paths,
             probe,
             orphans,
@@ -197,6 +193,18 @@ impl FileLog {
         if let DiskResult::Failed { error, .. } = result {
             self.fail(index, flight, error);
             return;
+        }
+        let evicted = flight.undo.evicted();
+        if !evicted.is_empty() {
+            self.evicted.extend_from_slice(&evicted);
+            // Counts of the whole stream are in each round's record.
+            if index.limits.max_msgs_per_subject.is_some() {
+                // With a relaxed policy they are safe only much later; the memory for that has an end.
+                if self.replaced.len() >= REPLACED_MAX {
+                    self.replaced.pop_front();
+                }
+                self.replaced.push_back((flight.end, evicted));
+            }
         }
         self.made_dir = true;
         self.health.orphans.drain(..flight.orphans);

@@ -148,7 +148,7 @@ impl<'a> Replayer<'a> {
         self.seen = seq;
         let subject = &*gone.subject;
         let id = self.index.push(Incoming { seq, time, subject, headers, offset, len });
-        self.index.enforce_after(id, &mut |_| {});
+        self.index.enforce_after(id, &mut |_, _| {});
         true
     }
 
@@ -289,7 +289,7 @@ impl<'a> Replayer<'a> {
             self.owner.message(&ReplayedMessage { seq, time, flags, subject, headers });
         }
         if self.begun {
-            self.index.enforce_after(id, &mut |_| {});
+            self.index.enforce_after(id, &mut |_, _| {});
         }
     }
 
@@ -310,10 +310,10 @@ impl<'a> Replayer<'a> {
                 damages.behind(*upto);
                 self.index.skip(*upto, *time);
             }
-            Op::Purge(purge) => drop(self.index.purge(purge, &mut |_| {})),
+            Op::Purge(purge) => drop(self.index.purge(purge, &mut |_, _| {})),
             Op::Limits(limits) => {
                 self.index.limits = *limits;
-                self.index.enforce_all(&mut |_| {});
+                self.index.enforce_all(&mut |_, _| {});
             }
             Op::Note { kind, body } => {
                 self.notes += body.len() as u64;
