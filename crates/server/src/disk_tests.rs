@@ -123,6 +123,50 @@ fn a_full_disk_refuses_serves_and_goes_on_when_there_is_room() {
     (1..=5).chain([seq, seq + 1]).for_each(|seq| is_there(&mut peer, seq));
 }
 
+// Shows a part of J-212.
+#[test]
+fn what_a_refused_message_would_have_replaced_stays() {
+    let streams = [
+        (r#""max_msgs_per_subject":1"#, ""),
+        (r#""max_msgs":1"#, ""),
+        (r#""allow_rollup_hdrs":true"#, "Nats-Rollup: sub"),
+        (r#""allow_rollup_hdrs":true"#, "Nats-Rollup: all"),
+        (r#""allow_rollup_hdrs":true,"allow_atomic":true"#, "Nats-Rollup: all"),
+    ];
+    for (number, (fields, header)) in streams.into_iter().enumerate() {
+        let world = World::new("");
+        let (server, mut peer) = world.start();
+        let create = format!(r#"{{"name":"S","subjects":["s.>"],{fields}}}"#);
+        peer.request("$JS.API.STREAM.CREATE.S", &create);
+        assert_eq!(peer.request("s.a", "precious")["seq"], 1);
+        let before = state(&mut peer);
+        world.faults.full.store(true, Ordering::Relaxed);
+        let mut head = "NATS/1.0\r\n".to_owned();
+        if number == 4 {
+            head.push_str("Nats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1\r\n");
+        }
+        head.push_str(header);
+        head.push_str(if header.is_empty() { "\r\n" } else { "\r\n\r\n" });
+        let total = head.len() + 3;
+        peer.send(format!("SUB r 7\r\nHPUB s.a r {} {total}\r\n{head}new\r\n", head.len()));
+        assert!(peer.line().starts_with("MSG r 7 "));
+        let refused: Value = serde_json::from_str(&peer.line()).unwrap();
+        assert_eq!(code(&refused), 10077, "{refused}");
+        is_there(&mut peer, 1);
+        let after = state(&mut peer);
+        for counter in ["messages", "bytes", "first_seq", "num_subjects"] {
+            assert_eq!(after[counter], before[counter], "{counter}");
+        }
+        world.faults.full.store(false, Ordering::Relaxed);
+        // The disk is looked at each second; a removal waits for that.
+        peer.request("$JS.API.STREAM.PURGE.S", r#"{"filter":"s.other"}"#);
+        is_there(&mut peer, 1);
+        server.shutdown_blocking();
+        let (_server, mut peer) = world.start();
+        is_there(&mut peer, 1);
+    }
+}
+
 // Shows J-213.
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_its_file_is_left() {

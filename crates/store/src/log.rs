@@ -242,11 +242,15 @@ impl Log {
     fn enforce_all(&mut self) {
         let Log { index, evicted, file, .. } = self;
         let before = index.state.bytes;
-        let mut removed = file.as_mut().map(|file| file.removed());
-        index.enforce_all(&mut |seq, _| {
+        // Messages that the disk may yet refuse took room: without them the limits are applied anew.
+        let unsure = file.as_ref().is_some_and(|file| index.state.last_seq > file.durable_seq());
+        let mut file_log = file.as_mut();
+        index.enforce_all(&mut |seq, subject| {
             push_range(evicted, seq);
-            if let Some(removed) = &mut removed {
-                push_range(removed, seq);
+            match &mut file_log {
+                Some(file) if unsure => file.undo().push(seq, subject, false),
+                Some(file) => push_range(file.removed(), seq),
+                None => {}
             }
         });
         if let Some(file) = file {

@@ -56,9 +56,9 @@ impl Stream {
             if let Some(gone) = refused.seqs {
                 self.dedupe.forget_seqs(gone.first, gone.last);
                 self.last_msg_id.clear();
-                // What these messages removed is there again; consumers count anew.
-                (self.rolled, self.purged) = (None, true);
             }
+            // What was replaced is there again; consumers count anew.
+            (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
             let err = refused.error.to_string().into();
             self.answers.refuse(&refused, self.log.end(), &ApiError::StreamStoreFailed { err });

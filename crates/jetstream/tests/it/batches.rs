@@ -179,3 +179,39 @@ fn a_batch_that_the_disk_refuses_is_refused_as_a_whole() {
     world.restart();
     assert_eq!(messages(&mut world), 1);
 }
+
+#[test]
+fn a_refused_rollup_takes_nothing() {
+    for (last, rollup) in [("sub", ""), ("all", ""), ("sub", COMMIT), ("all", COMMIT)] {
+        let mut world = world(r#","allow_rollup_hdrs":true"#);
+        world.must(
+            "CONSUMER.CREATE.S.c",
+            r#"{"stream_name":"S","config":{"durable_name":"c","ack_policy":"explicit"}}"#,
+        );
+        world.put("s.a", "", "precious");
+        world.put("s.b", "", "x");
+        world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "1");
+        let delivered = world.take("_I.pull").unwrap();
+        *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+        let header = format!("Nats-Rollup: {last}");
+        let answer = if rollup.is_empty() {
+            error_of(&world.put("s.a", &header, "new"))
+        } else {
+            put(&mut world, "s.a", "b", 1, &header);
+            put(&mut world, "s.c", "b", 2, rollup)
+        };
+        assert!(answer.starts_with("10077 "), "{answer}");
+        *world.disk.failing.lock().unwrap() = None;
+        assert_eq!(messages(&mut world), 2);
+        world.pass(5 * SECOND);
+        // What was delivered is still to be acknowledged, and the rest to be delivered.
+        let info = world.must("CONSUMER.INFO.S.c", "");
+        assert_eq!((&info["num_ack_pending"], &info["num_pending"]), (&1.into(), &1.into()));
+        assert!(world.ack(delivered.reply.as_deref().unwrap(), "+ACK").is_some());
+        for _ in 0..2 {
+            let state = world.must("STREAM.INFO.S", r#"{"subjects_filter":">"}"#)["state"].clone();
+            assert_eq!(state["subjects"], serde_json::json!({"s.a": 1, "s.b": 1}), "{last}");
+            world.restart();
+        }
+    }
+}

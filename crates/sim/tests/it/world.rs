@@ -69,6 +69,9 @@ impl Drop for World {
     }
 }
 
+/// Position, sequence, message, and whether it is still to be told.
+type Evicted = (LogPos, u64, Message, bool);
+
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) disk: SimDisk,
@@ -81,7 +84,7 @@ pub(crate) struct World {
     next_number: u64,
     waiting: VecDeque<(LogPos, Waiting)>,
     /// What messages evicted that are not durable yet; it comes back if they are refused.
-    evicted: Vec<(LogPos, u64, Message)>,
+    evicted: Vec<Evicted>,
     /// Sequences that were refused, and came back, since all was durable.
     refused: BTreeSet<u64>,
     restored: BTreeSet<u64>,
@@ -209,18 +212,24 @@ impl World {
 
     fn apply(&mut self, op: &Op) -> Option<LogPos> {
         let before = self.model.messages.clone();
+        let unsure = self.log.visible_last() < self.log.state().last_seq;
         let pos = apply(op, &mut self.log, &mut self.model, true);
         let after = &self.model.messages;
         let gone = || before.iter().filter(|(seq, _)| !after.contains_key(seq));
         match (op, pos) {
             (Op::Append(_) | Op::AppendAt(..), Some(pos)) => {
-                let gone = gone().map(|(&seq, message)| (pos, seq, message.clone()));
+                let gone = gone().map(|(&seq, message)| (pos, seq, message.clone(), true));
                 self.evicted.extend(gone);
                 let own = self.model.last_seq;
                 if let (false, Op::Append(m) | Op::AppendAt(_, m)) = (after.contains_key(&own), op)
                 {
-                    self.evicted.push((pos, own, m.clone()));
+                    self.evicted.push((pos, own, m.clone(), true));
                 }
+            }
+            (Op::Limits(_), Some(pos)) if unsure => {
+                // Perhaps for messages that are refused.
+                let gone = gone().map(|(&seq, message)| (pos, seq, message.clone(), false));
+                self.evicted.extend(gone);
             }
             (Op::Purge { filter, below, keep }, _) => {
                 // It takes what would come back as well.
@@ -229,7 +238,7 @@ impl World {
                     _ => gone().last().map_or(0, |(seq, _)| seq + 1),
                 };
                 let filter = Filter::new(filter.as_deref().unwrap_or(b">"));
-                self.evicted.retain(|(_, seq, m)| *seq >= below || !filter.matches(&m.subject));
+                self.evicted.retain(|(_, seq, m, _)| *seq >= below || !filter.matches(&m.subject));
             }
             _ => {}
         }
@@ -287,14 +296,16 @@ impl World {
                     && matches!(waiting.1, Waiting::Op(Op::Append(_) | Op::AppendAt(..)))
             };
             self.waiting.retain(|waiting| !gone(waiting));
-            let Some(seqs) = refused.seqs else { continue };
-            self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
-            self.refused.extend(seqs.first..=seqs.last);
-            let kept = |(pos, ..): &(LogPos, u64, Message)| *pos <= refused.after;
+            let first = refused.seqs.map_or(u64::MAX, |seqs| seqs.first);
+            if let Some(seqs) = refused.seqs {
+                self.model.messages.retain(|&seq, _| seq < seqs.first || seq > seqs.last);
+                self.refused.extend(seqs.first..=seqs.last);
+            }
+            let kept = |(pos, ..): &Evicted| *pos <= refused.after;
             let (kept, back) = std::mem::take(&mut self.evicted).into_iter().partition(kept);
             self.evicted = kept;
-            for (_, seq, message) in back {
-                if seq < seqs.first {
+            for (_, seq, message, _) in back {
+                if seq < first {
                     self.model.messages.insert(seq, message);
                     self.restored.insert(seq);
                     self.came_back += 1;
@@ -314,8 +325,9 @@ impl World {
         let (due, rest) =
             std::mem::take(&mut self.evicted).into_iter().partition(|(pos, ..)| *pos <= durable);
         self.evicted = rest;
-        let due: Vec<(LogPos, u64, Message)> = due;
-        let mut due: Vec<u64> = due.into_iter().map(|(_, seq, _)| seq).collect();
+        let due: Vec<Evicted> = due;
+        let mut due: Vec<u64> =
+            due.into_iter().filter_map(|(_, seq, _, tell)| tell.then_some(seq)).collect();
         let mut told = Vec::new();
         self.log.take_evicted(&mut told);
         (due.sort_unstable(), told.sort_unstable());

@@ -23,7 +23,7 @@ struct Gone {
     seq: u64,
     name: usize,
     name_len: u32,
-    /// Limits removed it, not a rollup.
+    /// Limits removed it for a new message, which is told when that is durable.
     evicted: bool,
 }
 
