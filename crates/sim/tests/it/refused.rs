@@ -105,12 +105,12 @@ fn ways() -> Vec<Way> {
     let at_most = |max| Limits { max_msgs: Some(max), ..Limits::default() };
     let bytes = Limits { max_bytes: Some(400), ..Limits::default() };
     vec![
-        ("a new revision", per_subject(1), |world| drop(world.put("kv.a", "new"))),
+        ("a new revision", per_subject(1), |world| _ = world.put("kv.a", "new")),
         ("later revisions", per_subject(3), |world| {
-            (0..5).for_each(|_| drop(world.put("kv.a", "new")));
+            (0..5).for_each(|_| _ = world.put("kv.a", "new"));
         }),
-        ("the count of the stream", at_most(4), |world| drop(world.put("kv.c", "new"))),
-        ("the size of the stream", bytes, |world| drop(world.put("kv.c", &"new".repeat(90)))),
+        ("the count of the stream", at_most(4), |world| _ = world.put("kv.c", "new")),
+        ("the size of the stream", bytes, |world| _ = world.put("kv.c", &"new".repeat(90))),
         ("a rollup of a subject", Limits::default(), |world| {
             world.put("kv.a", "new");
             world.log.replace(&Purge { filter: Some(b"kv.a"), below_seq: None, keep: Some(1) });
