@@ -235,7 +235,7 @@ impl World {
                 // It takes what would come back as well.
                 let below = match keep.unwrap_or(0) {
                     0 => below.unwrap_or(u64::MAX),
-                    _ => gone().last().map_or(0, |(seq, _)| seq + 1),
+                    _ => gone().next_back().map_or(0, |(seq, _)| seq + 1),
                 };
                 let filter = Filter::new(filter.as_deref().unwrap_or(b">"));
                 self.evicted.retain(|(_, seq, m, _)| *seq >= below || !filter.matches(&m.subject));
@@ -330,7 +330,8 @@ impl World {
             due.into_iter().filter_map(|(_, seq, _, tell)| tell.then_some(seq)).collect();
         let mut told = Vec::new();
         self.log.take_evicted(&mut told);
-        (due.sort_unstable(), told.sort_unstable());
+        due.sort_unstable();
+        told.sort_unstable();
         assert_eq!(told, due, "evicted by durable messages");
     }
 
