@@ -173,13 +173,25 @@ impl Account {
         self.shares.removed(self, subscription);
     }
 
-    /// Lets a part of the server receive `subject`. Keep the result to remove it again.
+    /// Lets a part of the server receive `subject` of this account, and not what it imports. Keep the
+    /// result to remove it again.
     pub fn subscribe_service(
         self: &Arc<Self>,
         subject: &[u8],
         service: Arc<dyn Service>,
     ) -> Arc<Subscription> {
-        let subscription = Subscription::for_service(self, service, subject);
+        let subscription = Subscription::for_service(self, service, subject, false);
+        self.add(subscription.clone());
+        subscription
+    }
+
+    /// Lets a stream capture `subject`, as a subscriber would: also from streams that the account imports.
+    pub fn subscribe_stream(
+        self: &Arc<Self>,
+        subject: &[u8],
+        service: Arc<dyn Service>,
+    ) -> Arc<Subscription> {
+        let subscription = Subscription::for_service(self, service, subject, true);
         self.add(subscription.clone());
         subscription
     }
@@ -207,7 +219,7 @@ impl Account {
         self.shares.tick(batch)
     }
 
-    /// Ends what [`Account::subscribe_service`] began.
+    /// Ends what [`Account::subscribe_service`] or [`Account::subscribe_stream`] began.
     pub fn unsubscribe_service(&self, subscription: &Arc<Subscription>) {
         self.remove(subscription);
     }

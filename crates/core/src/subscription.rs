@@ -36,6 +36,8 @@ pub struct Subscription {
     /// Whether the client's deny list overlaps the subject, so that deliveries must be filtered. A reload
     /// may change it.
     filtered: AtomicBool,
+    /// Whether a stream captures with it.
+    stream: bool,
     closed: AtomicBool,
     delivered: AtomicU64,
     /// The delivery count at which the subscription ends; 0 for never.
@@ -77,8 +79,11 @@ impl Subscription {
         account: &Arc<Account>,
         service: Arc<dyn Service>,
         subject: &[u8],
+        stream: bool,
     ) -> Arc<Self> {
-        Self::new(account, Target::Service(Box::new(service)), b"", subject, None, false)
+        let target = Target::Service(Box::new(service));
+        let made = Self::unshared(account, target, b"", subject, None, false);
+        Arc::new(Subscription { stream, ..made })
     }
 
     pub(crate) fn for_relay(
@@ -98,18 +103,30 @@ impl Subscription {
         queue: Option<&[u8]>,
         filtered: bool,
     ) -> Arc<Self> {
+        Arc::new(Self::unshared(account, target, sid, subject, queue, filtered))
+    }
+
+    fn unshared(
+        account: &Arc<Account>,
+        target: Target,
+        sid: &[u8],
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        filtered: bool,
+    ) -> Self {
         let at = |len: usize| u32::try_from(len).expect("a control line is shorter than 2 GB");
-        Arc::new(Subscription {
+        Subscription {
             target,
             account: Arc::downgrade(account),
             text: [sid, subject, queue.unwrap_or_default()].concat().into(),
             subject_at: at(sid.len()),
             queue_at: queue.map_or(NO_QUEUE, |_| at(sid.len() + subject.len())),
             filtered: AtomicBool::new(filtered),
+            stream: false,
             closed: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
             limit: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Who receives.
@@ -164,6 +181,11 @@ impl Subscription {
 
     pub(crate) fn set_filtered(&self, filtered: bool) {
         self.filtered.store(filtered, Ordering::Relaxed);
+    }
+
+    /// Whether a stream captures with it, also what its account imports.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -51,7 +51,7 @@ pub struct ClientInfo {
     /// Tags of the user's JWT.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// `Client`.
+    /// `Client`, or `JetStream` for what a stream or a consumer sends.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// `nats`.
@@ -69,5 +69,16 @@ impl ClientInfo {
     #[must_use]
     pub fn brief(account: &str, rtt: u64) -> Self {
         ClientInfo { acc: account.into(), rtt, ..ClientInfo::default() }
+    }
+
+    /// What a service learns when a consumer's delivery or a republished message is the request; the
+    /// server and the kind only where the import shares who asks (nats-server 2.15.1).
+    #[must_use]
+    pub fn internal(account: &str, shared_by: Option<&str>) -> Self {
+        let brief = ClientInfo::brief(account, 0);
+        match shared_by {
+            Some(server) => ClientInfo { server: server.into(), kind: "JetStream".into(), ..brief },
+            None => brief,
+        }
     }
 }

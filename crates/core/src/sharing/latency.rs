@@ -23,6 +23,25 @@ pub(crate) struct Tracked {
     pub(super) asked_unix_ns: i64,
 }
 
+impl Tracked {
+    /// About what it takes while the request waits.
+    pub(super) fn bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, values)| 128 + name.len() + length(values));
+        let ClientInfo { user, name, jwt, tags, .. } = &self.requestor;
+        let requestor = user.len() + name.len() + jwt.len() + length(tags);
+        1024 + headers.sum::<usize>() + requestor
+    }
+}
+
+fn length(texts: &[String]) -> usize {
+    texts.iter().map(|text| size_of::<String>() + text.len()).sum()
+}
+
+/// Trace headers that are kept for the report, in bytes; those beyond are left out of it. The W3C asks
+/// for 512 bytes of the longest one, `tracestate`.
+const TRACE_BYTES: usize = 4096;
+
 /// Status and description of a request without an answer.
 pub(super) type Failure = (u16, &'static str);
 
@@ -93,7 +112,15 @@ fn trace_headers(headers: &[u8]) -> Option<BTreeMap<String, Vec<String>>> {
         let flags = first("Traceparent")?.split('-').nth(3)?;
         is_odd(flags).then_some(&["Traceparent", "Tracestate"][..])?
     };
-    all.retain(|name, _| names.contains(&name.as_str()));
+    let mut left = TRACE_BYTES;
+    all.retain(|name, values| {
+        values.retain(|value| {
+            let is_kept = names.contains(&name.as_str()) && value.len() <= left;
+            left -= if is_kept { value.len() } else { 0 };
+            is_kept
+        });
+        !values.is_empty()
+    });
     Some(all)
 }
 
@@ -184,6 +211,17 @@ fn identifier(batch: &mut Batch) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_than_a_few_trace_headers_are_kept() {
+        let long = "x".repeat(TRACE_BYTES);
+        let block = format!(
+            "NATS/1.0\r\nTraceparent: 00-a-b-01\r\nTracestate: {long}\r\nTracestate: a=b\r\n\r\n"
+        );
+        let kept = trace_headers(block.as_bytes()).unwrap();
+        assert_eq!(kept["Traceparent"], ["00-a-b-01"]);
+        assert_eq!(kept["Tracestate"], ["a=b"]);
+    }
 
     #[test]
     fn headers_of_tracing_systems_ask_to_be_sampled() {

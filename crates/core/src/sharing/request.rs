@@ -21,14 +21,14 @@ const INFO: &str = "Nats-Request-Info";
 
 /// How a message got where it is routed, when that was through a service import.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Via {
-    /// Whether the first importer tells who asks.
-    share: bool,
-}
-
-impl Via {
-    /// The way of an answer.
-    pub(super) const ANSWER: Via = Via { share: false };
+pub(crate) enum Via {
+    /// As a request, which the first import introduced.
+    Request {
+        /// Whether the first importer tells who asks.
+        share: bool,
+    },
+    /// As an answer: its headers are those of who answers, and introduce nobody.
+    Answer,
 }
 
 /// Stands in the sublist of the importer for a service of the exporter.
@@ -75,9 +75,19 @@ impl Request {
         {
             let tracked = self.track(account, message, asker.as_ref(), batch);
             let awaited = self.answers.get_or_init(|| answers_between(&exporter, &importer, batch));
-            if let Some(token) = awaited.expect(asked, &self.service, tracked, batch) {
-                reply = Some(Cow::Owned(token.subject.clone()));
-                answers = Some((awaited, token));
+            match awaited.expect(asked, requester(out.origin), &self.service, tracked, batch) {
+                Ok(token) => {
+                    reply = Some(Cow::Owned(token.subject.clone()));
+                    answers = Some((awaited, token));
+                }
+                // Too much of this requester's waits already: as if nobody were there.
+                Err(tracked) => {
+                    if let Some(tracked) = tracked {
+                        latency::report_failure(&exporter, &tracked, latency::UNAVAILABLE, batch);
+                    }
+                    batch.leave_relay();
+                    return false;
+                }
             }
         } else if message.reply.is_none()
             && let Some(tracked) = self.track(account, message, asker.as_ref(), batch)
@@ -86,7 +96,7 @@ impl Request {
         }
         let headers = match &asker {
             Some(asker) => Cow::Owned(introduce(message.headers, asker)),
-            None => Cow::Borrowed(message.headers),
+            None => without_asker(message.headers),
         };
         let inside = Message {
             subject: &subject,
@@ -94,9 +104,11 @@ impl Request {
             headers: &headers,
             payload: message.payload,
         };
-        let via = out.via.unwrap_or(Via { share: self.share });
+        let via = out.via.unwrap_or(Via::Request { share: self.share });
         let origin = out.origin;
-        let out = Routed { shown: &subject, message: &inside, origin, key: None, via: Some(via) };
+        // What a consumer delivers keeps the subject that it has in the stream.
+        let shown = if out.shown == message.subject { &subject } else { out.shown };
+        let out = Routed { shown, message: &inside, origin, key: None, via: Some(via) };
         let is_received = exporter.route_found(out, batch);
         batch.leave_relay();
         if !is_received
@@ -108,18 +120,28 @@ impl Request {
         is_received
     }
 
-    /// What the service is told about the client.
+    /// What the service is told about the client. Never what a message claims that no import has
+    /// introduced: its headers may be those that a client stored in a stream.
     fn asker(&self, account: &Account, out: Routed<'_>) -> Option<ClientInfo> {
-        let Origin::Client(client) = out.origin else { return None };
         let reception = account.shares().reception()?;
-        let Some(via) = out.via else {
-            return Some(reception.client_info(client.cid, account.name(), self.share));
+        let is_shared = match (out.via, out.origin) {
+            (None, Origin::Client(client)) => {
+                return Some(reception.client_info(client.cid, account.name(), self.share));
+            }
+            (None, Origin::Internal) => {
+                return Some(ClientInfo::internal(
+                    account.name(),
+                    self.share.then(|| reception.server_id()),
+                ));
+            }
+            (Some(Via::Answer), _) => return None,
+            (Some(Via::Request { share }), _) => share,
         };
         // It came through another import, which introduced the client.
         let known = Headers::new(out.message.headers).get(INFO)?;
         let mut info: ClientInfo = serde_json::from_slice(known).ok()?;
         info.svc = account.name().to_string();
-        if self.share && !via.share {
+        if self.share && !is_shared {
             info.server = reception.server_id().to_owned();
         }
         Some(info)
@@ -146,6 +168,14 @@ impl Request {
     }
 }
 
+/// Who asks, so that each has its share of what may wait; 0 for the server itself.
+pub(super) fn requester(origin: Origin<'_>) -> u64 {
+    match origin {
+        Origin::Client(client) => client.cid,
+        Origin::Internal => 0,
+    }
+}
+
 /// Adds who asks to a header block, in the place of what the client may claim.
 fn introduce(headers: &[u8], asker: &ClientInfo) -> Vec<u8> {
     let mut block =
@@ -156,8 +186,11 @@ fn introduce(headers: &[u8], asker: &ClientInfo) -> Vec<u8> {
     block.into_bytes()
 }
 
-/// A header block without what [`introduce`] added.
+/// A header block without what [`introduce`] added, or a client claims.
 pub(crate) fn without_asker(headers: &[u8]) -> Cow<'_, [u8]> {
+    if headers.is_empty() {
+        return Cow::Borrowed(headers);
+    }
     let mut block = HeaderBlock::from_raw(headers);
     if !block.remove(INFO) {
         return Cow::Borrowed(headers);

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use natterjack_subject::matches;
 use smallvec::SmallVec;
 
-use super::answers::{Answers, Awaited};
+use super::answers::{Answers, Awaited, Requests};
 use super::check::{export_for, rename};
 use super::client_info::ClientInfo;
 use super::declared::{ExportKind, Import, Service, Sharing};
@@ -45,9 +46,6 @@ struct Stream {
 /// A subscription in another account.
 type Abroad = (Weak<Account>, Arc<Subscription>);
 
-/// Requests that wait on the same reply subject.
-type Requests = SmallVec<[Awaited; 1]>;
-
 #[derive(Default)]
 struct Streams {
     imports: Vec<Stream>,
@@ -73,7 +71,7 @@ pub(crate) struct Shares {
     /// Answers to accounts that ask this one, by their name.
     answers: Mutex<HashMap<Arc<str>, Arc<Answers>>>,
     /// Where answers to this account's requests are awaited, by reply subject.
-    awaited: Mutex<HashMap<Box<[u8]>, Requests>>,
+    awaited: Mutex<HashMap<Arc<[u8]>, Requests>>,
     awaiting: AtomicUsize,
     /// Measured requests whose requester went away, to be reported.
     left: Mutex<Vec<(Box<Tracked>, Arc<Account>)>>,
@@ -222,7 +220,7 @@ impl Streams {
 fn is_shaded(subscription: &Subscription) -> bool {
     match subscription.target() {
         Target::Client(_) => true,
-        Target::Service(_) => !subscription.subject().starts_with(b"$"),
+        Target::Service(_) => subscription.is_stream(),
         Target::Import(_) => false,
     }
 }
@@ -254,19 +252,21 @@ impl Shares {
     }
 
     /// A request of this account waits for its answer.
-    pub(super) fn awaits(&self, reply: &[u8], answers: Weak<Answers>, token: [u8; 6]) {
+    pub(super) fn awaits(&self, reply: Arc<[u8]>, request: Awaited) {
         let mut awaited = guard(&self.awaited);
-        awaited.entry(reply.into()).or_default().push((answers, token));
+        match awaited.entry(reply) {
+            Entry::Occupied(mut known) => known.get_mut().push(request),
+            Entry::Vacant(place) => {
+                place.insert(Requests::One(request));
+            }
+        }
         self.awaiting.store(awaited.len(), Ordering::Relaxed);
     }
 
-    pub(super) fn no_longer_awaits(&self, reply: &[u8], answers: &Weak<Answers>, token: [u8; 6]) {
+    pub(super) fn no_longer_awaits(&self, reply: &[u8], request: &Awaited) {
         let mut awaited = guard(&self.awaited);
-        if let Some(list) = awaited.get_mut(reply) {
-            list.retain(|(known, other)| !(*other == token && known.ptr_eq(answers)));
-            if list.is_empty() {
-                awaited.remove(reply);
-            }
+        if awaited.get_mut(reply).is_some_and(|requests| requests.remove(request)) {
+            awaited.remove(reply);
         }
         self.awaiting.store(awaited.len(), Ordering::Relaxed);
     }
@@ -277,17 +277,10 @@ impl Shares {
             let mut awaited = guard(&self.awaited);
             let is_lost = |reply: &[u8]| !account.is_anybody_there(reply);
             let lost = if natterjack_subject::has_wildcard(subject) {
-                let mut lost = Vec::new();
-                awaited.retain(|reply, list| {
-                    let keep = !matches(subject, reply) || !is_lost(reply);
-                    if !keep {
-                        lost.extend(list.drain(..));
-                    }
-                    keep
-                });
-                lost
+                let gone = awaited.extract_if(|reply, _| matches(subject, reply) && is_lost(reply));
+                gone.flat_map(|(_, requests)| requests.into_all()).collect()
             } else if awaited.contains_key(subject) && is_lost(subject) {
-                awaited.remove(subject).into_iter().flatten().collect()
+                awaited.remove(subject).map(Requests::into_all).unwrap_or_default()
             } else {
                 Vec::new()
             };
@@ -308,7 +301,7 @@ impl Shares {
             self.awaiting.store(awaited.len(), Ordering::Relaxed);
             lost
         };
-        self.requesters_left(lost.into_iter().flatten());
+        self.requesters_left(lost.into_iter().flat_map(Requests::into_all));
     }
 
     fn requesters_left(&self, lost: impl IntoIterator<Item = Awaited>) {
@@ -330,7 +323,7 @@ impl Shares {
         let asked = guard(&self.answers).values().map(|answers| answers.len()).sum();
         let awaited = guard(&self.awaited);
         assert_eq!(awaited.len(), self.awaiting.load(Ordering::Relaxed));
-        (asked, awaited.values().map(SmallVec::len).sum())
+        (asked, awaited.values().map(Requests::len).sum())
     }
 
     /// Whether somebody waits for an answer on `subject`, which begins with `_R_.`.

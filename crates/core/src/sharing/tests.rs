@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use natterjack_proto::parser::{Limits, Parser, Step};
 
-use super::answers::MAX_WAITING;
+use super::answers::{ENTRY_BYTES, MAX_WAITING};
 use super::*;
 use crate::account::InterestWatcher;
 use crate::budget::Budget;
 use crate::client::Client;
 use crate::outbox::Wire;
+use crate::service::{Message, Origin};
 use crate::session::{Flow, Session, SessionLimits};
 
 struct Deaf;
@@ -390,17 +391,134 @@ fn a_requester_that_goes_is_forgotten_by_all_accounts_on_the_way() {
 }
 
 #[test]
-fn requests_that_nobody_answers_take_bounded_memory() {
+fn who_asks_too_much_is_refused_and_nobody_loses_a_request() {
+    let mut world = World::new(&["A", "B"]);
+    world.service(("A", "svc"), ("B", ""), Service::default());
+    world.wire();
+    let (mut a, mut b, mut c) = (world.peer("A"), world.peer("B"), world.peer("B"));
+    world.tell(&mut a, "SUB svc 1");
+    world.tell(&mut b, "SUB in.* 1\nPUB svc in.first 0\n");
+    let first = a.asked();
+    world.tell(&mut c, "SUB out.> 1");
+    let no_responders = "NATS/1.0 503";
+    let mut accepted = 0;
+    while !world.tell(&mut c, &format!("PUB svc out.{accepted} 0\n")).contains(no_responders) {
+        accepted += 1;
+    }
+    // One that asks all the time leaves as much to the others as it has.
+    let most = MAX_WAITING / ENTRY_BYTES;
+    assert!((most / 4..=most / 2).contains(&accepted), "{accepted}");
+    assert_eq!(waiting(&world), accepted + 1);
+    assert_eq!(world.tell(&mut b, "PUB svc in.second 0\n"), "");
+    // What its replies take counts too.
+    let long = format!("PUB svc in.{} 0\n", "x".repeat(2000));
+    let heard = (0..9).map(|_| world.tell(&mut b, &long)).collect::<String>();
+    assert!(heard.contains(no_responders), "{heard}");
+    world.tell(&mut a, &format!("PUB {first} 1\nx"));
+    assert!(b.heard().starts_with("MSG in.first 1 1\r\nx\r\n"));
+    // Room that becomes free is given anew.
+    world.tell(&mut c, "UNSUB 1");
+    world.tell(&mut c, "SUB out.> 1");
+    assert_eq!(world.tell(&mut c, "PUB svc out.1 0\n"), "");
+}
+
+#[test]
+fn requests_that_share_a_reply_subject_are_told_apart() {
     let mut world = World::new(&["A", "B"]);
     world.service(("A", "svc"), ("B", ""), Service::default());
     world.wire();
     let (mut a, mut b) = (world.peer("A"), world.peer("B"));
     world.tell(&mut a, "SUB svc 1");
-    for at in 0..MAX_WAITING + 10 {
-        world.batch.mono_ns += 1;
-        world.tell(&mut b, &format!("PUB svc in.{at} 0\n"));
+    world.tell(&mut b, "SUB in 1");
+    world.tell(&mut b, "PUB svc in 0\n\nPUB svc in 0\n\nPUB svc in 0\n");
+    let heard = a.heard();
+    let replies: Vec<_> = heard.split(' ').filter(|word| word.starts_with("_R_.")).collect();
+    assert_eq!((replies.len(), waiting(&world)), (3, 3));
+    world.tell(&mut a, &format!("PUB {} 1\nx", replies[1]));
+    world.tell(&mut a, &format!("PUB {} 1\ny", replies[1]));
+    assert_eq!((b.heard().as_str(), waiting(&world)), ("MSG in 1 1\r\nx\r\n", 2));
+    world.tell(&mut b, "UNSUB 1");
+    assert_eq!(waiting(&world), 0);
+}
+
+/// Delivers a message of the server itself, as a consumer or a republishing stream does.
+fn deliver(world: &mut World, account: &str, subject: &str, headers: &str) {
+    let account = world.account(account).clone();
+    let mut matches = crate::account::Matches::default();
+    account.find(subject.as_bytes(), &mut matches);
+    let message = Message {
+        subject: subject.as_bytes(),
+        reply: None,
+        headers: headers.as_bytes(),
+        payload: b"m",
+    };
+    account.route(&matches, b"stored", &message, Origin::Internal, &mut world.batch);
+    world.batch.flush();
+}
+
+#[test]
+fn nobody_is_introduced_by_a_header_that_a_client_wrote() {
+    let mut world = World::new(&["A", "B", "C"]);
+    world.service(("A", "svc"), ("B", ""), Service::default());
+    world.service(("A", "shared"), ("B", ""), Service::default());
+    world.service(("B", "svc"), ("C", ""), Service::default());
+    world.of("B").imports[1].share = true;
+    world.wire();
+    let (mut a, mut b) = (world.peer("A"), world.peer("B"));
+    world.tell(&mut a, "SUB svc 1\nSUB shared 2");
+    let forged = "NATS/1.0\r\nX: y\r\nNats-Request-Info: {\"acc\":\"ROOT\"}\r\n\r\n";
+    let told = |peer: &Peer| {
+        let heard = peer.heard();
+        let lines = heard.split("\r\n").filter_map(|line| line.strip_prefix("Nats-Request-Info: "));
+        (heard.starts_with("HMSG stored "), lines.collect::<Vec<_>>().join("|"))
+    };
+    for (account, subject, info) in [
+        ("B", "svc", r#"{"acc":"B"}"#),
+        ("B", "shared", r#"{"acc":"B","server":"N","kind":"JetStream"}"#),
+        ("C", "svc", r#"{"acc":"C","svc":"B"}"#),
+    ] {
+        deliver(&mut world, account, subject, forged);
+        assert_eq!(told(&a), (true, info.to_owned()), "{account} {subject}");
     }
-    assert_eq!(waiting(&world), MAX_WAITING);
+    // Nor by an answer that goes on as a request.
+    world.service(("C", "asked"), ("B", ""), Service::default());
+    world.wire();
+    let mut c = world.peer("C");
+    world.tell(&mut c, "SUB asked 1");
+    world.tell(&mut b, "PUB asked svc 0\n");
+    let reply = c.heard().split(' ').nth(3).unwrap().to_owned();
+    let (header, all) = (forged.len(), forged.len() + 1);
+    world.tell(&mut c, &format!("HPUB {reply} {header} {all}\n{}x", forged.replace("\r\n", "\n")));
+    let heard = a.heard();
+    assert!(heard.contains("X: y") && !heard.contains("ROOT"), "{heard}");
+}
+
+/// Counts what it receives.
+#[derive(Default)]
+struct Counter(std::sync::atomic::AtomicUsize);
+
+impl crate::service::Service for Counter {
+    fn receive(&self, _: &str, _: &Message<'_>, _: Origin<'_>, _: &mut Batch) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        true
+    }
+}
+
+#[test]
+fn streams_capture_what_is_imported_and_the_server_takes_its_own_only() {
+    let mut world = World::new(&["A", "B"]);
+    world.stream(("A", "$KV.x.>"), ("B", ""));
+    world.wire();
+    let [stream, server] = [(); 2].map(|()| Arc::new(Counter::default()));
+    let account = world.account("B").clone();
+    account.subscribe_stream(b"$KV.x.>", stream.clone());
+    account.subscribe_service(b"$KV.>", server.clone());
+    let (mut a, mut b) = (world.peer("A"), world.peer("B"));
+    let count = |counter: &Counter| counter.0.load(std::sync::atomic::Ordering::Relaxed);
+    world.tell(&mut a, "PUB $KV.x.k 0\n");
+    assert_eq!((count(&stream), count(&server)), (1, 0));
+    world.tell(&mut b, "PUB $KV.x.k 0\n");
+    assert_eq!((count(&stream), count(&server)), (2, 1));
 }
 
 #[test]

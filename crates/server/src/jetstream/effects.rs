@@ -214,7 +214,7 @@ impl Host for Effects<'_> {
         let added = || is_claimed().then(|| self.hub.accounts().add(account).0);
         let Some(target) = self.account(account).or_else(added) else { return };
         let service = Ingest::new(self.hub.weak(), stream.clone());
-        let subscription = target.subscribe_service(subject, service);
+        let subscription = target.subscribe_stream(subject, service);
         guard(&glue.ingests).insert((account.into(), subject.into(), stream.id()), subscription);
     }
 
