@@ -86,9 +86,11 @@ impl<'a> Head<'a> {
 
     fn cookie(&self, name: &Option<String>) -> Option<String> {
         let name = name.as_deref()?;
-        let mut pairs = self.all("Cookie").flat_map(|value| value.split(';'));
+        let pairs = self.all("Cookie").flat_map(|value| value.split(';'));
+        // Of several with this name the last one counts (nats-server 2.15.1).
         let (_, value) = pairs
-            .find_map(|pair| pair.trim().split_once('=').filter(|(known, _)| *known == name))?;
+            .filter_map(|pair| pair.trim().split_once('=').filter(|(known, _)| *known == name))
+            .last()?;
         let value =
             value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         Some(value.to_owned())
@@ -134,7 +136,10 @@ pub(crate) fn judge(head: &[u8], options: &Websocket, is_tls: bool) -> Result<Ac
     if !fields.lists("Sec-WebSocket-Version", "13") {
         return Err(Refused::new(400, "invalid version"));
     }
-    check_origin(fields.first("Origin"), host, options, is_tls)
+    // Clients of drafts of the protocol say it with the second name.
+    let origins = ["Origin", "Sec-WebSocket-Origin"].map(|name| fields.first(name));
+    let origin = origins.into_iter().find(|origin| !origin.is_empty()).unwrap_or_default();
+    check_origin(origin, host, options, is_tls)
         .map_err(|why| Refused::new(403, format!("origin not allowed: {why}")))?;
     let mut offers = fields.all("Sec-WebSocket-Extensions").flat_map(|value| value.split(','));
     let offered = offers.any(|offer| {
@@ -323,6 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_under_its_old_name_counts_where_there_is_no_other() {
+        let same = Websocket { same_origin: true, ..Websocket::default() };
+        for (more, is_allowed) in [
+            ("Sec-WebSocket-Origin: http://evil\r\n", false),
+            ("Sec-WebSocket-Origin: http://h:80\r\n", true),
+            ("Origin: http://h:80\r\nSec-WebSocket-Origin: http://evil\r\n", true),
+            ("Origin: http://evil\r\nSec-WebSocket-Origin: http://h:80\r\n", false),
+        ] {
+            let outcome = judge(&request("GET / HTTP/1.1", more), &same, false);
+            assert_eq!(outcome.is_ok(), is_allowed, "{more}: {outcome:?}");
+        }
+    }
+
+    #[test]
     fn cookies_are_taken_by_name() {
         let options = Websocket {
             user_cookie: Some("u".into()),
@@ -330,7 +349,8 @@ mod tests {
             token_cookie: Some("t".into()),
             ..Websocket::default()
         };
-        let request = request("GET / HTTP/1.1", "Cookie: x=1; u=me; p=\"a=b\"\r\n");
+        let request =
+            request("GET / HTTP/1.1", "Cookie: x=1; u=you; u=me; p=c\r\nCookie: p=\"a=b\"\r\n");
         let cookies = judge(&request, &options, false).unwrap().terms.cookies;
         assert_eq!(cookies.user.as_deref(), Some("me"));
         assert_eq!(cookies.pass.as_deref(), Some("a=b"));
