@@ -1,6 +1,7 @@
 //! The system account: requests about servers and accounts, and events about clients (core.md 6).
 
 mod events;
+mod options;
 mod packing;
 mod requests;
 mod statsz;
@@ -11,16 +12,12 @@ use hashbrown::HashMap;
 use natterjack_core::account::Account;
 use natterjack_core::subscription::Subscription;
 use natterjack_proto::error::ClosedReason;
-use tokio::sync::Semaphore;
 
 use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
 use crate::resolver;
 use crate::user_info::UserInfo;
 pub(crate) use events::{connected, disconnected, entering_lame_duck, refused, run, shutting_down};
-
-/// Requests that are answered at a time; what comes while so many wait gets no answer.
-const REQUESTS: usize = 256;
 
 /// What connections of an account that are closed by now have sent and received.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,21 +32,11 @@ pub(crate) struct Ended {
 type Services = (bool, Vec<Arc<Subscription>>);
 
 /// What serves the system account.
+#[derive(Default)]
 pub(crate) struct System {
     ended: Mutex<HashMap<Box<str>, Ended>>,
     /// By account.
     services: Mutex<HashMap<Box<str>, Services>>,
-    places: Arc<Semaphore>,
-}
-
-impl Default for System {
-    fn default() -> Self {
-        System {
-            ended: Mutex::default(),
-            services: Mutex::default(),
-            places: Arc::new(Semaphore::new(REQUESTS)),
-        }
-    }
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,13 +8,22 @@ use natterjack_core::service::{Message, Origin, Service};
 use natterjack_core::subscription::Subscription;
 use natterjack_proto::error::ClosedReason;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
+use super::options::{self, Accepts};
 use super::packing::Packing;
 use super::{events, statsz};
 use crate::connection::with_batch;
 use crate::hub::Hub;
 use crate::monitor::{self, Query};
 use crate::server_info::ServerInfo;
+
+/// Requests of the system account that are answered at a time; what comes while so many wait gets no
+/// answer.
+const PLACES: usize = 256;
+
+/// The same for each of the other accounts: none of them keeps another one waiting, or the operator.
+const OWN_PLACES: usize = 8;
 
 /// What each account may ask about itself: subject, and the request of the system account behind it.
 const OWN: [(&str, Verb); 3] = [
@@ -55,7 +64,8 @@ pub(super) fn subscribe(
     account: &Arc<Account>,
     is_system: bool,
 ) -> Vec<Arc<Subscription>> {
-    let service = Arc::new(Requests { hub: hub.weak(), is_system });
+    let places = Arc::new(Semaphore::new(if is_system { PLACES } else { OWN_PLACES }));
+    let service = Arc::new(Requests { hub: hub.weak(), is_system, places });
     let own = || OWN.iter().map(|(subject, _)| (*subject).to_owned()).collect();
     let subjects: Vec<String> = match is_system {
         true => vec![
@@ -76,6 +86,7 @@ pub(super) fn subscribe(
 struct Requests {
     hub: Weak<Hub>,
     is_system: bool,
+    places: Arc<Semaphore>,
 }
 
 /// A request on its way to its answer.
@@ -110,7 +121,7 @@ impl Service for Requests {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Ok(subject) = std::str::from_utf8(message.subject) else { return false };
         let Some((verb, is_ping, about)) = self.parse(subject) else { return false };
-        let Ok(place) = hub.system().places.clone().try_acquire_owned() else { return true };
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return true };
         let asked = Asked {
             verb,
             is_ping,
@@ -230,6 +241,14 @@ impl Asked {
                 Err(error) => return Some(refusal(hub, 400, &error.to_string(), false).into()),
             },
         };
+        match self.accepts().map(|accepts| options::check(accepts, &body)) {
+            None | Some(Ok(())) => {}
+            // Nobody is told of a request that says nothing (nats-server 2.15.1).
+            Some(Err(_)) if self.is_silent() => return None,
+            Some(Err(error)) => {
+                return Some(refusal(hub, 400, &error.to_string(), false).into());
+            }
+        }
         // IDZ looks at a part of the name only (nats-server 2.15.1).
         let filters = match self.verb {
             Verb::Idz => json!({"server_name": body["server_name"]}),
@@ -258,6 +277,29 @@ impl Asked {
             Verb::Kick | Verb::Ldm => Some(done(hub, self.one_client(hub, &body)).into()),
             Verb::Subscribers => None,
         }
+    }
+
+    /// What the body may hold; `None` where it does not matter.
+    fn accepts(&self) -> Option<Accepts> {
+        Some(match self.verb {
+            Verb::Statsz => Accepts::Statsz,
+            Verb::Endpoint(path) => Accepts::of_endpoint(path)?,
+            Verb::Reload => Accepts::Filters,
+            Verb::Account(Of::Subsz) => Accepts::Subsz,
+            Verb::Account(Of::Connz) => Accepts::Connz,
+            Verb::Account(Of::Leafz) => Accepts::Leafz,
+            Verb::Account(Of::Jsz) => Accepts::Jsz,
+            Verb::Account(Of::Statz) => Accepts::AccountStatz,
+            Verb::Account(Of::Info) => Accepts::AccountInfo,
+            Verb::Account(Of::Conns) | Verb::Nsubs => Accepts::Names,
+            Verb::Kick | Verb::Ldm => Accepts::Client,
+            Verb::Idz | Verb::Subscribers => return None,
+        })
+    }
+
+    /// Whether a body that does not fit gets no answer.
+    fn is_silent(&self) -> bool {
+        matches!(self.verb, Verb::Nsubs | Verb::Kick | Verb::Ldm | Verb::Account(Of::Conns))
     }
 
     fn about_account(&self, hub: &Arc<Hub>, of: Of, mut body: Value) -> Option<Reply> {
