@@ -123,7 +123,7 @@ fn a_full_disk_refuses_serves_and_goes_on_when_there_is_room() {
     (1..=5).chain([seq, seq + 1]).for_each(|seq| is_there(&mut peer, seq));
 }
 
-// Shows a part of J-212.
+// Shows J-212.
 #[test]
 fn what_a_refused_message_would_have_replaced_stays() {
     let streams = [
