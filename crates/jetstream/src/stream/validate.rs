@@ -47,7 +47,7 @@ pub struct Surroundings<'a> {
 /// the checks is that of nats-server 2.15.1.
 ///
 /// # Errors
-/// 10052 with a text for most rules, 10133, 10155, 10156, what [`origins::check`] says, and with
+/// 10052 with a text for most rules, 10133, 10155, 10156, what `origins::check` says, and with
 /// pedantic requests 10157.
 pub fn complete(mut config: Config, around: &Surroundings<'_>) -> Result<Config, ApiError> {
     let pedantic = config.pedantic;
