@@ -93,7 +93,7 @@ fn an_archive_of_one_server_is_a_stream_of_another() {
         for _ in 0..100 {
             let come = run(to, &["consumer", "next", "S", "C", "--count", "4", "--raw"]);
             all.push_str(come.text());
-            if ["m4", "m7", "m8"].iter().all(|open| all.contains(open)) {
+            if ["m4\n", "m7\n", "m8\n"].iter().all(|open| all.contains(open)) {
                 break;
             }
         }
