@@ -109,14 +109,8 @@ fn silent(stage: &Stage) -> Result<String> {
     Ok(format!("all greeted in {took:.1} s, {:.1} KB each", each as f64 / 1e3))
 }
 
-fn timeout(stage: &Stage) -> Result<String> {
-    let count = stage.count(10_000);
-    let mut sockets = Vec::with_capacity(count);
-    for _ in 0..count {
-        let socket = open(stage.port)?;
-        socket.set_nonblocking(true)?;
-        sockets.push(socket);
-    }
+/// Waits until the server has closed all of these, which do not block; after how many seconds that was.
+fn all_closed(stage: &Stage, mut sockets: Vec<TcpStream>, otherwise: &str) -> Result<f64> {
     let begin = Instant::now();
     let gone = stage.wait(Duration::from_secs(30), || {
         sockets.retain_mut(|socket| {
@@ -130,8 +124,20 @@ fn timeout(stage: &Stage) -> Result<String> {
         });
         Ok(sockets.is_empty())
     })?;
-    must(gone, "connections that never logged in are still there")?;
-    Ok(format!("all sent away, the last after {:.1} s", begin.elapsed().as_secs_f64()))
+    must(gone, otherwise)?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn timeout(stage: &Stage) -> Result<String> {
+    let count = stage.count(10_000);
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = open(stage.port)?;
+        socket.set_nonblocking(true)?;
+        sockets.push(socket);
+    }
+    let last = all_closed(stage, sockets, "connections that never logged in are still there")?;
+    Ok(format!("all sent away, the last after {last:.1} s"))
 }
 
 fn flood(stage: &Stage) -> Result<String> {
@@ -209,21 +215,8 @@ fn half_open(stage: &Stage) -> Result<String> {
         socket.set_nonblocking(true)?;
         sockets.push(socket);
     }
-    let begin = Instant::now();
-    let gone = stage.wait(Duration::from_secs(30), || {
-        sockets.retain_mut(|socket| {
-            loop {
-                match take(socket) {
-                    None => return false,
-                    Some(bytes) if bytes.is_empty() => return true,
-                    Some(_) => {}
-                }
-            }
-        });
-        Ok(sockets.is_empty())
-    })?;
-    must(gone, "clients that answer no ping are still there")?;
-    Ok(format!("all found stale, the last after {:.1} s", begin.elapsed().as_secs_f64()))
+    let last = all_closed(stage, sockets, "clients that answer no ping are still there")?;
+    Ok(format!("all found stale, the last after {last:.1} s"))
 }
 
 fn slow(stage: &Stage) -> Result<String> {

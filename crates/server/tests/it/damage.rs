@@ -57,6 +57,16 @@ impl Kept {
         files
     }
 
+    /// A store that was closed in order with so many messages in one stream.
+    fn with(messages: u64) -> Self {
+        let kept = Kept::new();
+        let (server, mut peer) = kept.start();
+        peer.request("$JS.API.STREAM.CREATE.S", CREATE);
+        publish(&mut peer, 1, messages);
+        server.shutdown_blocking();
+        kept
+    }
+
     /// The only segment of the only stream.
     fn segment(&self) -> PathBuf {
         let streams = self.files("streams", "");
@@ -108,11 +118,7 @@ fn is_gone(peer: &mut Peer, selector: &str) {
 // Shows J-209.
 #[test]
 fn a_flipped_bit_takes_one_message_and_says_which() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 20);
-    server.shutdown_blocking();
+    let kept = Kept::with(20);
     let segment = kept.segment();
     flip(&segment, place(&segment, b"one-8."));
     let (_server, mut peer) = kept.start();
@@ -173,11 +179,7 @@ fn an_older_revision_does_not_come_back_for_a_damaged_one() {
 
 #[test]
 fn a_segment_without_a_header_is_read_all_the_same() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 5);
-    server.shutdown_blocking();
+    let kept = Kept::with(5);
     let segment = kept.segment();
     // Both copies.
     flip(&segment, 20);
@@ -194,11 +196,7 @@ fn a_segment_without_a_header_is_read_all_the_same() {
 // Shows J-210.
 #[test]
 fn a_segment_that_ends_early_is_cut_at_its_last_whole_record() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 20);
-    server.shutdown_blocking();
+    let kept = Kept::with(20);
     let segment = kept.segment();
     let content = fs::read(&segment).unwrap();
     fs::write(&segment, &content[..place(&segment, b"one-15.") + 3]).unwrap();
@@ -241,11 +239,7 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
 
 #[test]
 fn a_segment_that_was_made_and_not_written_is_no_damage() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 3);
-    server.shutdown_blocking();
+    let kept = Kept::with(3);
     fs::write(kept.path("streams/1/0000000000000002.0.seg"), b"").unwrap();
     let (server, mut peer) = kept.start();
     assert!(!kept.log().contains("[ERR]"), "{}", kept.log());
@@ -260,11 +254,7 @@ fn a_segment_that_was_made_and_not_written_is_no_damage() {
 // Shows J-211.
 #[test]
 fn without_a_catalog_the_messages_are_kept_and_reported() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 5);
-    server.shutdown_blocking();
+    let kept = Kept::with(5);
     let before = fs::read(kept.segment()).unwrap();
     fs::remove_dir_all(kept.path("catalog")).unwrap();
     let (server, mut peer) = kept.start();
@@ -423,11 +413,7 @@ fn a_damaged_commit_journal_is_said_and_all_that_is_in_the_segments_is_there() {
 
 #[test]
 fn a_damaged_format_file_is_written_anew() {
-    let kept = Kept::new();
-    let (server, mut peer) = kept.start();
-    peer.request("$JS.API.STREAM.CREATE.S", CREATE);
-    publish(&mut peer, 1, 2);
-    server.shutdown_blocking();
+    let kept = Kept::with(2);
     flip(&kept.path("FORMAT"), 3);
     let (server, mut peer) = kept.start();
     kept.said("FORMAT was not whole");
