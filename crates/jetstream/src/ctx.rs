@@ -11,7 +11,7 @@
 //! | a log checkpoint | `checkpoint(&self, out: &mut Vec<u8>)`: one note with all of its state |
 //! | `CONSUMER.MSG.NEXT` | `pull(&mut Ctx, reply, body, headers)` |
 //! | `$JS.ACK` | `ack(&mut Ctx, &AckToken, body, reply: Option<&[u8]>) -> bool`; false: no responder |
-//! | `$JS.FC.<stream>.<consumer>.<id>` | `flow_reply(&mut Ctx, id)` |
+//! | `$JS.FC.<stream>.<consumer>.<id>` | `flow_reply(&mut Ctx, id, headers)` |
 //! | interest on the deliver subject came or went | `interest_changed(&mut Ctx)` |
 //! | the timer | `tick(&mut Ctx)`; next by `next_deadline() -> Option<u64>` (monotonic) |
 //! | then | `is_expired() -> bool`: an inactive consumer that the stream must delete |
@@ -35,6 +35,9 @@ pub const NOTE_CONSUMER: u8 = 1;
 
 /// The kind of a log note that says which of the sequences that follow are one batch.
 pub const NOTE_BATCH: u8 = 2;
+
+/// The kind of a log note that says when schedules are due that have fired before.
+pub const NOTE_SCHEDULE: u8 = 3;
 
 /// Names and settings of a stream that its consumers use; unchanged for the stream's life.
 #[derive(Debug, Clone)]

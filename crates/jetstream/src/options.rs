@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use natterjack_store::SyncPolicy;
 
 /// What the server's configuration says about JetStream. `None` is unlimited.
@@ -25,6 +26,8 @@ pub struct Options {
     pub max_ack_pending: Option<i64>,
     /// The largest `max_batch` of a pull consumer, and its default.
     pub max_request_batch: Option<i64>,
+    /// The time zone of the server, which schedules know as `Local`.
+    pub zone: TimeZone,
     /// Unknown fields in requests are errors (`strict`, on by default).
     pub strict: bool,
     /// Changes of streams and consumers that wait for the disk at a time (`request_queue_limit`).
@@ -56,6 +59,7 @@ impl Default for Options {
             duplicate_window: None,
             max_ack_pending: None,
             max_request_batch: None,
+            zone: TimeZone::UTC,
             strict: true,
             requests_max: 10_000,
             reads_max: 10_000,

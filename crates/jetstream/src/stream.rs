@@ -11,18 +11,23 @@ mod batch;
 mod commit;
 pub mod config;
 pub(crate) mod consumers;
+mod counter;
+mod decimal;
 pub mod dedupe;
 mod drive;
 mod expire;
+mod fast;
 pub mod headers;
 mod info;
 pub mod meta;
 mod origins;
+mod parked;
 mod publish;
 mod reads;
 mod retention;
 mod room;
 mod rules;
+pub(crate) mod schedule;
 mod settle;
 mod table;
 pub mod ttl;
@@ -41,6 +46,7 @@ pub use config::Config;
 pub(crate) use info::{Details, SubjectsPage};
 pub use info::{ListState, StreamInfo, StreamState};
 pub use publish::Inbound;
+pub(crate) use publish::number;
 pub(crate) use reads::{DirectRequest, GetRequest};
 
 use crate::account::Account;
@@ -55,10 +61,14 @@ use batch::Batches;
 pub(crate) use batch::Held;
 pub(crate) use commit::Begun;
 use config::{Discard, Storage};
+use counter::Totals;
 use dedupe::Dedupe;
 use drive::Pacing;
+use fast::Fast;
+use parked::Lot;
 use publish::limit;
 use rules::Rules;
+use schedule::Plan;
 use table::Consumers;
 use ttl::Expiry;
 
@@ -68,6 +78,8 @@ pub(crate) const FLAG_TTL: u8 = 1;
 pub(crate) const FLAG_MARKER: u8 = 2;
 /// The message has a message id.
 pub(crate) const FLAG_MSG_ID: u8 = 4;
+/// The message is a schedule.
+pub(crate) const FLAG_SCHEDULE: u8 = 8;
 
 /// One stream behind its lock. The server keeps an `Arc` of it at each subject of the stream.
 #[derive(Debug)]
@@ -93,10 +105,15 @@ pub(crate) struct Stream {
     pacing: Pacing,
     dedupe: Dedupe,
     expiry: Expiry,
+    plan: Plan,
     last_msg_id: Vec<u8>,
     waiting: reads::Waiting,
     rules: Rules,
     batches: Batches,
+    fast: Fast,
+    totals: Totals,
+    /// Publishes that wait for a read.
+    parked: Lot,
     /// Batches that were stored and are not durable yet, with the positions that cover them.
     committed: Vec<(LogPos, SeqRange)>,
     /// `state.bytes` as last added to the usage of account and server.
@@ -156,10 +173,14 @@ impl StreamCell {
             pacing: Pacing::default(),
             dedupe: Dedupe::new(dedupe_key),
             expiry: Expiry::default(),
+            plan: Plan::default(),
             last_msg_id: Vec::new(),
             waiting: reads::Waiting::default(),
             rules: Rules::of(&config),
             batches: Batches::default(),
+            fast: Fast::default(),
+            totals: Totals::default(),
+            parked: Lot::default(),
             committed: Vec::new(),
             reported_bytes: 0,
             turned_away: 0,
@@ -350,6 +371,9 @@ impl Stream {
         if !config.allow_atomic {
             self.batches.clear(&self.shared.batches);
         }
+        if !config.allow_batched {
+            self.fast.clear(&self.shared.batches);
+        }
         self.config = config;
         if retained {
             self.retention_changed();
@@ -464,6 +488,8 @@ impl Stream {
         self.set_disk_full(false);
         self.waiting.clear();
         self.batches.clear(&self.shared.batches);
+        self.fast.clear(&self.shared.batches);
+        self.parked.clear();
         self.closed = true;
         self.wake_readers();
         host.wake_at(self.scope.stream_id, u64::MAX);
@@ -476,6 +502,7 @@ impl Stream {
         ids: VecDeque<(u64, i64, Box<[u8]>)>,
         last_id: Vec<u8>,
         expiry: Expiry,
+        plan: Plan,
     ) {
         for (seq, time, id) in ids {
             // An id whose message is gone is forgotten by a restart (nats-server 2.15.1).
@@ -485,6 +512,7 @@ impl Stream {
         }
         self.last_msg_id = last_id;
         self.expiry = expiry;
+        self.plan = plan;
     }
 
     fn report_usage(&mut self, bytes: u64) {

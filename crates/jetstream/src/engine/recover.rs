@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::tz::TimeZone;
 use natterjack_store::{
     Catalog, Disk, DiskErrorKind, Limits, Log, RecoverError, Recovery, Replay, ReplayedMessage,
     directory::stream_dir,
@@ -13,13 +14,15 @@ use serde::Deserialize;
 use super::JetStream;
 use super::catalog::{Book, CONSUMER, ConsumerRecord, DYING, STREAM, StreamRecord};
 use crate::account::{Account, AccountLimits};
-use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER};
+use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER, NOTE_SCHEDULE};
 use crate::host::Host;
 use crate::json;
 use crate::stream::meta;
+use crate::stream::schedule::{self, Plan};
 use crate::stream::ttl::{Expiry, Ttl};
 use crate::stream::{
-    Begun, FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Parts, StreamCell, headers, log_limits,
+    Begun, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Parts, StreamCell, headers,
+    log_limits,
 };
 use crate::sync;
 use crate::time::Now;
@@ -70,6 +73,11 @@ struct Memory {
     ids: VecDeque<(u64, i64, Box<[u8]>)>,
     last_id: Vec<u8>,
     expiry: Expiry,
+    plan: Plan,
+    /// The server's time zone.
+    zone: TimeZone,
+    /// When schedules are due that have fired.
+    fired: Vec<(u64, i64)>,
     notes: Vec<(u64, Vec<u8>)>,
     /// The last batch that began.
     batch: Option<Begun>,
@@ -78,7 +86,7 @@ struct Memory {
 impl Replay for Memory {
     fn wants(&self, time: i64, flags: u8) -> bool {
         let recent = time >= self.now.saturating_sub(self.window);
-        flags & FLAG_TTL != 0 || (flags & FLAG_MSG_ID != 0 && recent)
+        flags & (FLAG_TTL | FLAG_SCHEDULE) != 0 || (flags & FLAG_MSG_ID != 0 && recent)
     }
 
     fn message(&mut self, message: &ReplayedMessage<'_>) {
@@ -99,6 +107,11 @@ impl Replay for Memory {
                 self.expiry.exempt_from_age(message.seq);
             }
         }
+        if message.flags & FLAG_SCHEDULE != 0
+            && let Some(due) = schedule::first_due(message.headers, message.time, &self.zone)
+        {
+            self.plan.add(message.seq, due);
+        }
     }
 
     fn note(&mut self, kind: u8, body: &[u8]) {
@@ -109,6 +122,9 @@ impl Replay for Memory {
         }
         if kind == NOTE_BATCH {
             self.batch = Begun::read(body);
+        }
+        if kind == NOTE_SCHEDULE {
+            self.fired.extend(schedule::read_note(body));
         }
     }
 }
@@ -236,6 +252,9 @@ impl JetStream {
             ids: VecDeque::new(),
             last_id: Vec::new(),
             expiry: Expiry::default(),
+            plan: Plan::default(),
+            zone: self.shared.options.zone.clone(),
+            fired: Vec::new(),
             notes: Vec::new(),
             batch: None,
         };
@@ -259,7 +278,8 @@ impl JetStream {
         }));
         let mut stream = cell.lock();
         stream.finish_batch(memory.batch.as_ref());
-        stream.restore_memory(memory.ids, memory.last_id, memory.expiry);
+        memory.plan.apply(&memory.fired);
+        stream.restore_memory(memory.ids, memory.last_id, memory.expiry, memory.plan);
         let mut blank = Log::memory(1, Limits::default());
         let count = consumers.len();
         for (consumer, record) in consumers {

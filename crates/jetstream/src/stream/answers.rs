@@ -22,9 +22,11 @@ enum Kind {
     Ack,
     Duplicate,
     /// As an ack; what follows the sequence is stored after the reply subject.
-    Batch,
+    Tailed,
     /// The payload is stored after the reply subject.
     Stored,
+    /// The same, and it promises that the message is stored.
+    Told,
     /// A message that is published again: so many bytes of the payload are its headers.
     Message(u32),
     /// What it was to tell of is gone.
@@ -99,14 +101,33 @@ impl Answers {
         reply: &[u8],
         seq: u64,
         batch: &[u8],
-        count: usize,
+        count: u64,
     ) {
-        let mut tail = b",\"batch\":".to_vec();
-        crate::json::write_string(&mut tail, &String::from_utf8_lossy(batch));
-        tail.extend_from_slice(b",\"count\":");
-        write_u64(&mut tail, count as u64);
-        tail.push(b'}');
-        self.push(pos, Kind::Batch, seq, reply, &tail);
+        self.push(pos, Kind::Tailed, seq, reply, &batch_tail(batch, count));
+    }
+
+    /// The PubAck of a batch whose only message was stored before.
+    pub(super) fn batch_duplicate(
+        &mut self,
+        pos: LogPos,
+        reply: &[u8],
+        seq: u64,
+        batch: &[u8],
+        count: u64,
+    ) {
+        let tail = [b",\"duplicate\": true".to_vec(), batch_tail(batch, count)].concat();
+        self.push(pos, Kind::Tailed, seq, reply, &tail);
+    }
+
+    /// An answer that is complete already and tells of the message `seq`, or of none with 0.
+    pub(super) fn told(&mut self, pos: LogPos, reply: &[u8], seq: u64, payload: &[u8]) {
+        self.push(pos, Kind::Told, seq, reply, payload);
+    }
+
+    /// The PubAck of a counter's message: what it adds up to.
+    pub(super) fn counted(&mut self, pos: LogPos, reply: &[u8], seq: u64, total: &str) {
+        let tail = format!(",\"val\":\"{total}\"}}");
+        self.push(pos, Kind::Tailed, seq, reply, tail.as_bytes());
     }
 
     /// A PubAck for a message that was stored before.
@@ -212,13 +233,13 @@ impl Answers {
             let mut headers: &[u8] = &[];
             let payload: &[u8] = match entry.kind {
                 Kind::Nothing => continue,
-                Kind::Stored => &self.bytes[stored],
+                Kind::Stored | Kind::Told => &self.bytes[stored],
                 Kind::Message(len) => {
                     let (head, body) = self.bytes[stored].split_at(len as usize);
                     headers = head;
                     body
                 }
-                Kind::Batch => {
+                Kind::Tailed => {
                     out.extend_from_slice(&self.ack_head);
                     write_u64(out, entry.seq);
                     out.extend_from_slice(&self.bytes[stored]);
@@ -260,6 +281,16 @@ impl Answers {
             self.taken = 0;
         }
     }
+}
+
+/// `,"batch":"id","count":3}`
+fn batch_tail(batch: &[u8], count: u64) -> Vec<u8> {
+    let mut tail = b",\"batch\":".to_vec();
+    crate::json::write_string(&mut tail, &String::from_utf8_lossy(batch));
+    tail.extend_from_slice(b",\"count\":");
+    write_u64(&mut tail, count);
+    tail.push(b'}');
+    tail
 }
 
 #[cfg(test)]

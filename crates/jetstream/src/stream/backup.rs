@@ -15,7 +15,7 @@ use super::headers::{self, VERSION_LINE};
 use super::info::{Details, StreamState};
 use super::publish::Inbound;
 use super::ttl::Ttl;
-use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Stream, StreamCell};
+use super::{FLAG_MARKER, FLAG_SCHEDULE, Stream, StreamCell};
 use crate::archive::{ArchiveWriter, Entry};
 use crate::consumer::Archived;
 use crate::ctx::NOTE_CONSUMER;
@@ -160,16 +160,16 @@ impl Stream {
             self.log.skip_to(seq);
             return Ok(());
         }
-        let mut flags = 0;
-        flags |= if ttl.is_some() { FLAG_TTL } else { 0 };
-        flags |= if found.msg_id.is_some() { FLAG_MSG_ID } else { 0 };
-        flags |= if found.marker_reason.is_some() { FLAG_MARKER } else { 0 };
+        let flags = super::publish::flags(&found, ttl, headers);
         self.log.append_at(seq, NewMessage { subject, headers, payload, time, flags });
         if let Some(ttl) = ttl {
             self.expiry.add(seq, time, ttl);
             if flags & FLAG_MARKER != 0 {
                 self.expiry.exempt_from_age(seq);
             }
+        }
+        if flags & FLAG_SCHEDULE != 0 {
+            self.plan_schedule(seq, time, headers);
         }
         if time >= now.unix_ns.saturating_sub(self.config.duplicate_window) {
             self.remember_id(found.msg_id, seq, time);

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::fast;
 use super::publish::Inbound;
 use crate::error::ApiError;
 
 /// The longest id in bytes.
-const ID_MAX: usize = 64;
+pub(super) const ID_MAX: usize = 64;
 /// Messages of one batch.
 pub(super) const MESSAGES_MAX: usize = 1000;
 /// Open batches of one stream.
@@ -20,13 +21,15 @@ const SERVER_MAX: usize = 1000;
 /// Bytes of all open batches of the server; a batch that would exceed them is dropped.
 const BYTES_MAX: usize = 256 << 20;
 /// A batch without a message for so long is dropped, nanoseconds.
-const IDLE_MAX: u64 = 10_000_000_000;
+pub(super) const IDLE_MAX: u64 = 10_000_000_000;
 
 /// What the open batches of all streams hold.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     batches: AtomicUsize,
     bytes: AtomicUsize,
+    /// Fast batches, which hold no messages.
+    pub(super) fast: fast::Count,
 }
 
 /// A message that waits for the commit.
@@ -169,6 +172,12 @@ impl Batches {
             return Err(Refused { error, abandoned: Some("large") });
         }
         Ok(Step::Kept)
+    }
+
+    /// The subjects of the messages that wait in a batch.
+    pub(super) fn subjects(&self, id: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let messages = self.open.get(id).map_or(&[][..], |batch| &batch.messages);
+        messages.iter().map(|staged| &*staged.subject)
     }
 
     /// Drops a batch. True if it was there.

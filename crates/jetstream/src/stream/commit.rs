@@ -12,8 +12,8 @@ use natterjack_store::{LogPos, Next, Purge, Refused as Lost, SeqRange};
 use super::batch::{Place, Refused, Staged, Step};
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
-use super::publish::{Admitted, Inbound, Rollup, limit, number};
-use super::{Stream, meta};
+use super::publish::{Admitted, Inbound, Rollup, check_no_incr, limit, number};
+use super::{Stream, meta, schedule};
 use crate::advisory::{self, Event};
 use crate::ctx::NOTE_BATCH;
 use crate::error::ApiError;
@@ -29,6 +29,8 @@ struct Sum<'a> {
     more: u64,
     bytes: u64,
     subjects: BTreeMap<&'a [u8], u64>,
+    /// Whether the last message of a subject is a schedule, where there may be some.
+    schedules: BTreeMap<&'a [u8], bool>,
     ids: BTreeSet<&'a [u8]>,
 }
 
@@ -43,6 +45,9 @@ impl Stream {
         reply: Option<&[u8]>,
     ) {
         let Some(id) = found.batch_id else { return };
+        if self.config.allow_msg_counter && self.must_park(msg, found) {
+            return self.park(host, msg, reply);
+        }
         let end = self.log.end();
         match self.take_batch(now, id, msg, found) {
             Ok(Step::Kept) => {
@@ -55,7 +60,7 @@ impl Stream {
                 let Some(reply) = reply else { return };
                 match committed {
                     Ok((seq, pos)) => {
-                        self.answers.batch_ack(pos, reply, seq, id, messages.len());
+                        self.answers.batch_ack(pos, reply, seq, id, messages.len() as u64);
                     }
                     Err(error) => self.answers.error(end, reply, &error),
                 }
@@ -101,6 +106,13 @@ impl Stream {
         messages: &[Staged],
     ) -> Result<(u64, LogPos), ApiError> {
         let time = now.unix_ns.max(self.log.state().last_time);
+        let counted;
+        let messages = if self.config.allow_msg_counter && !self.config.sealed {
+            counted = self.count_batch(messages)?;
+            &counted
+        } else {
+            messages
+        };
         let mut sum = Sum::default();
         let mut admitted = Vec::with_capacity(messages.len());
         for staged in messages {
@@ -111,12 +123,14 @@ impl Stream {
         self.check_blocked()?;
         let first = self.log.state().last_seq + 1;
         let run = SeqRange { first, last: first + messages.len() as u64 - 1 };
-        let rollups = admitted.iter().zip(first..).filter_map(|((msg, _, admitted), seq)| {
-            let subject: &[u8] = match admitted.as_ref()?.rollup? {
-                Rollup::Subject => msg.subject,
-                Rollup::All => &[],
-            };
-            Some((seq, subject.to_vec()))
+        let rollups = admitted.iter().zip(first..).flat_map(|((msg, found, admitted), seq)| {
+            let rolled: Option<&[u8]> =
+                admitted.as_ref().and_then(|admitted| admitted.rollup).map(|rollup| match rollup {
+                    Rollup::Subject => msg.subject,
+                    Rollup::All => &[],
+                });
+            let ended = found.scheduling.then(|| schedule::ended(msg.headers)).flatten();
+            rolled.into_iter().chain(ended).map(move |subject| (seq, subject.to_vec()))
         });
         let begun = Begun { run, rollups: rollups.collect() };
         if run.first < run.last {
@@ -156,7 +170,9 @@ impl Stream {
         if self.config.sealed {
             return Err(ApiError::StreamSealed);
         }
-        self.check_unbuilt(found)?;
+        if !self.config.allow_msg_counter {
+            check_no_incr(found)?;
+        }
         if found.expected_stream.is_some_and(|name| name != self.config.name.as_bytes()) {
             return Err(ApiError::StreamNotMatch);
         }
@@ -164,7 +180,13 @@ impl Stream {
             return Err(ApiError::MessageTtlDisabled);
         }
         self.check_member_sequences(msg.subject, found, sum)?;
-        self.check_schedules(found)?;
+        if found.scheduling {
+            self.check_schedules(time, msg, |subject| sum.schedules.get(subject).copied())?;
+        }
+        if self.config.allow_msg_schedules {
+            let own = found.scheduling && headers::get(msg.headers, b"Nats-Schedule").is_some();
+            sum.schedules.insert(msg.subject, own);
+        }
         if found.stream_source.is_some() {
             return Err(ApiError::MessageSourceHdrNotAllowed);
         }

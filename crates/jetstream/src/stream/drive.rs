@@ -6,7 +6,7 @@ use natterjack_store::SeqRange;
 use super::Stream;
 use super::table::Entry;
 use crate::consumer::Consumer;
-use crate::ctx::{Ctx, NOTE_CONSUMER};
+use crate::ctx::{Ctx, NOTE_CONSUMER, NOTE_SCHEDULE};
 use crate::host::Host;
 use crate::time::Now;
 
@@ -224,8 +224,10 @@ impl Stream {
             .consumers
             .entries()
             .filter(|entry| !self.scope.memory && !entry.consumer.config().mem_storage);
+        let plan = self.plan.notes(|seq| self.log.contains(seq));
         let notes: Vec<(u8, Vec<u8>)> = stored
             .map(|entry| (NOTE_CONSUMER, note(entry.id, &entry.consumer.checkpoint())))
+            .chain(plan.into_iter().map(|note| (NOTE_SCHEDULE, note)))
             .collect();
         self.log.checkpoint(&notes);
     }

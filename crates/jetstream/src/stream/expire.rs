@@ -12,23 +12,23 @@ use crate::time::{Now, go_duration};
 const BATCH: usize = 4096;
 
 impl Stream {
-    /// Removes what is too old. True when more is due already.
+    /// Removes what is too old, and makes what is due. True when more is due already.
     pub(super) fn expire(&mut self, host: &mut dyn Host, now: Now) -> bool {
         let more = self.expire_ttls(host, now.unix_ns);
         let more = self.expire_age(host, now.unix_ns) || more;
+        let more = self.run_schedules(host, now) || more;
         let log = &self.log;
         self.expiry.compact(log.state().messages, |seq| log.contains(seq));
+        self.plan.compact(log.state().messages, |seq| log.contains(seq));
         more
     }
 
-    /// The wall-clock time at which something gets too old.
+    /// The wall-clock time at which something gets too old, or a schedule is due.
     pub(super) fn next_expiry(&mut self) -> Option<i64> {
         let ttl = self.expiry.next();
         let age = self.next_age();
-        match (ttl, age) {
-            (Some(one), Some(two)) => Some(one.min(two)),
-            (one, two) => one.or(two),
-        }
+        let schedule = self.plan.first().map(|(due, _)| due);
+        [ttl, age, schedule].into_iter().flatten().min()
     }
 
     fn expire_ttls(&mut self, host: &mut dyn Host, now: i64) -> bool {

@@ -28,10 +28,10 @@ pub struct PublishHeaders<'a> {
     pub batch_seq: Option<&'a [u8]>,
     pub batch_commit: Option<&'a [u8]>,
     pub required_level: Option<&'a [u8]>,
-    pub schedule: Option<&'a [u8]>,
-    pub scheduler: Option<&'a [u8]>,
     pub stream_source: Option<&'a [u8]>,
     pub marker_reason: Option<&'a [u8]>,
+    /// Some header is about schedules; it is looked up where that matters.
+    pub scheduling: bool,
 }
 
 /// What a publisher without headers asked for.
@@ -49,11 +49,29 @@ pub const NONE: PublishHeaders<'static> = PublishHeaders {
     batch_seq: None,
     batch_commit: None,
     required_level: None,
-    schedule: None,
-    scheduler: None,
     stream_source: None,
     marker_reason: None,
+    scheduling: false,
 };
+
+/// Each header line without its end.
+pub fn raw_lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = match block.iter().position(|b| *b == b'\n') {
+        Some(end) => &block[end + 1..],
+        None => &[],
+    };
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or(&[]);
+            if line.contains(&b':') {
+                return Some(line);
+            }
+        }
+        None
+    })
+}
 
 /// The name and value of each header line.
 pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -102,11 +120,12 @@ pub fn scan(block: &[u8]) -> PublishHeaders<'_> {
             b"Batch-Sequence" => &mut found.batch_seq,
             b"Batch-Commit" => &mut found.batch_commit,
             b"Required-Api-Level" => &mut found.required_level,
-            b"Schedule" => &mut found.schedule,
-            b"Scheduler" => &mut found.scheduler,
             b"Stream-Source" => &mut found.stream_source,
             b"Marker-Reason" => &mut found.marker_reason,
-            _ => continue,
+            other => {
+                found.scheduling |= other.starts_with(b"Schedule");
+                continue;
+            }
         };
         if slot.is_none() && !value.is_empty() {
             *slot = Some(value);
@@ -143,6 +162,47 @@ pub fn with_ttl(block: &[u8], seconds: u64) -> Vec<u8> {
     out.extend_from_slice(b"Nats-TTL: ");
     write_u64(&mut out, seconds);
     out.extend_from_slice(b"\r\n\r\n");
+    out
+}
+
+/// The block with one more line at its end.
+pub fn append_line(block: &[u8], name: &[u8], value: &[u8]) -> Vec<u8> {
+    let open = block.strip_suffix(b"\r\n").unwrap_or(VERSION_LINE);
+    [open, name, b": ", value, b"\r\n\r\n"].concat()
+}
+
+/// The block with a line of this name and value, in the place of the first one of that name or at the
+/// end.
+pub fn with_line(block: &[u8], name: &[u8], value: &[u8]) -> Vec<u8> {
+    if lines(block).all(|(known, _)| known != name) {
+        return append_line(block, name, value);
+    }
+    let mut out = Vec::with_capacity(block.len() + value.len());
+    out.extend_from_slice(VERSION_LINE);
+    let mut due = true;
+    for (known, old) in lines(block) {
+        let hit = known == name && std::mem::take(&mut due);
+        out.extend_from_slice(known);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(if hit { value } else { old });
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// The block without the lines of this name; empty if there is no other.
+pub fn without_line(block: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut out = VERSION_LINE.to_vec();
+    let other = |line: &&[u8]| line.split(|b| *b == b':').next() != Some(name);
+    for line in raw_lines(block).filter(other) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    }
+    if out.len() == VERSION_LINE.len() {
+        return Vec::new();
+    }
+    out.extend_from_slice(b"\r\n");
     out
 }
 

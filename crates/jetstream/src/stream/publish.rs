@@ -3,10 +3,12 @@
 use natterjack_store::{Filter, LogPos, NewMessage, Next, Purge, Stored};
 
 use super::config::Discard;
+use super::decimal::Decimal;
+use super::fast::is_fast;
 use super::headers::{self, PublishHeaders};
 use super::rules::{Republished, republish_headers};
 use super::ttl::Ttl;
-use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_TTL, Stream};
+use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Stream};
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
@@ -28,7 +30,7 @@ pub struct Inbound<'a> {
 }
 
 impl Inbound<'_> {
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let reply = self.reply.map_or(0, <[u8]>::len);
         self.subject.len() + reply + self.headers.len() + self.payload.len()
     }
@@ -47,27 +49,44 @@ pub(super) struct Admitted {
     pub(super) rollup: Option<Rollup>,
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Store(Admitted),
     Duplicate(u64),
     /// No consumer would receive it: a sequence is used up, and nothing stored.
     Unwanted,
+    /// It goes to a counter, which judges it by its own rules.
+    Counter,
+}
+
+/// What became of a message.
+pub(super) enum Put {
+    Stored {
+        seq: u64,
+        pos: LogPos,
+    },
+    Duplicate(u64),
+    Counted {
+        seq: u64,
+        pos: LogPos,
+        total: String,
+    },
+    /// Something has to be read first.
+    Wait,
+}
+
+/// What the headers of a message say.
+pub(super) enum Checked {
+    New(Option<Rollup>),
+    Duplicate(u64),
 }
 
 impl Stream {
     /// Admits or refuses one message; the answer waits in the queue.
     pub(super) fn publish(&mut self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {
-        let reply = msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty());
+        let reply = self.answered(msg);
         if self.is_overloaded(msg.size()) {
-            if let Some(reply) = reply {
-                // At once: the queue that keeps the order is what is full.
-                let headers = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
-                self.send_error(host, reply, headers, &ApiError::StreamTooManyRequests);
-            }
-            self.turned_away += 1;
-            return;
+            return self.turn_away(host, reply);
         }
-        let time = now.unix_ns.max(self.log.state().last_time);
         let (subject, renamed);
         let mut msg = msg;
         if let Some(rule) = &self.rules.transform
@@ -82,40 +101,112 @@ impl Stream {
             &headers::NONE
         } else {
             scanned = headers::scan(msg.headers);
+            if scanned.scheduling
+                && let Some(headers) = self.schedule_headers(msg.headers)
+            {
+                let msg = Inbound { headers: &headers, ..*msg };
+                return self.publish_found(host, now, &msg, &headers::scan(&headers), reply);
+            }
             &scanned
         };
+        self.publish_found(host, now, msg, found, reply);
+    }
+
+    /// Where the publisher is answered, if it is.
+    pub(super) fn answered<'a>(&self, msg: &Inbound<'a>) -> Option<&'a [u8]> {
+        msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty())
+    }
+
+    /// As [`publish`](Self::publish), with the subject renamed and the headers read.
+    pub(super) fn publish_found(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        reply: Option<&[u8]>,
+    ) {
+        if msg.reply.is_some_and(is_fast) {
+            if self.config.allow_msg_counter && self.must_park(msg, found) {
+                return self.park(host, msg, reply);
+            }
+            return self.publish_fast(host, now, msg, found, reply);
+        }
         if found.batch_id.is_some() {
             return self.publish_batch(host, now, msg, found, reply);
         }
-        match self.admit(time, msg, found) {
-            Ok(Verdict::Store(admitted)) => {
-                let (seq, pos) = self.store(host, time, msg, found, &admitted);
+        match self.put(host, now, msg, found) {
+            Ok(Put::Stored { seq, pos }) => {
                 if let Some(reply) = reply {
                     self.answers.ack(pos, reply, seq);
                 }
             }
-            Ok(Verdict::Unwanted) => {
-                let skipped = self.log.skip(time);
-                self.remember_id(found.msg_id, skipped.seq, time);
-                if let Some(reply) = reply {
-                    self.answers.ack(skipped.pos, reply, skipped.seq);
-                }
-            }
-            Ok(Verdict::Duplicate(seq)) => {
+            Ok(Put::Duplicate(seq)) => {
                 if let Some(reply) = reply {
                     self.answers.duplicate(self.log.end(), reply, seq);
                 }
             }
-            Err(error) => {
-                let Some(reply) = reply else { return };
-                if self.log.blocked().is_some() {
-                    // Nothing becomes durable now, so there is nothing to wait for.
-                    self.send_error(host, reply, &[], &error);
-                } else {
-                    self.answers.error(self.log.end(), reply, &error);
+            Ok(Put::Counted { seq, pos, total }) => {
+                if let Some(reply) = reply {
+                    self.answers.counted(pos, reply, seq, &total);
                 }
             }
+            Ok(Put::Wait) => self.park(host, msg, reply),
+            Err(error) => self.answer_error(host, reply, &error),
         }
+    }
+
+    /// Stores a message, or says why not.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Put, ApiError> {
+        let time = now.unix_ns.max(self.log.state().last_time);
+        let (seq, mut pos) = match self.admit(time, msg, found)? {
+            Verdict::Store(admitted) => self.store(host, time, msg, found, &admitted),
+            Verdict::Unwanted => {
+                let skipped = self.log.skip(time);
+                self.remember_id(found.msg_id, skipped.seq, time);
+                (skipped.seq, skipped.pos)
+            }
+            Verdict::Duplicate(seq) => return Ok(Put::Duplicate(seq)),
+            Verdict::Counter => return self.put_counted(host, time, msg, found),
+        };
+        if found.scheduling {
+            pos = self.end_schedule(msg.headers).unwrap_or(pos);
+        }
+        Ok(Put::Stored { seq, pos })
+    }
+
+    /// A refusal, which keeps its place among the answers where it can.
+    pub(super) fn answer_error(
+        &mut self,
+        host: &mut dyn Host,
+        reply: Option<&[u8]>,
+        error: &ApiError,
+    ) {
+        let Some(reply) = reply else { return };
+        if self.log.blocked().is_some() {
+            // Nothing becomes durable now, so there is nothing to wait for.
+            self.send_error(host, reply, &[], error);
+        } else {
+            self.answers.error(self.log.end(), reply, error);
+        }
+    }
+
+    /// Refuses a message because a queue is full.
+    #[cold]
+    pub(super) fn turn_away(&mut self, host: &mut dyn Host, reply: Option<&[u8]>) {
+        if let Some(reply) = reply {
+            // At once: the queue that keeps the order is what is full.
+            let headers = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
+            self.send_error(host, reply, headers, &ApiError::StreamTooManyRequests);
+        }
+        self.turned_away += 1;
     }
 
     /// A refusal that does not keep its place among the answers.
@@ -143,37 +234,67 @@ impl Stream {
         if msg.subject.len() + size > RECORD_MAX {
             return Err(ApiError::StreamStoreFailed { err: "message too large".into() });
         }
-        if self.config.sealed {
-            return Err(ApiError::StreamSealed);
+        if self.rules.guarded {
+            return if self.config.sealed {
+                Err(ApiError::StreamSealed)
+            } else {
+                Ok(Verdict::Counter)
+            };
         }
         let mut rollup = None;
         if !msg.headers.is_empty() {
-            self.check_unbuilt(found)?;
-            if found.expected_stream.is_some_and(|name| name != self.config.name.as_bytes()) {
-                return Err(ApiError::StreamNotMatch);
-            }
-            if found.ttl.is_some() && !self.config.allow_msg_ttl {
-                return Err(ApiError::MessageTtlDisabled);
-            }
-            self.check_expected_sequences(msg.subject, found, 0)?;
-            self.check_schedules(found)?;
-            if found.stream_source.is_some() {
-                return Err(ApiError::MessageSourceHdrNotAllowed);
-            }
-            if let Some(id) = found.msg_id
-                && self.config.duplicate_window > 0
-            {
-                let oldest = time.saturating_sub(self.config.duplicate_window);
-                if let Some(seq) = self.dedupe.find(id, oldest) {
-                    return Ok(Verdict::Duplicate(seq));
-                }
-            }
-            if found.expected_last_msg_id.is_some_and(|id| id != self.last_msg_id) {
-                let id = String::from_utf8_lossy(&self.last_msg_id).into_owned();
-                return Err(ApiError::StreamWrongLastMsgId { id: id.into() });
-            }
-            rollup = self.check_rollup(found)?;
+            check_no_incr(found)?;
+            rollup = match self.check_headers(time, msg, found)? {
+                Checked::New(rollup) => rollup,
+                Checked::Duplicate(seq) => return Ok(Verdict::Duplicate(seq)),
+            };
         }
+        self.check_storing(msg, found, rollup)
+    }
+
+    /// The checks of a message with headers, but for those that take no other.
+    pub(super) fn check_headers(
+        &mut self,
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Checked, ApiError> {
+        if found.expected_stream.is_some_and(|name| name != self.config.name.as_bytes()) {
+            return Err(ApiError::StreamNotMatch);
+        }
+        // One that is none is found out later.
+        if found.ttl.is_some_and(|ttl| Ttl::parse(ttl).is_some()) && !self.config.allow_msg_ttl {
+            return Err(ApiError::MessageTtlDisabled);
+        }
+        self.check_expected_sequences(msg.subject, found, 0)?;
+        if found.scheduling {
+            self.check_schedules(time, msg, |_| None)?;
+        }
+        if found.stream_source.is_some() {
+            return Err(ApiError::MessageSourceHdrNotAllowed);
+        }
+        if let Some(id) = found.msg_id
+            && self.config.duplicate_window > 0
+        {
+            let oldest = time.saturating_sub(self.config.duplicate_window);
+            if let Some(seq) = self.dedupe.find(id, oldest) {
+                return Ok(Checked::Duplicate(seq));
+            }
+        }
+        if found.expected_last_msg_id.is_some_and(|id| id != self.last_msg_id) {
+            let id = String::from_utf8_lossy(&self.last_msg_id).into_owned();
+            return Err(ApiError::StreamWrongLastMsgId { id: id.into() });
+        }
+        Ok(Checked::New(self.check_rollup(found)?))
+    }
+
+    /// Whether there is room for a message, and somebody who wants it.
+    pub(super) fn check_storing(
+        &mut self,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        rollup: Option<Rollup>,
+    ) -> Result<Verdict, ApiError> {
         self.check_size(msg)?;
         if !self.wants(msg.subject) {
             return Ok(Verdict::Unwanted);
@@ -197,25 +318,6 @@ impl Stream {
         }
         if msg.headers.len() > HEADER_MAX {
             return Err(ApiError::StreamHeaderExceedsMaximum);
-        }
-        Ok(())
-    }
-
-    /// Counters are not served yet, so the stream never allows them.
-    pub(super) fn check_unbuilt(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
-        let Some(value) = found.incr else { return Ok(()) };
-        let digits = value.strip_prefix(b"+").or(value.strip_prefix(b"-")).unwrap_or(value);
-        let number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        Err(if number { ApiError::MessageIncrDisabled } else { ApiError::MessageIncrInvalid })
-    }
-
-    /// Schedules are not served yet, so the stream never allows them.
-    pub(super) fn check_schedules(&self, found: &PublishHeaders<'_>) -> Result<(), ApiError> {
-        if found.schedule.is_some() {
-            return Err(ApiError::MessageSchedulesDisabled);
-        }
-        if found.scheduler.is_some() {
-            return Err(ApiError::MessageSchedulesSchedulerInvalid);
         }
         Ok(())
     }
@@ -330,10 +432,7 @@ impl Stream {
             ttl = Some(Ttl::Seconds(marker));
             stored = headers::with_ttl(&stored, marker.unsigned_abs()).into();
         }
-        let mut flags = 0;
-        flags |= if ttl.is_some() { FLAG_TTL } else { 0 };
-        flags |= if found.msg_id.is_some() { FLAG_MSG_ID } else { 0 };
-        flags |= if found.marker_reason.is_some() { FLAG_MARKER } else { 0 };
+        let flags = if msg.headers.is_empty() { 0 } else { flags(found, ttl, msg.headers) };
         let last = self.last_to_tell(msg.subject);
         let appended = self.log.append(NewMessage {
             subject: msg.subject,
@@ -344,6 +443,9 @@ impl Stream {
         });
         if let Some(ttl) = ttl {
             self.expiry.add(appended.seq, time, ttl);
+        }
+        if flags & FLAG_SCHEDULE != 0 {
+            self.plan_schedule(appended.seq, time, msg.headers);
         }
         self.remember_id(found.msg_id, appended.seq, time);
         let mut pos = appended.pos;
@@ -424,13 +526,34 @@ impl Stream {
     }
 }
 
+/// What a message for a counter hears where there are none.
+///
+/// # Errors
+/// 10168 and 10171.
+pub(super) fn check_no_incr(found: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    let Some(value) = found.incr else { return Ok(()) };
+    Err(match Decimal::parse(value) {
+        Some(_) => ApiError::MessageIncrDisabled,
+        None => ApiError::MessageIncrInvalid,
+    })
+}
+
+/// What a start has to know of a message with headers.
+pub(super) fn flags(found: &PublishHeaders<'_>, ttl: Option<Ttl>, block: &[u8]) -> u8 {
+    let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
+    flag(ttl.is_some(), FLAG_TTL)
+        | flag(found.msg_id.is_some(), FLAG_MSG_ID)
+        | flag(found.marker_reason.is_some(), FLAG_MARKER)
+        | flag(found.scheduling && headers::get(block, b"Nats-Schedule").is_some(), FLAG_SCHEDULE)
+}
+
 /// A limit of the configuration: -1 is none.
 pub(super) fn limit(value: i64) -> Option<u64> {
     (value >= 0).then_some(value.unsigned_abs())
 }
 
 /// A decimal number as Go's parser of sequences reads it.
-pub(super) fn number(value: &[u8]) -> Option<u64> {
+pub(crate) fn number(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(value).ok()?.parse().ok())?
 }

@@ -14,6 +14,8 @@ pub(super) struct Rules {
     pub(super) transform: Option<Transform>,
     /// Where what is stored is published again; with true without its payload.
     pub(super) republish: Option<(Transform, bool)>,
+    /// A message is not judged like any other: the stream is sealed, or holds counters.
+    pub(super) guarded: bool,
 }
 
 impl Rules {
@@ -28,6 +30,7 @@ impl Rules {
             transform: transform.and_then(|own| rule(&own.src, &own.dest)),
             republish: republish
                 .and_then(|own| rule(&own.src, &own.dest).map(|rule| (rule, own.headers_only))),
+            guarded: config.sealed || config.allow_msg_counter,
         }
     }
 }

@@ -20,6 +20,7 @@ impl Stream {
             return self.send_requests(host);
         }
         self.retry_reads(host);
+        self.retry_parked(host, now);
         self.log.take_evicted_ranges(&mut self.evicted);
         self.tell_removed(host, now);
         if std::mem::take(&mut self.purged) | self.take_rolled() {
@@ -56,10 +57,12 @@ impl Stream {
             if let Some(gone) = refused.seqs {
                 self.dedupe.forget_seqs(gone.first, gone.last);
                 self.last_msg_id.clear();
+                self.fast.refuse(&self.shared.batches, gone.first);
             }
             // What was replaced is there again; consumers count anew.
             (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
+            self.plan.rearm(refused.after);
             let err = refused.error.to_string().into();
             self.answers.refuse(&refused, self.log.end(), &ApiError::StreamStoreFailed { err });
         }
@@ -86,6 +89,7 @@ impl Stream {
         }
         self.more_expired = self.expire(host, now);
         self.expire_batches(host, now);
+        self.fast.expire(&self.shared.batches, now.mono_ns);
         self.tick_consumers(host, now);
     }
 
@@ -102,7 +106,8 @@ impl Stream {
                 probe.map(|at| if self.wake > now.mono_ns { at.min(self.wake) } else { at });
             let clocks = [self.consumers.next_deadline(), self.pacing.deadline()];
             let batches = self.batches.next_deadline();
-            let others = [clocks[0], clocks[1], self.log.next_deadline(), probe, batches];
+            let fast = self.fast.next_deadline();
+            let others = [clocks[0], clocks[1], self.log.next_deadline(), probe, batches, fast];
             expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
         // A timer that comes too early finds nothing to do and is set anew.

@@ -278,13 +278,7 @@ fn check_subjects(config: &Config) -> Result<(), ApiError> {
 /// # Errors
 /// 10052 with the name of the field.
 pub fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
-    let fields = [
-        (config.mirror.is_some(), "mirror"),
-        (!config.sources.is_empty(), "sources"),
-        (config.allow_msg_counter, "allow_msg_counter"),
-        (config.allow_msg_schedules, "allow_msg_schedules"),
-        (config.allow_batched, "allow_batched"),
-    ];
+    let fields = [(config.mirror.is_some(), "mirror"), (!config.sources.is_empty(), "sources")];
     match fields.into_iter().find(|(set, _)| *set) {
         Some((_, field)) => Err(ApiError::not_supported(field)),
         None => Ok(()),

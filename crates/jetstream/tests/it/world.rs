@@ -245,6 +245,11 @@ impl World {
         !streams.is_empty()
     }
 
+    /// A publish that waits for nothing.
+    pub(crate) fn publish_on(&mut self, reply: &str, subject: &str, headers: &str) {
+        assert!(self.publish_to(subject, Some(reply), headers, ""));
+    }
+
     fn next_inbox(&mut self) -> String {
         self.inbox += 1;
         format!("_I.{}", self.inbox)

@@ -124,6 +124,7 @@ pub(crate) fn open(
             .map(|window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
         max_ack_pending: number(limits.max_ack_pending),
         max_request_batch: number(limits.max_request_batch),
+        zone: crate::zone::local(),
         strict: configured.strict,
         requests_max: count(configured.request_queue_limit, defaults.requests_max),
         reads_max: count(configured.info_queue_limit, defaults.reads_max),

@@ -1,0 +1,370 @@
+//! Counters: each subject holds one number, and a message adds to it (ADR-49, jetstream.md 2.6).
+//!
+//! The number is what the last message of the subject says. It may have to be read from disk first; then
+//! the publish waits, and with it all that come after it ([`parked`](super::parked)). The numbers of
+//! subjects that were counted lately are kept, so that a counter in use is read once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use natterjack_store::Get;
+use serde::Deserialize;
+
+use super::Stream;
+use super::batch::Staged;
+use super::decimal::Decimal;
+use super::headers::{self, PublishHeaders};
+use super::publish::{Checked, Inbound, Put, Verdict};
+use crate::error::ApiError;
+use crate::host::Host;
+use crate::json;
+use crate::time::Now;
+
+/// What came from other streams: the last number of each subject of each.
+const SOURCES: &[u8] = b"Nats-Counter-Sources";
+/// Digits of the longest number. A publisher's are no more than a header block holds.
+const DIGITS_MAX: usize = 128 << 10;
+/// Bytes of the numbers that are kept. A batch that waits for its own keeps all of them.
+const KEPT_MAX: usize = 16 << 20;
+/// What an entry takes besides subject and number.
+const ENTRY: usize = 128;
+
+type Sources = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Where a counter stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Count {
+    total: Decimal,
+    sources: Sources,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { total: Decimal::ZERO, sources: Sources::new() }
+    }
+}
+
+/// The body of a counter's message.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename = "CounterValue")]
+struct Body {
+    val: String,
+}
+
+impl Count {
+    /// What a stored message says.
+    ///
+    /// # Errors
+    /// 10172 where it is no counter's.
+    fn read(block: &[u8], payload: &[u8]) -> Result<Self, ApiError> {
+        let broken = ApiError::MessageCounterBroken;
+        let body: Option<Body> = json::decode(payload, false).ok().filter(|_| !payload.is_empty());
+        let Some(Body { val }) = body else { return Err(broken) };
+        let total = match val.as_str() {
+            "" => Decimal::ZERO,
+            val => Decimal::parse(val.as_bytes())
+                .filter(|total| total.len() <= DIGITS_MAX)
+                .ok_or(broken.clone())?,
+        };
+        let sources = match headers::get(block, SOURCES) {
+            Some(text) => serde_json::from_slice(text).map_err(|_| broken)?,
+            None => Sources::new(),
+        };
+        Ok(Self { total, sources })
+    }
+
+    /// The message that the counter's next one is stored as.
+    fn message(&self, block: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let payload = format!("{{\"val\":\"{}\"}}", self.total).into_bytes();
+        let block = if self.sources.is_empty() {
+            block.to_vec()
+        } else {
+            // Strings only, which cannot fail.
+            let text = serde_json::to_vec(&self.sources).unwrap_or_default();
+            headers::with_line(block, SOURCES, &text)
+        };
+        (block, payload)
+    }
+
+    fn bytes(&self) -> usize {
+        let subjects = self.sources.values().flatten();
+        let sources: usize = subjects.map(|(subject, val)| ENTRY + subject.len() + val.len()).sum();
+        self.total.len() + sources
+    }
+}
+
+/// A number with the sequence that says so.
+#[derive(Debug)]
+struct Known {
+    seq: u64,
+    count: Result<Count, ApiError>,
+}
+
+/// The numbers of subjects that were counted lately.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    known: HashMap<Box<[u8]>, Known>,
+    bytes: usize,
+}
+
+impl Totals {
+    fn get(&self, subject: &[u8], seq: u64) -> Option<Result<Count, ApiError>> {
+        self.known.get(subject).filter(|known| known.seq == seq).map(|known| known.count.clone())
+    }
+
+    /// Keeps a number; with `all` none has to go for it.
+    fn keep(&mut self, subject: &[u8], seq: u64, count: Result<Count, ApiError>, all: bool) {
+        let size = |count: &Result<Count, ApiError>| {
+            ENTRY + subject.len() + count.as_ref().map_or(0, Count::bytes)
+        };
+        if let Some(old) = self.known.remove(subject) {
+            self.bytes -= size(&old.count);
+        }
+        if self.bytes + size(&count) > KEPT_MAX && !all {
+            *self = Self::default();
+        }
+        self.bytes += size(&count);
+        self.known.insert(subject.into(), Known { seq, count });
+    }
+}
+
+/// A message of a counter as it is stored.
+struct Counted {
+    count: Count,
+    headers: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Stream {
+    /// Stores a message of a stream of counters, which is not sealed.
+    #[cold]
+    pub(super) fn put_counted(
+        &mut self,
+        host: &mut dyn Host,
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Put, ApiError> {
+        if self.must_park(msg, found) {
+            return Ok(Put::Wait);
+        }
+        let (verdict, counted) = self.admit_counted(time, msg, found)?;
+        let admitted = match (verdict, &counted) {
+            (Verdict::Store(admitted), Some(_)) => admitted,
+            (Verdict::Duplicate(seq), _) => return Ok(Put::Duplicate(seq)),
+            // Counters have no other retention than limits, which wants all.
+            _ => return Err(ApiError::MessageCounterBroken),
+        };
+        let Some(Counted { count, headers, payload }) = counted else {
+            return Err(ApiError::MessageCounterBroken);
+        };
+        let msg = Inbound { headers: &headers, payload: &payload, ..*msg };
+        let (seq, pos) = self.store(host, time, &msg, found, &admitted);
+        let total = count.total.to_string();
+        self.totals.keep(msg.subject, seq, Ok(count), false);
+        Ok(Put::Counted { seq, pos, total })
+    }
+
+    fn admit_counted(
+        &mut self,
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<(Verdict, Option<Counted>), ApiError> {
+        let step = check_incr(msg, found)?;
+        let rollup = match self.check_headers(time, msg, found)? {
+            Checked::New(rollup) => rollup,
+            Checked::Duplicate(seq) => return Ok((Verdict::Duplicate(seq), None)),
+        };
+        let step = step.ok_or(ApiError::MessageIncrMissing)?;
+        let mut count = self.count_of(msg.subject).ok_or(ApiError::MessageCounterBroken)??;
+        count.total = count.total.plus(&step);
+        let (headers, payload) = count.message(msg.headers);
+        let msg = Inbound { headers: &headers, payload: &payload, ..*msg };
+        let verdict = self.check_storing(&msg, found, rollup)?;
+        Ok((verdict, Some(Counted { count, headers, payload })))
+    }
+
+    /// The members of a batch as they are stored.
+    ///
+    /// # Errors
+    /// Those of a counter's message by itself.
+    pub(super) fn count_batch(&mut self, messages: &[Staged]) -> Result<Vec<Staged>, ApiError> {
+        let mut counts: BTreeMap<&[u8], Count> = BTreeMap::new();
+        let mut counted = Vec::with_capacity(messages.len());
+        for staged in messages {
+            let msg = staged.message();
+            let found = headers::scan(msg.headers);
+            let step = check_incr(&msg, &found)?.ok_or(ApiError::MessageIncrMissing)?;
+            let mut count = match counts.remove(msg.subject) {
+                Some(count) => count,
+                None => self.count_of(msg.subject).ok_or(ApiError::MessageCounterBroken)??,
+            };
+            count.total = count.total.plus(&step);
+            let (headers, payload) = count.message(msg.headers);
+            counted.push(Staged::of(&Inbound { headers: &headers, payload: &payload, ..msg }));
+            counts.insert(msg.subject, count);
+        }
+        Ok(counted)
+    }
+
+    /// Whether a publish has to wait: for others that do, or for the disk.
+    pub(super) fn must_park(&mut self, msg: &Inbound<'_>, found: &PublishHeaders<'_>) -> bool {
+        if !self.parked.is_empty() {
+            return true;
+        }
+        !match found.batch_id {
+            // What is kept for the commit needs nothing yet.
+            Some(_) if found.batch_commit.is_none() => true,
+            Some(id) => {
+                let subjects: Vec<Box<[u8]>> = self.batches.subjects(id).map(Into::into).collect();
+                let others = subjects.iter().map(|subject| &**subject);
+                // All of them, so that they are read at once.
+                others.chain([msg.subject]).fold(true, |all, subject| {
+                    let known = self.load_count(subject, true);
+                    all && known
+                })
+            }
+            None => self.load_count(msg.subject, false),
+        }
+    }
+
+    /// Sets a publish aside until the disk has been read.
+    pub(super) fn park(&mut self, host: &mut dyn Host, msg: &Inbound<'_>, reply: Option<&[u8]>) {
+        let options = &self.shared.options;
+        let bounds = (options.buffered_msgs, options.buffered_bytes);
+        if !self.parked.park(msg, bounds) {
+            self.turn_away(host, reply);
+        }
+    }
+
+    /// Goes on with what waited for the disk.
+    pub(super) fn retry_parked(&mut self, host: &mut dyn Host, now: Now) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let mut queue = self.parked.take();
+        while let Some(parked) = queue.pop_front() {
+            let msg = parked.message();
+            let found = headers::scan(msg.headers);
+            if self.must_park(&msg, &found) {
+                queue.push_front(parked);
+                break;
+            }
+            let reply = self.answered(&msg);
+            self.publish_found(host, now, &msg, &found, reply);
+        }
+        self.parked.put_back(queue);
+    }
+
+    /// Whether the number of a subject is at hand; if not, it is asked for. With `all` none of those
+    /// that are kept goes for it.
+    fn load_count(&mut self, subject: &[u8], all: bool) -> bool {
+        let Some(last) = self.log.subject(subject).map(|state| state.last) else { return true };
+        if self.totals.get(subject, last).is_some() {
+            return true;
+        }
+        let count = match self.log.get(last) {
+            Get::Pending => return false,
+            Get::Found(message) => Count::read(message.headers, message.payload),
+            Get::Missing | Get::Damaged => Err(ApiError::MessageCounterBroken),
+        };
+        self.totals.keep(subject, last, count, all);
+        true
+    }
+
+    /// Where the counter of a subject stands; `None` while it is not at hand.
+    fn count_of(&mut self, subject: &[u8]) -> Option<Result<Count, ApiError>> {
+        let Some(last) = self.log.subject(subject).map(|state| state.last) else {
+            return Some(Ok(Count::default()));
+        };
+        if let Some(count) = self.totals.get(subject, last) {
+            return Some(count);
+        }
+        match self.log.get(last) {
+            Get::Pending => None,
+            Get::Found(message) => Some(Count::read(message.headers, message.payload)),
+            Get::Missing | Get::Damaged => Some(Err(ApiError::MessageCounterBroken)),
+        }
+    }
+}
+
+/// What a message adds; `None` where it does not say.
+///
+/// # Errors
+/// 10170 and 10171.
+fn check_incr(msg: &Inbound<'_>, found: &PublishHeaders<'_>) -> Result<Option<Decimal>, ApiError> {
+    let Some(text) = found.incr else { return Ok(None) };
+    let step = Decimal::parse(text).ok_or(ApiError::MessageIncrInvalid)?;
+    if !msg.payload.is_empty() {
+        return Err(ApiError::MessageIncrPayload);
+    }
+    let unfit = [
+        found.rollup,
+        found.expected_stream,
+        found.expected_last_msg_id,
+        found.expected_last_seq,
+        found.expected_last_subject_seq,
+        found.expected_last_subject_seq_subject,
+    ];
+    if unfit.iter().any(Option::is_some) {
+        return Err(ApiError::MessageIncrInvalid);
+    }
+    Ok(Some(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_goes_on_from_what_is_stored() {
+        let broken = Err(ApiError::MessageCounterBroken);
+        for (payload, expected) in [
+            (r#"{"val":"12"}"#, Ok("12")),
+            (r#"{"val":"-12","more":1}"#, Ok("-12")),
+            (r#"{"val":""}"#, Ok("0")),
+            ("{}", Ok("0")),
+            (r#"{"val":12}"#, broken.clone()),
+            (r#"{"val":"x"}"#, broken.clone()),
+            ("12", broken.clone()),
+            ("", broken.clone()),
+        ] {
+            let count = Count::read(b"", payload.as_bytes()).map(|count| count.total.to_string());
+            assert_eq!(count, expected.map(str::to_owned), "{payload}");
+        }
+        let long = format!(r#"{{"val":"{}"}}"#, "1".repeat(DIGITS_MAX + 1));
+        assert_eq!(Count::read(b"", long.as_bytes()), Err(ApiError::MessageCounterBroken));
+    }
+
+    #[test]
+    fn what_sources_said_is_passed_on() {
+        let block =
+            b"NATS/1.0\r\nNats-Incr: 1\r\nNats-Counter-Sources: {\"A\":{\"a\":\"7\"}}\r\n\r\n";
+        let count = Count::read(block, br#"{"val":"8"}"#).unwrap();
+        let (next, payload) = count.message(b"NATS/1.0\r\nNats-Incr: 2\r\n\r\n");
+        assert_eq!(
+            String::from_utf8_lossy(&next),
+            "NATS/1.0\r\nNats-Incr: 2\r\nNats-Counter-Sources: {\"A\":{\"a\":\"7\"}}\r\n\r\n"
+        );
+        assert_eq!(payload, br#"{"val":"8"}"#);
+        let odd = b"NATS/1.0\r\nNats-Counter-Sources: x\r\n\r\n";
+        assert_eq!(Count::read(odd, br#"{"val":"8"}"#), Err(ApiError::MessageCounterBroken));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut totals = Totals::default();
+        let long =
+            Count { total: Decimal::parse(&[b'7'; 60_000]).unwrap(), sources: Sources::new() };
+        for at in 0..1000_u64 {
+            totals.keep(&at.to_le_bytes(), 1, Ok(long.clone()), false);
+            assert!(totals.bytes <= KEPT_MAX);
+        }
+        // A newer one replaces the older.
+        let before = totals.bytes;
+        totals.keep(&999_u64.to_le_bytes(), 2, Ok(long.clone()), false);
+        assert_eq!(totals.bytes, before);
+        assert_eq!(totals.get(&999_u64.to_le_bytes(), 1), None);
+        assert_eq!(totals.get(&999_u64.to_le_bytes(), 2), Some(Ok(long)));
+    }
+}
