@@ -180,7 +180,8 @@ impl World {
         for end in &ends {
             let subject = &replies[begin..*end];
             let host = &mut self.host;
-            let taken = self.engine.take_ack(host, self.now, None, ("$G", subject), None, b"+ACK");
+            let taken =
+                self.engine.take_ack(host, self.now, None, ("$G", subject), None, (b"", b"+ACK"));
             assert!(taken.is_some(), "the consumer takes it");
             begin = *end;
         }

@@ -72,7 +72,7 @@ impl Consumer {
         body: &[u8],
         reply: Option<&[u8]>,
     ) -> bool {
-        if self.state.policy == AckPolicy::None {
+        if matches!(self.state.policy, AckPolicy::None | AckPolicy::FlowControl) {
             return false;
         }
         self.state.clock(ctx.now);

@@ -5,8 +5,10 @@
 //! was counted when it was asked for, and doubles the window up to its limit.
 
 use super::Consumer;
+use super::config::AckPolicy;
 use crate::ctx::Ctx;
 use crate::nuid;
+use crate::stream::{headers, number};
 
 const WINDOW: u64 = 2 << 20;
 const WINDOW_MAX: u64 = 32 << 20;
@@ -42,8 +44,8 @@ impl Flow {
         self.on && self.outstanding > self.window
     }
 
-    fn wants_answer(&self) -> bool {
-        self.on && self.asked.is_none() && self.outstanding > self.window / 2
+    fn wants_answer(&self, full: bool) -> bool {
+        self.on && self.asked.is_none() && (full || self.outstanding > self.window / 2)
     }
 
     fn answered(&mut self, token: &[u8]) -> bool {
@@ -62,11 +64,29 @@ impl Flow {
 }
 
 impl Consumer {
-    /// Asks for an answer when half of the window is used.
+    /// Asks for an answer when half of the window is used, or when nothing more may be delivered before
+    /// one that acknowledges.
     pub(super) fn ask_flow(&mut self, ctx: &mut Ctx<'_>) {
-        if !self.push.flow.wants_answer() {
-            return;
+        let max = usize::try_from(self.config.max_ack_pending).unwrap_or(usize::MAX);
+        let full = self.acks_by_flow() && self.state.pending.len() >= max;
+        if self.push.flow.wants_answer(full) {
+            self.ask(ctx);
         }
+    }
+
+    /// Asks for an acknowledgement of what is open when nothing else comes (ADR-60).
+    pub(super) fn ask_flow_idle(&mut self, ctx: &mut Ctx<'_>) {
+        let open = self.acks_by_flow() && !self.state.pending.is_empty();
+        if open && self.push.flow.wants_answer(true) {
+            self.ask(ctx);
+        }
+    }
+
+    fn acks_by_flow(&self) -> bool {
+        self.state.policy == AckPolicy::FlowControl
+    }
+
+    fn ask(&mut self, ctx: &mut Ctx<'_>) {
         let token = nuid::text(TOKEN, || ctx.host.random());
         let subject = format!("$JS.FC.{}.{}.{token}", ctx.scope.stream, self.name);
         let request = b"NATS/1.0 100 FlowControl Request\r\n\r\n";
@@ -82,9 +102,19 @@ impl Consumer {
     }
 
     /// Takes the answer on `$JS.FC.<stream>.<consumer>.<token>`. An answer to any but the latest
-    /// request is ignored. Call [`pump`](Consumer::pump) afterwards.
-    pub fn flow_reply(&mut self, _ctx: &mut Ctx<'_>, token: &[u8]) {
-        self.push.flow.answered(token);
+    /// request is ignored. Where acks travel so, its headers say up to where all is stored (ADR-60).
+    /// Call [`pump`](Consumer::pump) afterwards.
+    pub fn flow_reply(&mut self, ctx: &mut Ctx<'_>, token: &[u8], block: &[u8]) {
+        if !self.push.flow.answered(token) || !self.acks_by_flow() {
+            return;
+        }
+        let said = |name: &[u8]| headers::get(block, name).and_then(number).unwrap_or(0);
+        let (stream, consumer) = (said(b"Nats-Last-Stream"), said(b"Nats-Last-Consumer"));
+        self.state.clock(ctx.now);
+        let ahead = stream >= self.state.next || consumer > self.state.consumer_seq;
+        if !ahead && consumer > self.state.floor.consumer {
+            self.state.settle_through(stream, consumer, ctx.now.unix_ns);
+        }
     }
 }
 
@@ -96,12 +126,13 @@ mod tests {
     fn only_the_latest_answer_counts_and_the_window_grows_to_its_limit() {
         let mut flow = Flow::new(true);
         flow.sent(1 << 20);
-        assert!(!flow.wants_answer());
+        assert!(!flow.wants_answer(false));
+        assert!(flow.wants_answer(true));
         flow.sent(1);
-        assert!(flow.wants_answer());
+        assert!(flow.wants_answer(false));
         flow.asked = Some(("$JS.FC.S.C.abcd".into(), flow.outstanding));
         flow.sent(1 << 20);
-        assert!(flow.is_stalled() && !flow.wants_answer());
+        assert!(flow.is_stalled() && !flow.wants_answer(true));
         assert!(!flow.answered(b"zzzz"));
         assert!(flow.answered(b"abcd") && !flow.answered(b"abcd"));
         assert!(!flow.is_stalled());
@@ -117,6 +148,6 @@ mod tests {
     fn without_flow_control_nothing_stalls() {
         let mut flow = Flow::new(false);
         flow.sent(1 << 30);
-        assert!(!flow.is_stalled() && !flow.wants_answer());
+        assert!(!flow.is_stalled() && !flow.wants_answer(true));
     }
 }

@@ -78,7 +78,9 @@ impl Consumer {
             let beat = self.heartbeat(self.stalled_subject().as_deref());
             if self.send_status(ctx, &beat, None) == Delivered::No {
                 self.set_active(false, ctx.now);
+                return;
             }
+            self.ask_flow_idle(ctx);
         }
     }
 

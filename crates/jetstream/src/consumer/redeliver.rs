@@ -3,13 +3,19 @@
 use natterjack_store::SeqRange;
 
 use super::Consumer;
-use super::config::Config;
+use super::config::{AckPolicy, Config};
 use super::pending::{Entry, Waits};
 use crate::ctx::Ctx;
 
-/// The waits that a configuration asks for.
+/// Longer than a server runs, and short enough to be added to any time.
+const FOREVER: i64 = i64::MAX / 4;
+
+/// The waits that a configuration asks for. What is acknowledged with flow control is never delivered
+/// again by itself (nats-server 2.15.1): who misses something resets the consumer.
 pub(super) fn waits(config: &Config) -> Waits {
-    Waits { ack_wait: config.ack_wait, backoff: config.backoff.clone() }
+    let endless = config.ack_policy == AckPolicy::FlowControl;
+    let ack_wait = if endless { FOREVER } else { config.ack_wait };
+    Waits { ack_wait, backoff: config.backoff.clone() }
 }
 
 impl Consumer {

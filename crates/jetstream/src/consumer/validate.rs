@@ -173,8 +173,7 @@ pub fn check(config: &Config, limits: &Limits<'_>) -> Result<(), ApiError> {
     if metadata.sum::<usize>() > MAX_METADATA {
         return Err(ApiError::ConsumerMetadataLength { limit: "128KB".into() });
     }
-    check_priority(config)?;
-    not_built(config)
+    check_priority(config)
 }
 
 /// Acks that travel in flow-control replies (2.14) need all that makes these come.
@@ -377,14 +376,6 @@ fn check_priority(config: &Config) -> Result<(), ApiError> {
     }
     if !config.priority_groups.iter().all(|group| is_group_name(group)) {
         return Err(ApiError::ConsumerInvalidGroupName);
-    }
-    Ok(())
-}
-
-/// Fields that are known and not served yet are refused, never ignored.
-fn not_built(config: &Config) -> Result<(), ApiError> {
-    if config.ack_policy == AckPolicy::FlowControl {
-        return Err(ApiError::not_supported("ack_policy flow_control"));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ impl JetStream {
         reply: Option<&[u8]>,
         payload: &[u8],
     ) -> bool {
-        match self.take_ack(host, now, None, (account, subject), reply, payload) {
+        match self.take_ack(host, now, None, (account, subject), reply, (&[], payload)) {
             Some(stream) => {
                 stream.settle(host, now);
                 true
@@ -30,7 +30,8 @@ impl JetStream {
     }
 
     /// As [`ack`](Self::ack), but leaves [`StreamCell::settle`] of the stream that took it to the
-    /// caller: once for all acks of a read buffer. `last` took the ack before this one.
+    /// caller: once for all acks of a read buffer. `last` took the ack before this one. Headers count
+    /// in answers to flow control.
     pub fn take_ack(
         &self,
         host: &mut dyn Host,
@@ -38,13 +39,13 @@ impl JetStream {
         last: Option<Arc<StreamCell>>,
         (account, subject): (&str, &[u8]),
         reply: Option<&[u8]>,
-        payload: &[u8],
+        (headers, payload): (&[u8], &[u8]),
     ) -> Option<Arc<StreamCell>> {
         if let Some(rest) = subject.strip_prefix(b"$JS.FC.") {
             let mut tokens = std::str::from_utf8(rest).ok()?.splitn(3, '.');
             let (stream, consumer, token) = (tokens.next()?, tokens.next()?, tokens.next()?);
             let cell = self.stream(account, stream)?;
-            let taken = cell.lock().flow_reply(host, now, consumer, token.as_bytes());
+            let taken = cell.lock().flow_reply(host, now, consumer, token.as_bytes(), headers);
             return taken.then_some(cell);
         }
         let ack = ack_subject::parse(subject)?;

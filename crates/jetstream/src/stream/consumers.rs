@@ -60,8 +60,12 @@ impl Stream {
         now: Now,
         name: &str,
         token: &[u8],
+        headers: &[u8],
     ) -> bool {
-        self.call_named(host, now, name, |consumer, ctx| consumer.flow_reply(ctx, token)).is_some()
+        let reply = |consumer: &mut Consumer, ctx: &mut Ctx<'_>| {
+            consumer.flow_reply(ctx, token, headers);
+        };
+        self.call_named(host, now, name, reply).is_some()
     }
 
     /// The answer to `CONSUMER.INFO`; `listed` as lists show it.

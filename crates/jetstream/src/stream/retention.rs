@@ -129,7 +129,8 @@ impl Stream {
         if self.config.retention != Retention::Workqueue || config.direct {
             return Ok(());
         }
-        if config.ack_policy != consumer::AckPolicy::Explicit {
+        let each = [consumer::AckPolicy::Explicit, consumer::AckPolicy::FlowControl];
+        if !each.contains(&config.ack_policy) {
             return Err(ApiError::ConsumerWqRequiresExplicitAck);
         }
         let all = consumer::DeliverPolicy::All;

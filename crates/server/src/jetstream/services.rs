@@ -170,7 +170,7 @@ impl Service for Acks {
             last,
             (account, message.subject),
             message.reply,
-            message.payload,
+            (message.headers, message.payload),
         );
         let Some(cell) = taken else { return false };
         if known != Some(Arc::as_ptr(&cell)) {

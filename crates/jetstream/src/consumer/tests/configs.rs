@@ -26,14 +26,6 @@ fn configurations_are_filled_in_and_refused_as_by_the_reference() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    let config = r#"{"ack_policy":"flow_control","deliver_subject":"d","flow_control":true,"idle_heartbeat":1000000000}"#;
-    let error = Rig::new().try_create(config).unwrap_err();
-    assert_eq!(error.err_code(), 10052);
-    assert!(error.to_string().ends_with(" is not supported yet"), "{error}");
-}
-
-#[test]
 fn long_texts_are_refused() {
     let long = |config: Config| {
         let mut config = config;

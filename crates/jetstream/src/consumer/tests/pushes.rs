@@ -95,7 +95,7 @@ fn flow_control_asks_at_half_of_the_window_and_stops_at_all_of_it() {
     rig.pass(SECOND);
     rig.sent(&[&format!("{BEAT} 21|Nats-Last-Stream: 21|Nats-Consumer-Stalled: {subject}||")]);
     let answer = |rig: &mut Rig, token: &str| {
-        rig.call(|consumer, ctx| consumer.flow_reply(ctx, token.as_bytes()));
+        rig.call(|consumer, ctx| consumer.flow_reply(ctx, token.as_bytes(), b""));
         rig.pump();
     };
     answer(&mut rig, "zzzz");
@@ -261,4 +261,52 @@ fn a_moved_deliver_subject_must_be_unused() {
     rig.update(elsewhere).unwrap();
     rig.publish("s.a");
     rig.sent(&[r#"e <- s.a 1.2.2+0 "2""#]);
+}
+
+/// Takes the subject of the flow control request that was sent last.
+fn asked(rig: &mut Rig) -> String {
+    let sent = rig.collect();
+    rig.host.sent.clear();
+    let asked = sent.last().and_then(|line| line.split_once(" reply $JS.FC.S.c."));
+    asked.map(|(_, token)| token.to_owned()).unwrap_or_default()
+}
+
+fn stored(rig: &mut Rig, token: &str, sequences: Option<(u64, u64)>) {
+    let block = sequences.map_or(String::new(), |(consumer, stream)| {
+        format!("NATS/1.0\r\nNats-Last-Consumer: {consumer}\r\nNats-Last-Stream: {stream}\r\n\r\n")
+    });
+    rig.call(|consumer, ctx| consumer.flow_reply(ctx, token.as_bytes(), block.as_bytes()));
+    rig.pump();
+}
+
+#[test]
+fn answers_to_flow_control_acknowledge_what_they_say() {
+    let mut rig = Rig::new();
+    push(&mut rig, r#","ack_policy":"flow_control","max_ack_pending":3"#);
+    rig.listen("d", true);
+    (0..5).for_each(|_| rig.publish("s.a"));
+    // Nothing is acknowledged otherwise, and nothing comes again by itself.
+    assert!(!rig.ack(1, "+ACK"));
+    let token = asked(&mut rig);
+    assert_eq!(token.len(), 4);
+    rig.state("3/3 0/0 3 0 0 2");
+    stored(&mut rig, "zzzz", Some((3, 3)));
+    rig.state("3/3 0/0 3 0 0 2");
+    // What was not delivered, or is no answer about messages, acknowledges nothing.
+    stored(&mut rig, &token, Some((9, 9)));
+    rig.state("3/3 0/0 3 0 0 2");
+    rig.pass(SECOND);
+    let token = asked(&mut rig);
+    stored(&mut rig, &token, None);
+    rig.state("3/3 0/0 3 0 0 2");
+    rig.pass(SECOND);
+    let token = asked(&mut rig);
+    stored(&mut rig, &token, Some((2, 2)));
+    rig.state("5/5 2/2 3 0 0 0");
+    let token = asked(&mut rig);
+    stored(&mut rig, &token, Some((5, 5)));
+    rig.state("5/5 5/5 0 0 0 0");
+    rig.pass(10 * SECOND);
+    let sent = rig.collect();
+    assert!(sent.len() >= 9 && sent.iter().all(|line| line.contains("Idle Heartbeat")), "{sent:?}");
 }
