@@ -3,9 +3,10 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `{system_user}` | a bearer token for the system account |
-//! | `{account_jwt_…}` | the account anew: `_mapped` (`foo` to `bar`), `_revoked` (`*`), `_single` (one connection), `_small` (payload 10, 2 subscriptions), `_brief` (expires in 2 s), `_unsigned` (no signing keys), `_rescoped` (another template), `_proven` (no bearer tokens), `_forged` (signed by itself), `_over` (expired), `_wrong` (weights above 100), `_defaults` (default permissions), `_leafless` (no limits said), `_vanished` and `_denied` (a template whose only entry, allowed or denied, has no value), `_exporting` (more exports than it may) |
+//! | `{account_jwt_…}` | the account anew: `_mapped` (`foo` to `bar`), `_revoked` (`*`), `_single` (one connection), `_small` (payload 10, 2 subscriptions), `_brief` (expires in 2 s), `_unsigned` (no signing keys), `_rescoped` (another template), `_proven` (no bearer tokens), `_forged` (signed by itself), `_over` (expired), `_wrong` (weights above 100), `_defaults` (default permissions), `_leafless` (no limits said), `_vanished` and `_denied` (a template whose only entry, allowed or denied, has no value), `_exporting` (more exports than it may), `_stored` (5000 bytes of JetStream on disk), `_tiered` (limits of JetStream for one replica and for three), `_remote` (for three alone) |
 //! | `{fresh_key}` `{fresh_jwt}` `{fresh_user}` | an account that no configuration has; `{fresh_jwt_…}` as above |
-//! | `{second_key}` `{second_jwt}` | one more |
+//! | `{second_key}` `{second_jwt}` `{second_user}` | one more |
+//! | `{account_user}` | a bearer token for the account of the configuration |
 //! | `{delete_jwt}` | a request to delete the fresh account, `_system` the system account, `_foreign` by a stranger, `_strange` without a list |
 //! | `{operator_key}` `{other_operator_jwt}` `{other_account_jwt}` | the operator's key · another operator · the fresh account by that one |
 //! | `{strict_operator_jwt}` `{strict_account_jwt}` | an operator that demands signing keys, and what its own key signed |
@@ -43,7 +44,9 @@ pub(super) fn variable(name: &str) -> Option<Result<String, String>> {
     }
     Some(match name {
         "system_user" => bearer(&keys.system),
+        "account_user" => bearer(&keys.account),
         "fresh_user" => bearer(&more.fresh),
+        "second_user" => bearer(&more.second),
         "fresh_key" => Ok(more.fresh.public_key()),
         "second_key" => Ok(more.second.public_key()),
         "fresh_jwt" => account("FRESH", &more.fresh, "", keys)?,
@@ -163,6 +166,19 @@ fn account(
         }
         "defaults" => nats["default_permissions"] = json!({"pub": {"allow": ["only"]}, "sub": {}}),
         "leafless" => nats["limits"] = json!({}),
+        "stored" => nats["limits"]["disk_storage"] = json!(5000),
+        "tiered" => {
+            nats["limits"]["tiered_limits"] = json!({
+                "R1": {"mem_storage": 1000, "disk_storage": 2000, "streams": 2, "consumer": 3,
+                       "max_ack_pending": 40, "mem_max_stream_bytes": 500,
+                       "disk_max_stream_bytes": 1500, "max_bytes_required": true},
+                "R3": {"disk_storage": -1, "streams": -1, "consumer": -1}
+            });
+        }
+        "remote" => {
+            nats["limits"]["tiered_limits"] =
+                json!({"R3": {"disk_storage": -1, "streams": -1, "consumer": -1}});
+        }
         _ => return None,
     }
     let mut claims = json!({"name": name, "sub": key.public_key(), "nats": nats});

@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use natterjack_subject::Sublist;
 
+use crate::error::ApiError;
 use crate::stream::StreamCell;
 use crate::sync;
 
@@ -29,6 +30,10 @@ pub struct AccountLimits {
     /// Every stream must set `max_bytes`.
     pub max_bytes_required: bool,
 }
+
+/// The tier of streams on one node. The limits of an account may be given by tiers, one for each number
+/// of replicas.
+pub(crate) const TIER: &str = "R1";
 
 /// What an account uses, for `$JS.API.INFO` and monitoring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,7 +85,10 @@ pub(crate) struct Account {
     pub(crate) name: Arc<str>,
     /// False once the account lost JetStream; its streams stay.
     pub(crate) enabled: AtomicBool,
+    /// In force on this node.
     limits: RwLock<AccountLimits>,
+    /// The limits by tiers, where that is how they are given.
+    tiers: RwLock<Option<BTreeMap<String, AccountLimits>>>,
     /// Its limits of bytes in memory and in files, `u64::MAX` for none: asked for each message.
     bytes_max: [AtomicU64; 2],
     pub(crate) usage: Usage,
@@ -101,6 +109,7 @@ impl Account {
             name: name.into(),
             enabled: AtomicBool::new(true),
             limits: RwLock::new(limits),
+            tiers: RwLock::default(),
             bytes_max: bytes_max(&limits).map(AtomicU64::new),
             usage: Usage::default(),
             consumers: AtomicI64::new(0),
@@ -117,10 +126,40 @@ impl Account {
     }
 
     pub(crate) fn set_limits(&self, limits: AccountLimits) {
+        *sync::write(&self.tiers) = None;
+        self.enforce(limits);
+    }
+
+    /// Replaces the limits by those of tiers.
+    pub(crate) fn set_tiers(&self, tiers: BTreeMap<String, AccountLimits>) {
+        // Without the tier of this node nothing may be stored.
+        let nothing =
+            AccountLimits { max_memory: Some(0), max_file: Some(0), ..AccountLimits::default() };
+        let limits = tiers.get(TIER).copied().unwrap_or(nothing);
+        *sync::write(&self.tiers) = Some(tiers);
+        self.enforce(limits);
+    }
+
+    fn enforce(&self, limits: AccountLimits) {
         for (known, max) in self.bytes_max.iter().zip(bytes_max(&limits)) {
             known.store(max, Ordering::Relaxed);
         }
         *sync::write(&self.limits) = limits;
+    }
+
+    /// The limits by tiers, if there are any.
+    pub(crate) fn tiers(&self) -> Option<BTreeMap<String, AccountLimits>> {
+        sync::read(&self.tiers).clone()
+    }
+
+    /// Whether it may have streams on this node.
+    ///
+    /// # Errors
+    /// 10120 where none of its tiers is that of one node.
+    pub(crate) fn check_tier(&self) -> Result<(), ApiError> {
+        let tiers = sync::read(&self.tiers);
+        let known = tiers.as_ref().is_none_or(|tiers| tiers.contains_key(TIER));
+        if known { Ok(()) } else { Err(ApiError::NoLimits) }
     }
 
     /// How many bytes its memory or file streams may hold; `u64::MAX` for any number.

@@ -11,6 +11,7 @@ mod registry;
 mod report;
 pub(crate) mod restore;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -93,6 +94,19 @@ impl JetStream {
             }
         } else if let Some(limits) = limits {
             let account = Arc::new(Account::new(account, limits));
+            sync::write(&self.accounts).insert(Arc::clone(&account.name), account);
+        }
+    }
+
+    /// Gives `account` JetStream with limits by tiers (`R1`, `R3`), or changes them. On one node those of
+    /// `R1` hold; without them nothing can be stored.
+    pub fn set_account_tiers(&self, account: &str, tiers: BTreeMap<String, AccountLimits>) {
+        if let Some(known) = self.account(account) {
+            known.set_tiers(tiers);
+            known.enabled.store(true, Ordering::Relaxed);
+        } else {
+            let account = Arc::new(Account::new(account, AccountLimits::default()));
+            account.set_tiers(tiers);
             sync::write(&self.accounts).insert(Arc::clone(&account.name), account);
         }
     }

@@ -6,6 +6,7 @@ mod open;
 mod services;
 mod transfers;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hashbrown::{HashMap, HashSet};
@@ -31,6 +32,13 @@ use services::{Acks, Api};
 type Subscribed = (Box<str>, Box<[u8]>, u64);
 /// Account and subject whose interest is watched.
 type Watched = (Box<str>, Box<[u8]>);
+
+/// What an account may use of JetStream.
+pub(crate) enum Share {
+    Whole(AccountLimits),
+    /// By replicas: `R1`, `R3`.
+    Tiers(BTreeMap<String, AccountLimits>),
+}
 
 /// The engine and what surrounds it.
 pub(crate) struct JetStreamGlue {
@@ -116,7 +124,11 @@ impl JetStreamGlue {
     /// The same for one account.
     pub(crate) fn set_account(&self, hub: &Arc<Hub>, account: &Arc<Account>) {
         let limits = self.limits_of(hub, account.name());
-        self.engine.set_account(account.name(), limits);
+        match limits {
+            None => self.engine.set_account(account.name(), None),
+            Some(Share::Whole(limits)) => self.engine.set_account(account.name(), Some(limits)),
+            Some(Share::Tiers(tiers)) => self.engine.set_account_tiers(account.name(), tiers),
+        }
         // Every account hears of the API: one without JetStream is told so (10039).
         let key = (account.name().as_ref().into(), API[..].into(), 0);
         if guard(&self.ingests).contains_key(&key) {
@@ -153,7 +165,7 @@ impl JetStreamGlue {
         })
     }
 
-    fn limits_of(&self, hub: &Hub, account: &str) -> Option<AccountLimits> {
+    fn limits_of(&self, hub: &Hub, account: &str) -> Option<Share> {
         let options = hub.options();
         if hub.accounts().is_system(account) {
             return None;
@@ -163,7 +175,7 @@ impl JetStreamGlue {
         }
         let configured = options.accounts.iter().find(|known| known.name == account);
         match configured.and_then(|known| known.jetstream.as_ref()) {
-            Some(share) if share.enabled => Some(AccountLimits {
+            Some(share) if share.enabled => Some(Share::Whole(AccountLimits {
                 max_memory: share.max_memory,
                 max_file: share.max_store,
                 max_streams: share.max_streams,
@@ -172,13 +184,13 @@ impl JetStreamGlue {
                 memory_max_stream_bytes: share.memory_max_stream_bytes,
                 file_max_stream_bytes: share.disk_max_stream_bytes,
                 max_bytes_required: share.max_bytes_required,
-            }),
+            })),
             Some(_) => None,
             // The global account has JetStream unless accounts are configured to have it.
             None if account == natterjack_core::auth::GLOBAL_ACCOUNT
                 && options.accounts.iter().all(|known| known.jetstream.is_none()) =>
             {
-                Some(AccountLimits::default())
+                Some(Share::Whole(AccountLimits::default()))
             }
             None => None,
         }

@@ -1,12 +1,13 @@
 //! Operator mode: logins by JWT, accounts by their JWTs in the configuration.
 
 use natterjack_config::Options;
-use natterjack_core::auth::{AccountInfo, Method, OperatorConfig};
+use natterjack_core::auth::{AccountInfo, JetStreamTier, Method, OperatorConfig};
 use natterjack_core::jwt::{self, decode};
 use natterjack_core::mapping::{Destination, Mappings};
 use natterjack_jetstream::AccountLimits;
 
 use crate::hub::Hub;
+use crate::jetstream::Share;
 use crate::start::StartError;
 
 /// The login method of operator mode.
@@ -78,13 +79,22 @@ pub(crate) fn mappings(info: &AccountInfo) -> Result<Mappings, String> {
     Ok(mappings)
 }
 
-/// The JetStream limits that an account's JWT sets; `None` without JetStream. One node has one tier, R1.
-pub(crate) fn jetstream_limits(hub: &Hub, account: &str) -> Option<AccountLimits> {
+/// The JetStream limits that an account's JWT sets; `None` without JetStream.
+pub(crate) fn jetstream_limits(hub: &Hub, account: &str) -> Option<Share> {
     let authenticator = hub.authenticator();
     let info = authenticator.account(account)?;
-    let claims = info.jetstream.as_ref()?;
-    let tier = claims.untiered.as_ref().or_else(|| claims.tiers.get("R1"))?;
-    Some(AccountLimits {
+    let claims = info.jetstream.as_ref().filter(|claims| claims.is_enabled())?;
+    Some(match &claims.untiered {
+        Some(limits) => Share::Whole(tier_limits(limits)),
+        None => {
+            let tiers = claims.tiers.iter();
+            Share::Tiers(tiers.map(|(name, tier)| (name.clone(), tier_limits(tier))).collect())
+        }
+    })
+}
+
+fn tier_limits(tier: &JetStreamTier) -> AccountLimits {
+    AccountLimits {
         max_memory: tier.memory_bytes,
         max_file: tier.disk_bytes,
         max_streams: tier.streams,
@@ -93,5 +103,5 @@ pub(crate) fn jetstream_limits(hub: &Hub, account: &str) -> Option<AccountLimits
         memory_max_stream_bytes: tier.memory_max_stream_bytes,
         file_max_stream_bytes: tier.disk_max_stream_bytes,
         max_bytes_required: tier.max_bytes_required,
-    })
+    }
 }

@@ -139,6 +139,7 @@ impl JetStream {
         let cell = find(account, name)?;
         let mut stream = cell.lock();
         stream.release_settled();
+        account.check_tier()?;
         let limits_of = account.limits();
         let subjects = stream.config.subjects.clone();
         let account_max = limits_of.max_ack_pending.unwrap_or(0);

@@ -64,6 +64,7 @@ impl JetStream {
         if let Some(reason) = account.offline_reason(&config.name) {
             return Err(ApiError::StreamOfflineReason { err: reason.into() });
         }
+        account.check_tier()?;
         self.check_reservation(account, &config, None)?;
         validate::check_filters(&config)?;
         if account.is_taken(&config.subjects, None) {

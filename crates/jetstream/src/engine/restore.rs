@@ -392,6 +392,7 @@ impl JetStream {
             let text = format!("error adding stream: {error} ({})", error.err_code());
             return Err(failed(text));
         }
+        account.check_tier()?;
         self.check_reservation(account, config, None)?;
         if account.limits().max_streams.is_some_and(|max| max > 0 && account.stream_count() >= max)
         {

@@ -48,6 +48,7 @@ impl Stream {
             return Err(ApiError::InsufficientResources);
         }
         if self.account.usage.get(memory).saturating_add(more) > self.account.bytes_max(memory) {
+            self.account.check_tier()?;
             return Err(ApiError::AccountResourcesExceeded);
         }
         Ok(())

@@ -155,3 +155,37 @@ fn a_full_disk_is_announced_once_until_it_has_room() {
     world.put("s0", "", "5");
     assert_eq!(world.take_all(OUT_OF_STORAGE).len(), 1);
 }
+
+#[test]
+fn limits_by_tiers_hold_for_the_tier_of_one_node() {
+    let mut world = World::new();
+    let tier = |max_file| AccountLimits { max_file: Some(max_file), ..AccountLimits::default() };
+    let tiers = |names: &[(&str, u64)]| {
+        names.iter().map(|(name, max)| ((*name).to_owned(), tier(*max))).collect()
+    };
+    world.engine.set_account_tiers("$G", tiers(&[("R1", 100), ("R3", 5)]));
+    world.must("STREAM.CREATE.S0", &create(0));
+    assert_eq!(world.put("s0", "", "x"), r#"{"stream":"S0","seq":1}"#);
+    let refused = error_of(&world.put("s0", "", &"x".repeat(100)));
+    assert_eq!(refused, "10002 resource limits exceeded for account");
+    let info = world.must("INFO", "");
+    assert_eq!(info["limits"]["max_storage"], 0);
+    assert_eq!(
+        (&info["tiers"]["R1"]["streams"], &info["tiers"]["R3"]["streams"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(info["tiers"]["R3"]["limits"]["max_storage"], 5);
+    // The tier is taken away; what is there stays, and nothing is added.
+    let none = "10120 no JetStream default or applicable tiered limit present";
+    world.engine.set_account_tiers("$G", tiers(&[("R3", 5)]));
+    assert_eq!(error_of(&world.put("s0", "", "x")), none);
+    assert_eq!(world.refusal("STREAM.CREATE.S1", &create(1)), none);
+    let consumer = r#"{"stream_name":"S0","config":{"durable_name":"c"}}"#;
+    assert_eq!(world.refusal("CONSUMER.CREATE.S0.c", consumer), none);
+    assert_eq!(world.must("INFO", "")["tiers"]["R1"]["streams"], 1);
+    // Limits without tiers replace them.
+    world.engine.set_account("$G", Some(tier(1000)));
+    assert_eq!(world.put("s0", "", "x"), r#"{"stream":"S0","seq":2}"#);
+    let info = world.must("INFO", "");
+    assert!(info.get("tiers").is_none() && info["limits"]["max_storage"] == 1000);
+}
