@@ -47,6 +47,7 @@
 //! | `a tally` · `a tallied sid:1 90..110` | PING, and count all messages until PONG · by `sid:`, `subject:` or `all` |
 //! | `a close` | close our side |
 //! | `wait 200` · `mark` · `took 900..1500` | sleep, in ms · remember the time · since then |
+//! | `peak 1..100` | MiB of memory that the server has used at most (on Linux) |
 //! | `repeat 5 STEP` | `{i}` runs from 1 |
 //! | `file NAME` | the lines below become `{dir}/NAME` |
 //! | `server kill` · `term` · `start` · `signal HUP` · `exit 0` · `log TEXT` · `config` | SIGKILL and wait · SIGTERM and wait for exit 0 · start again on the same port and directory · send · wait for exit · a log line holds TEXT · the lines below replace the configuration |

@@ -232,6 +232,20 @@ impl Server {
         self.child.as_ref().map(Child::id)
     }
 
+    /// MiB of memory that the process has used at most; `None` where the system does not say.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub fn peak_mib(&self) -> Result<Option<u64>, String> {
+        let pid = self.pid().ok_or("the server does not run")?;
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+            return Ok(None);
+        };
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        Ok(kib.map(|kib| kib / 1024))
+    }
+
     fn log_path(&self) -> PathBuf {
         self.directory.path().join("server.log")
     }

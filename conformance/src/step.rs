@@ -159,6 +159,8 @@ pub enum Action {
     Mark,
     /// Milliseconds since the mark.
     Took(Range),
+    /// MiB of memory that the server has used at most, where the system says so.
+    Peak(Range),
     /// Repeat a step.
     Repeat(u64, Box<Step>),
     /// Write a file.
@@ -230,6 +232,7 @@ pub(crate) fn read(line: usize, text: &str, more: &[String]) -> Result<Step, Str
         "wait" => Action::Wait(number(rest)?),
         "mark" => Action::Mark,
         "took" => Action::Took(range(rest)?),
+        "peak" => Action::Peak(range(rest)?),
         "repeat" => {
             let (count, inner) = split(rest);
             Action::Repeat(number(count)?, Box::new(read(line, inner, more)?))

@@ -60,6 +60,13 @@ impl Run<'_> {
                 self.remember(captures);
                 Ok(())
             }
+            Action::Peak(range) => {
+                let server = self.server.as_ref().ok_or("this case has no server")?;
+                match server.peak_mib()? {
+                    Some(mib) if !range.holds(mib) => Err(format!("{mib} MiB")),
+                    _ => Ok(()),
+                }
+            }
             Action::Http(path) => {
                 let port = self.server.as_ref().ok_or("this case has no server")?.monitor_port();
                 let path = substitute(path, &self.env)?;
