@@ -89,7 +89,8 @@ fn the_order_of_checks_decides_between_two_faults() {
             ("Nats-Msg-Id: a\r\nNats-Rollup: foo", r#"{"stream":"S","seq":1,"duplicate": true}"#),
             ("Nats-Expected-Last-Msg-Id: q", "10070 wrong last msg ID: a"),
             ("Nats-Rollup: all", "10111 rollup not permitted"),
-            ("Nats-TTL: abc", "10166 per-message TTL is disabled"),
+            ("Nats-TTL: 5", "10166 per-message TTL is disabled"),
+            ("Nats-TTL: abc", "10165 invalid per-message TTL"),
         ],
     );
 }
