@@ -30,7 +30,7 @@
 //! |---|---|
 //! | `a raw` · `a open` · `a connect {…}` | TCP only · and read INFO · and CONNECT, PING, PONG with these options |
 //! | `a ws F; F` · `a websocket F; F` | a WebSocket (`{wport}`) with these header lines, or `POST /path` as the first: the answer's lines come first · and are passed over. A close frame is the line `CLOSE status text`, a pong `PONGED text` |
-//! | `a tls` · `a tls NAME` | begin TLS on an open connection · and show `{dir}/NAME.pem`. Certificates are there if the configuration names `{dir}/server.pem`: `client` (email me@example.com, `{pin}`), `host` (host.example.com), `named` (CN=named,O=Toads) |
+//! | `a tls` · `a tls NAME for=HOST only=1.2` | begin TLS on an open connection · show `{dir}/NAME.pem`, ask for HOST instead of `localhost` (whose certificate must come), offer one version only. Certificates are there if the configuration names `{dir}/server.pem`: `client` (email me@example.com, `{pin}`), `host` (host.example.com), `named` (CN=named,O=Toads) |
 //! | `a frame 89 TEXT` · `a bare 82 TEXT` | a frame with this first byte · without a mask |
 //! | `a deflate TEXT` · `a framed 1..4096` · `a deflated 1` | a compressed message · the largest frame so far · compressed messages so far |
 //! | `a> TEXT` · `a>> TEXT` · `a>1 TEXT` | send with CRLF · exactly · with CRLF byte by byte |
@@ -53,6 +53,7 @@
 //! | `server kill` · `term` · `start` · `signal HUP` · `exit 0` · `log TEXT` · `config` | SIGKILL and wait · SIGTERM and wait for exit 0 · start again on the same port and directory · send · wait for exit · a log line holds TEXT · the lines below replace the configuration |
 //! | `run ARGS` · `exit 1` · `out TEXT` · `nowhere TEXT` | run the program to its end · its exit code · its output holds TEXT · or does not |
 //! | `exists PATH` · `gone PATH` · `holds PATH TEXT` | a file is there · is not, within the patience · its whole text, without a final line end |
+//! | `{hport}` in a text | the port of a web server with account JWTs, see `web` |
 //! | `http /PATH` · `status 200` · `body TEXT` | ask the monitoring port (`-m {mport}`) · the answer's status · its body, `{…}` as JSON |
 //! | `@ours STEP` · `@theirs STEP` | only for that witness; needs `differs:` |
 

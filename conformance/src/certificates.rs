@@ -10,6 +10,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::step::Version;
+
 /// Writes `ca.pem`, the server's `server.pem` and `server-key.pem`, and what clients may show: `client`
 /// (email `me@example.com`), `host` (DNS `host.example.com`), `named` (the name `CN=named,O=Toads`), `linked` (URI
 /// `spiffe://example.com/me`).
@@ -67,20 +69,29 @@ pub(crate) fn pin(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("client.pin")).unwrap_or_default()
 }
 
-/// What a client uses that trusts the authority, and shows the certificate of this name.
+/// What a client uses that trusts the authority, shows the certificate of this name, and offers this
+/// version of TLS only.
 ///
 /// # Errors
 /// A file cannot be read.
 pub(crate) fn client(
     directory: &Path,
     show: Option<&str>,
+    only: Option<Version>,
 ) -> Result<Arc<rustls::ClientConfig>, String> {
     let authority = CertificateDer::from_pem_file(directory.join("ca.pem"));
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    static BOTH: [&rustls::SupportedProtocolVersion; 2] =
+        [&rustls::version::TLS13, &rustls::version::TLS12];
+    let versions = match only {
+        Some(Version::V13) => &BOTH[..1],
+        Some(Version::V12) => &BOTH[1..],
+        None => &BOTH,
+    };
     let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| e.to_string())?
         .with_root_certificates(roots);
     let Some(name) = show else { return Ok(Arc::new(builder.with_no_client_auth())) };

@@ -91,9 +91,13 @@ impl Conn {
     }
 
     /// Begins TLS; a handshake that fails closes the connection.
-    pub(crate) fn secure(&mut self, config: Arc<rustls::ClientConfig>) -> Result<(), String> {
+    pub(crate) fn secure(
+        &mut self,
+        config: Arc<rustls::ClientConfig>,
+        name: Option<&str>,
+    ) -> Result<(), String> {
         let stream = self.stream.take().ok_or("closed")?;
-        match stream.secured(config) {
+        match stream.secured(config, name) {
             Ok(stream) => self.stream = Some(stream),
             Err(_) => self.closed = true,
         }

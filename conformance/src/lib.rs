@@ -31,4 +31,5 @@ mod step;
 mod stream;
 pub mod table;
 pub mod text;
+mod web;
 pub mod wire;

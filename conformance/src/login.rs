@@ -5,6 +5,7 @@
 //! | `{nkey}` | a user's public key |
 //! | `{sig}` `{sig_std}` `{sig_decoded}` | that user's signature over `{nonce}`, raw-URL base64 · standard base64 with padding · over the decoded nonce |
 //! | `{sig_revoked}` | the revoked user's signature over `{nonce}` |
+//! | `{proxy_key}` `{proxy_sig}` | a trusted proxy's key and its signature over `{nonce}`; `{proxy_other}` is another one's key |
 //! | `{operator_jwt}` `{account_jwt}` `{system_jwt}` | claims signed by the operator |
 //! | `{account_key}` `{system_key}` | their public keys |
 //! | `{user_jwt}` and `{user_jwt_…}` | user claims, see [`user_claims`] |
@@ -36,6 +37,8 @@ struct Keys {
     user: KeyPair,
     revoked: KeyPair,
     stranger: KeyPair,
+    proxy: KeyPair,
+    other_proxy: KeyPair,
     now: u64,
 }
 
@@ -50,6 +53,8 @@ fn keys() -> &'static Keys {
         user: KeyPair::new_user(),
         revoked: KeyPair::new_user(),
         stranger: KeyPair::new_account(),
+        proxy: KeyPair::new_user(),
+        other_proxy: KeyPair::new_user(),
         now: now(),
     })
 }
@@ -73,6 +78,11 @@ fn text(name: &str, env: &Env) -> Option<Result<String, String>> {
         "nkey" => Ok(keys.user.public_key()),
         "account_key" => Ok(keys.account.public_key()),
         "system_key" => Ok(keys.system.public_key()),
+        "proxy_key" => Ok(keys.proxy.public_key()),
+        "proxy_other" => Ok(keys.other_proxy.public_key()),
+        "proxy_sig" => nonce()
+            .and_then(|n| sign(&keys.proxy, n.as_bytes()))
+            .map(|sig| BASE64URL_NOPAD.encode(&sig)),
         "sig" => nonce()
             .and_then(|n| sign(&keys.user, n.as_bytes()))
             .map(|sig| BASE64URL_NOPAD.encode(&sig)),

@@ -15,6 +15,7 @@ use crate::pattern::Captures;
 use crate::server::{Program, Server};
 use crate::stream::{deflated_frame, frame, upgrade_request};
 use crate::text::{Env, expand, show, substitute};
+use crate::web;
 use crate::wire::Frame;
 
 /// A failure shows at most so many lines of what went before.
@@ -51,6 +52,7 @@ impl<'a> Run<'a> {
             env.insert("port".to_owned(), server.port().to_string());
             env.insert("mport".to_owned(), server.monitor_port().to_string());
             env.insert("wport".to_owned(), server.websocket_port().to_string());
+            env.insert("hport".to_owned(), web::port().to_string());
             env.insert("pin".to_owned(), certificates::pin(server.directory()));
             env.insert("pid".to_owned(), server.pid().unwrap_or(0).to_string());
         }
@@ -121,9 +123,9 @@ impl<'a> Run<'a> {
                 }
                 self.send(conn, &bytes, *bytewise)
             }
-            Action::Secure(conn, show) => {
-                let config = certificates::client(&self.directory, show.as_deref())?;
-                self.conn(conn)?.secure(config)
+            Action::Secure { conn, show, name, only } => {
+                let config = certificates::client(&self.directory, show.as_deref(), *only)?;
+                self.conn(conn)?.secure(config, name.as_deref())
             }
             Action::Frame { conn, first, text, masked } => {
                 let mut bytes = frame(&expand(text, &self.env)?);

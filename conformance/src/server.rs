@@ -12,6 +12,7 @@ use crate::case::{Setup, Witness};
 use crate::certificates;
 use crate::pattern::Pattern;
 use crate::text::{Env, substitute};
+use crate::web;
 
 /// How long a server may take to be ready, or to end.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -175,6 +176,7 @@ impl Server {
             ("dir".to_owned(), shown),
             ("port".to_owned(), port.to_string()),
             ("mport".to_owned(), monitor_port.to_string()),
+            ("hport".to_owned(), web::port().to_string()),
         ]);
         let mut arguments: Vec<String> =
             ["-a", "127.0.0.1", "-p"].map(str::to_owned).into_iter().collect();

@@ -51,6 +51,15 @@ impl Range {
     }
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// TLS 1.2.
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
 /// What a connection must show next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
@@ -111,8 +120,17 @@ pub enum Action {
         /// One write for each byte.
         bytewise: bool,
     },
-    /// Begin TLS, and show this certificate.
-    Secure(String, Option<String>),
+    /// Begin TLS.
+    Secure {
+        /// The connection.
+        conn: String,
+        /// The certificate that is shown.
+        show: Option<String>,
+        /// The name of the server that is asked for.
+        name: Option<String>,
+        /// The only version that is offered.
+        only: Option<Version>,
+    },
     /// Send a WebSocket frame.
     Frame {
         /// The connection.
@@ -318,9 +336,7 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
                 let fields = fields.filter(|field| !field.is_empty()).collect();
                 Action::Open(conn, Opening::WebSocket { fields, shown: rest.starts_with("ws") })
             }
-            ("tls", show) => {
-                Action::Secure(conn, Some(show.to_owned()).filter(|show| !show.is_empty()))
-            }
+            ("tls", how) => secure(conn, how)?,
             ("frame" | "bare", what) => {
                 let (first, text) = split(what);
                 let first = u8::from_str_radix(first, 16).map_err(|e| format!("{first}: {e}"))?;
@@ -341,6 +357,21 @@ fn connection(word: &str, rest: &str, text: &str) -> Result<Action, String> {
         },
         _ => return Err(format!("unknown operator {operator:?}")),
     })
+}
+
+/// `tls [CERTIFICATE] [for=NAME] [only=1.2]`
+fn secure(conn: String, how: &str) -> Result<Action, String> {
+    let (mut show, mut name, mut only) = (None, None, None);
+    for word in how.split_whitespace() {
+        match word.split_once('=') {
+            Some(("for", asked)) => name = Some(asked.to_owned()),
+            Some(("only", "1.2")) => only = Some(Version::V12),
+            Some(("only", "1.3")) => only = Some(Version::V13),
+            None => show = Some(word.to_owned()),
+            Some(_) => return Err(format!("tls: what is {word:?}?")),
+        }
+    }
+    Ok(Action::Secure { conn, show, name, only })
 }
 
 fn publish(conn: String, text: &str, reply: bool) -> Result<Action, String> {

@@ -36,9 +36,14 @@ impl Stream {
     }
 
     /// Performs a TLS handshake.
-    pub(crate) fn secured(self, config: Arc<ClientConfig>) -> Result<Self, String> {
+    pub(crate) fn secured(
+        self,
+        config: Arc<ClientConfig>,
+        name: Option<&str>,
+    ) -> Result<Self, String> {
         let Stream::Plain(mut socket) = self else { return Err("TLS is there already".into()) };
-        let name = ServerName::try_from("localhost").map_err(|e| e.to_string())?;
+        let name = name.unwrap_or("localhost").to_owned();
+        let name = ServerName::try_from(name).map_err(|e| e.to_string())?;
         let mut session = ClientConnection::new(config, name).map_err(|e| e.to_string())?;
         let limit = Some(Duration::from_secs(5));
         socket.set_read_timeout(limit).map_err(|e| e.to_string())?;

@@ -5,7 +5,7 @@
 //! | `\r` `\n` `\t` `\0` `\\` `\xHH` | that byte |
 //! | `\s` `\{` `\<` | a blank, `{`, `<` taken literally |
 //! | `\"` `\u` | kept as they are: they belong to JSON |
-//! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{i}`, captured before, or of `login` |
+//! | `{name}` | a variable: `{s}`, `{dir}`, `{port}`, `{hport}`, `{i}`, captured before, or of `login` |
 //! | `{fill:N}` | N times `x` |
 //! | `{after:N}` | the time in N milliseconds, as RFC 3339 in UTC |
 //! | `{bytes:name}` | the bytes that a placeholder took, also if they are no text |

@@ -16,7 +16,11 @@ impl Run<'_> {
         match action {
             Action::File(name, text) => {
                 let text = substitute(text, &self.env)?;
-                std::fs::write(self.directory.join(name), text).map_err(|e| e.to_string())
+                let path = self.directory.join(name);
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent).map_err(|e| e.to_string())?;
+                }
+                std::fs::write(path, text).map_err(|e| e.to_string())
             }
             Action::Server(action) => self.serve(action),
             Action::Run(arguments) => self.execute(arguments),

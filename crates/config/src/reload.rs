@@ -56,6 +56,8 @@ pub enum What {
     Tags,
     /// `server_metadata`.
     Metadata,
+    /// `proxies { trusted }`: whom a proxy that is gone vouched for is judged again.
+    Proxies,
     /// JetStream is switched on or off.
     JetStream,
     /// Limits of JetStream, or how much it may store.
@@ -135,7 +137,7 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
     let http = |o: &Options| o.http_port.map_or("0".to_owned(), port);
     let limit = |limit: Option<u64>| limit.unwrap_or(0).to_string();
     let https = |o: &Options| o.https_port.map_or("0".to_owned(), port);
-    let rows: [(&'static str, &Shown<'_>); 21] = [
+    let rows: [(&'static str, &Shown<'_>); 24] = [
         ("ServerName", &|o| text(&o.server_name)),
         ("Host", &|o| text(&o.host)),
         ("Port", &|o| port(o.port)),
@@ -153,6 +155,12 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
         ("HTTPPort", &http),
         ("HTTPSPort", &https),
         ("AllowNonTLS", &|o| o.allow_non_tls.to_string()),
+        ("ProxyProtocol", &|o| o.proxy_protocol.to_string()),
+        ("ProxyRequired", &|o| o.authorization.proxy_required.to_string()),
+        ("FeatureFlags", &|o| {
+            let flags = o.feature_flags.iter().map(|(name, on)| format!("{name}:{on}"));
+            format!("map[{}]", flags.collect::<Vec<_>>().join(" "))
+        }),
         ("MaxPending", &|o| o.max_pending.to_string()),
         ("LameDuckDuration", &|o| duration::format(o.lame_duck_duration)),
         ("LameDuckGracePeriod", &|o| duration::format(o.lame_duck_grace_period)),
@@ -311,6 +319,7 @@ impl Changes {
         self.named(What::Websocket, "websocket", &old.websocket, &new.websocket);
         self.named(What::Tags, "tags", &old.server_tags, &new.server_tags);
         self.named(What::Metadata, "metadata", &old.server_metadata, &new.server_metadata);
+        self.proxies(&old.trusted_proxies, &new.trusted_proxies);
         self.push(What::Accounts, "Reloaded: authorization users".to_owned());
         self.push(What::Accounts, "Reloaded: accounts".to_owned());
         let (from, to) = (&old.authorization, &new.authorization);
@@ -325,6 +334,20 @@ impl Changes {
         };
         let (from, to) = (&from.timeout, &to.timeout);
         self.value(What::Authorization, "authorization timeout", from, to, seconds);
+    }
+
+    /// Those that are gone first, as the connections that they vouched for go.
+    fn proxies(&mut self, old: &[String], new: &[String]) {
+        let beyond = |these: &[String], those: &[String]| {
+            let keys = these.iter().filter(|key| !those.contains(key));
+            keys.map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" ")
+        };
+        for (keys, how) in [(beyond(old, new), "removed"), (beyond(new, old), "added")] {
+            if !keys.is_empty() {
+                let line = format!("Reloaded: proxies trusted keys [{keys}] were {how}");
+                self.push(What::Proxies, line);
+            }
+        }
     }
 
     fn limits(&mut self, old: &Options, new: &Options) {
@@ -449,6 +472,11 @@ mod tests {
         ] {
             assert_eq!(lines(old, new), [expected], "{old:?} => {new:?}");
         }
+        const KEY: &str = "UAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB63NN";
+        let trusted = format!("proxies {{trusted [{{key {KEY}}}]}}");
+        let told = |how| format!("Reloaded: proxies trusted keys [\"{KEY}\"] were {how}");
+        assert_eq!(lines("", &trusted), [told("added")]);
+        assert_eq!(lines(&trusted, ""), [told("removed")]);
         let verbose = ["Reloaded: trace = true", "Reloaded: trace_verbose = true"];
         assert_eq!(lines("", "trace_verbose: true"), verbose);
         let user = ["Reloaded: authorization username", "Reloaded: authorization password"];
@@ -470,6 +498,17 @@ mod tests {
             ("", "max_subscriptions: 10", "for MaxSubs: old=0, new=10"),
             ("", "max_sub_tokens: 10", "for MaxSubTokens: old=0, new=10"),
             ("", "max_closed_clients: 5", "for MaxClosedClients: old=10000, new=5"),
+            ("", "proxy_protocol: true", "for ProxyProtocol: old=false, new=true"),
+            (
+                "authorization {token a}",
+                "authorization {token a, proxy_required: true}",
+                "for ProxyRequired: old=false, new=true",
+            ),
+            (
+                "",
+                "feature_flags {b: true, a: false}",
+                "for FeatureFlags: old=map[], new=map[a:false b:true]",
+            ),
             ("", "no_header_support: true", "for NoHeaderSupport: old=false, new=true"),
             ("", "no_sublist_cache: true", "for NoSublistCache: old=false, new=true"),
             ("", "lame_duck_duration: \"40s\"", "for LameDuckDuration: old=2m0s, new=40s"),

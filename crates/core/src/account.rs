@@ -13,6 +13,7 @@ use crate::mapping::Mappings;
 use crate::service::{Message, Origin, Service};
 use crate::sharing::{self, Relay, Shares, Via};
 use crate::subscription::{Count, Subscription, Target};
+use crate::trace;
 
 /// What a sublist match yields.
 pub type Matches = MatchSet<Arc<Subscription>>;
@@ -339,6 +340,11 @@ impl Account {
     pub(crate) fn route_found(&self, out: Routed<'_>, batch: &mut Batch) -> bool {
         let mut matches = batch.take_matches();
         self.find(out.message.subject, &mut matches);
+        if trace::is_traced(out, batch) {
+            let received = trace::route(self, &matches, out, batch);
+            batch.give_matches(matches);
+            return received > 0;
+        }
         let mut is_received = false;
         for subscription in &matches.plain {
             is_received |= match subscription.target() {

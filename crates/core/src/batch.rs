@@ -21,6 +21,7 @@ use crate::client::Client;
 use crate::outbox::Pressure;
 use crate::service::{Message, Origin, Service};
 use crate::subscription::Subscription;
+use crate::trace::{Report, Tracing};
 
 /// Encoded bytes that a batch may hold before it flushes by itself.
 const FLUSH_AT: usize = 1024 * 1024;
@@ -108,6 +109,10 @@ pub struct Batch {
     depth: usize,
     congested: Vec<Arc<Client>>,
     pub(crate) ended: Vec<Arc<Subscription>>,
+    /// The report about the message that is routed now, if its publisher wants one.
+    trace: Option<Box<Tracing>>,
+    /// Finished ones.
+    traced: Vec<Report>,
     /// How many accounts the message that is routed now has crossed.
     relays: usize,
     /// Matches to be filled again.
@@ -295,6 +300,30 @@ impl Batch {
     /// After [`Batch::enter_relay`] allowed it.
     pub(crate) fn leave_relay(&mut self) {
         self.relays -= 1;
+    }
+
+    /// Whether a report is written about the message that is routed now.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    pub(crate) fn trace(&mut self) -> &mut Option<Box<Tracing>> {
+        &mut self.trace
+    }
+
+    pub(crate) fn finish_trace(&mut self, report: Report) {
+        self.traced.push(report);
+    }
+
+    /// Whether there are reports.
+    #[inline]
+    pub fn has_reports(&self) -> bool {
+        !self.traced.is_empty()
+    }
+
+    /// Reports about messages that were routed since the last call.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.traced)
     }
 
     pub(crate) fn take_matches(&mut self) -> Matches {

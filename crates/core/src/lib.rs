@@ -23,3 +23,4 @@ pub mod service;
 pub mod session;
 pub mod sharing;
 pub mod subscription;
+pub mod trace;

@@ -37,6 +37,11 @@ pub trait Service: Send + Sync {
         batch: &mut Batch,
     ) -> bool;
 
+    /// The stream behind it, if it is one: traces of messages name it.
+    fn stream_name(&self) -> Option<String> {
+        None
+    }
+
     /// Called once at the end of a batch in which the service asked for it with [`Batch::settle_later`].
     fn settle(&self, batch: &mut Batch) {
         let _ = batch;

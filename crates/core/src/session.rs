@@ -21,6 +21,7 @@ use crate::mapping::Mapped;
 use crate::permissions::Permissions;
 use crate::service::Message;
 use crate::subscription::Subscription;
+use crate::trace::{self, What};
 
 /// Limits of one connection: the smallest of the server's, the account's and the user's.
 #[derive(Clone, Copy, Debug)]
@@ -311,8 +312,14 @@ impl Session {
     #[inline]
     pub fn publish(&mut self, publish: &Publish<'_>, batch: &mut Batch) -> Flow {
         let Some(account) = &self.account else { return Flow::LoginFirst };
-        if publish.is_hpub && !self.headers {
-            return Flow::Close(ClosedReason::MessageHeaderViolation);
+        if publish.is_hpub {
+            if !self.headers {
+                return Flow::Close(ClosedReason::MessageHeaderViolation);
+            }
+            if trace::is_wanted(publish.headers) {
+                self.publish_traced(publish, batch);
+                return Flow::Continue;
+            }
         }
         self.in_msgs += 1;
         self.in_bytes += publish.size() as u64;
@@ -354,6 +361,9 @@ impl Session {
                 Mapped::To(to) => {
                     mapped = to;
                     subject = &mapped;
+                    if batch.is_traced() {
+                        trace::note(batch, What::Mapped { to: (*mapped).into() });
+                    }
                 }
                 Mapped::Lost => return self.ok(batch),
             }
@@ -364,7 +374,9 @@ impl Session {
         if let Some(reply) = publish.reply
             && is_reserved_reply(reply)
         {
-            self.error(batch, &ServerError::publish_reply_violation(reply));
+            let error = ServerError::publish_reply_violation(reply);
+            trace::refused(batch, &error);
+            self.error(batch, &error);
             self.note(|| Violation::Reply(reply.to_vec()));
             return;
         }
@@ -414,7 +426,9 @@ impl Session {
 
     #[cold]
     fn refuse_publish(&mut self, subject: &[u8], batch: &mut Batch) {
-        self.error(batch, &ServerError::publish_violation(subject));
+        let error = ServerError::publish_violation(subject);
+        trace::refused(batch, &error);
+        self.error(batch, &error);
         self.note(|| Violation::Publish(subject.to_vec()));
     }
 
@@ -438,13 +452,49 @@ impl Session {
             headers: publish.headers,
             payload: publish.payload,
         };
-        let delivered = account.route_publish(hit, &message, &self.client, batch);
+        let delivered = if publish.is_hpub && batch.is_traced() {
+            trace::route_publish(account, &hit.matches, &message, &self.client, batch)
+        } else {
+            account.route_publish(hit, &message, &self.client, batch)
+        };
         if delivered == 0
             && self.no_responders
             && let Some(reply) = message.reply
         {
             self.no_responders(account, reply, subject, batch);
         }
+    }
+
+    /// A publish whose headers ask for a report of what becomes of it.
+    #[cold]
+    fn publish_traced(&mut self, publish: &Publish<'_>, batch: &mut Batch) {
+        let Some(account) = self.account.take() else { return };
+        self.in_msgs += 1;
+        self.in_bytes += publish.size() as u64;
+        match trace::Wanted::read(publish.headers) {
+            Some(wanted) if !is_valid_literal(&wanted.destination) => {
+                // Nobody can be told; what should only be traced is not delivered either.
+                if !wanted.is_only {
+                    self.publish_in(&account, publish, None, batch);
+                }
+            }
+            Some(wanted) if !self.may_report_to(&wanted.destination) => {
+                self.refuse_publish(&wanted.destination, batch);
+            }
+            Some(wanted) => {
+                let size = publish.size();
+                wanted.begin(&account, self.client.cid, publish.subject, size, batch);
+                self.publish_in(&account, publish, None, batch);
+                trace::end(batch);
+            }
+            None => self.publish_in(&account, publish, None, batch),
+        }
+        self.account = Some(account);
+    }
+
+    fn may_report_to(&self, destination: &[u8]) -> bool {
+        !is_reserved_subject(destination)
+            && self.permissions.as_ref().is_none_or(|rights| rights.can_publish(destination))
     }
 
     /// Tells the requester at once that nobody is there, if it listens on the reply subject itself.

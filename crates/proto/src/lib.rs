@@ -16,6 +16,7 @@ pub mod headers;
 pub mod id;
 pub mod info;
 pub mod parser;
+pub mod proxy;
 pub mod quote;
 
 pub use connect::{Connect, ConnectError};

@@ -7,6 +7,7 @@ use natterjack_config::flags::Overrides;
 use natterjack_config::{Options, language::Source};
 
 use crate::log::LogOptions;
+use crate::program::{LoginAttempt, LoginGrant, Program};
 use crate::server::Server;
 use crate::start::{self, StartError};
 
@@ -32,6 +33,8 @@ pub struct Builder {
     pub(crate) log: Option<LogOptions>,
     pub(crate) workers: usize,
     pub(crate) program: String,
+    /// What the program decides about logins.
+    pub(crate) program_logins: Option<Program>,
     /// The flags, which win over the file also when it is read again.
     pub(crate) overrides: Option<Overrides>,
 }
@@ -45,6 +48,7 @@ impl Default for Builder {
             log: None,
             workers: 1,
             program: "natterjack".into(),
+            program_logins: None,
             overrides: None,
         }
     }
@@ -103,6 +107,36 @@ impl Builder {
         self
     }
 
+    /// Lets the program decide about every login, whatever else is configured about logins. It is asked on
+    /// the server's own threads, and has the login timeout (2 seconds by default) to answer; a refusal's
+    /// text is for the log, clients read `Authorization Violation`. After a reload nobody is asked again.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use natterjack_server::{LoginGrant, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .logins(|attempt| async move {
+    ///         match (attempt.user, attempt.password.as_deref()) {
+    ///             (Some(user), Some("secret")) => Ok(LoginGrant::user(user).allow_publish(["orders.>"])),
+    ///             _ => Err("unknown".to_owned()),
+    ///         }
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// # server.shutdown().await;
+    /// # Ok::<(), natterjack_server::StartError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn logins<F, D>(mut self, decide: F) -> Self
+    where
+        F: Fn(LoginAttempt) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<LoginGrant, String>> + Send + 'static,
+    {
+        self.program_logins = Some(Program::new(decide));
+        self
+    }
+
     /// Takes everything from a configuration text in nats-server's language. `host` and `port` of this
     /// builder stay unless the text names its own.
     ///
@@ -123,19 +157,25 @@ impl Builder {
         Ok(self.merge(options))
     }
 
-    fn merge(mut self, mut options: Options) -> Self {
-        if options.host.is_none() {
-            options.host = self.options.host.take();
-        }
-        if options.port == natterjack_config::options::DEFAULT_PORT {
-            options.port = self.options.port;
-        }
+    fn merge(mut self, options: Options) -> Self {
+        let options = Self::over(&self.options, options);
         if let Some(directory) = &options.jetstream.store_dir {
             self.store = Store::Directory(Some(directory.into()));
         }
-        options.jetstream.enabled |= self.options.jetstream.enabled;
         self.options = options;
         self
+    }
+
+    /// What a text says over what the program chose: host, port and JetStream stay unless it names them.
+    pub(crate) fn over(chosen: &Options, mut options: Options) -> Options {
+        if options.host.is_none() {
+            options.host.clone_from(&chosen.host);
+        }
+        if options.port == natterjack_config::options::DEFAULT_PORT {
+            options.port = chosen.port;
+        }
+        options.jetstream.enabled |= chosen.jetstream.enabled;
+        options
     }
 
     /// Takes these options as they are, as the command line does.

@@ -131,7 +131,7 @@ fn request(
         },
         user_nkey: user.to_owned(),
         client_info: ClientClaims {
-            host: applicant.info.peer.ip().to_string(),
+            host: applicant.info.peer().ip().to_string(),
             id: applicant.info.client.cid,
             user: callout.presented().unwrap_or_default().to_owned(),
             name: connect.name.clone().unwrap_or_default(),

@@ -34,7 +34,7 @@ impl ClosedConnection {
     pub(crate) fn new(info: &Arc<ConnectionInfo>, reason: ClosedReason, now_unix_ns: i64) -> Self {
         ClosedConnection {
             cid: info.client.cid,
-            peer: info.peer,
+            peer: info.peer(),
             start_unix_ns: info.start_unix_ns,
             stop_unix_ns: now_unix_ns,
             reason,

@@ -5,6 +5,8 @@
 //! synchronous, so a worker's buffer and batch are borrowed from thread-local storage and given back
 //! before the task can move to another thread.
 
+mod begin;
+mod behind_proxy;
 mod entry;
 
 use std::cell::RefCell;
@@ -25,7 +27,6 @@ use natterjack_proto::encode;
 use natterjack_proto::error::{ClosedReason, ServerError};
 use natterjack_proto::parser::{Op, Parser, Step};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
@@ -34,11 +35,10 @@ use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
 use crate::transport::Facts;
-use crate::transport::tls::TlsListener;
-use crate::transport::tunnel::Tunnel;
 use crate::wire::{SharedWire, Sink, SocketWire};
 use crate::{log_debug, log_error};
 use crate::{system, trace};
+pub(crate) use begin::{start, start_behind_proxy, start_in_process, start_tls, start_tunnel};
 
 /// The read buffer of a worker.
 const READ_BYTES: usize = 64 * 1024;
@@ -101,7 +101,7 @@ enum Next {
 pub(crate) struct Connection {
     hub: Arc<Hub>,
     info: Arc<ConnectionInfo>,
-    /// The socket's read side; `None` for a connection with a tunnel, which the wire knows.
+    /// The socket's read side; `None` for a connection with a tunnel or a pipe, which the wire knows.
     read: Option<OwnedReadHalf>,
     wire: Arc<SocketWire>,
     session: Session,
@@ -122,55 +122,6 @@ pub(crate) struct Connection {
     turn_ns: u64,
 }
 
-/// Serves one accepted socket until it ends, in a task of its own.
-///
-/// All state is in one box: what an idle connection costs is that box and a task of a few words.
-pub(crate) fn start(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
-    let _ = socket.set_nodelay(true);
-    let (read, write) = socket.into_split();
-    let connection = Connection::new(hub.clone(), Some(read), Sink::Plain(write), peer, None);
-    hub.runtime().spawn(serve(Box::new(connection)));
-}
-
-/// Serves one accepted socket with TLS, as [`start`] does one without.
-pub(crate) fn start_tls(
-    hub: &Arc<Hub>,
-    socket: TcpStream,
-    peer: SocketAddr,
-    tls: Arc<TlsListener>,
-) {
-    let _ = socket.set_nodelay(true);
-    let tunnel = Tunnel::new(socket, hub.runtime().clone(), hub.options().write_deadline);
-    let connection = Connection::new(hub.clone(), None, Sink::Tunnel(tunnel.clone()), peer, None);
-    hub.runtime().spawn(serve_tls(Box::new(connection), tunnel, tls));
-}
-
-/// Serves a connection whose tunnel is complete.
-pub(crate) fn start_tunnel(hub: &Arc<Hub>, tunnel: Arc<Tunnel>, peer: SocketAddr, facts: Facts) {
-    let connection = Connection::new(hub.clone(), None, Sink::Tunnel(tunnel), peer, Some(facts));
-    hub.runtime().spawn(serve(Box::new(connection)));
-}
-
-async fn serve(mut connection: Box<Connection>) {
-    let reason = match connection.greet() {
-        Ok(()) => connection.run().await,
-        Err(reason) => reason,
-    };
-    // Boxed, as all that is waited for seldom: a task is as large as its largest wait.
-    Box::pin(connection.end(reason)).await;
-}
-
-async fn serve_tls(mut connection: Box<Connection>, tunnel: Arc<Tunnel>, tls: Arc<TlsListener>) {
-    let reason = match Box::pin(connection.enter_tls(&tunnel, &tls)).await {
-        Ok(()) => {
-            drop((tunnel, tls));
-            connection.run().await
-        }
-        Err(reason) => reason,
-    };
-    Box::pin(connection.end(reason)).await;
-}
-
 impl Connection {
     fn new(
         hub: Arc<Hub>,
@@ -188,15 +139,14 @@ impl Connection {
         wire.belongs_to(&client);
         let now = hub.clock().mono_ns();
         let info = hub.register(&client, peer);
-        let kind = match &facts {
-            Some(facts) if facts.is_websocket => ConnectionType::WebSocket,
-            _ => ConnectionType::Standard,
-        };
-        let ping_interval = ping_interval(&options, kind);
         if let Some(tunnel) = wire.tunnel() {
             tunnel.belongs_to(&client);
-            info.set_facts(facts.unwrap_or_default());
         }
+        if let Some(facts) = facts {
+            info.set_facts(facts);
+        }
+        let kind = info.connection_type();
+        let ping_interval = ping_interval(&options, kind);
         if hub.is_stopping() {
             // Accepted just before the stop: those who end the connections may have missed it.
             client.close(ClosedReason::ServerShutdown);
@@ -628,7 +578,7 @@ impl Connection {
     }
 }
 
-/// Reads from the socket, or through the tunnel of a connection that has one.
+/// Reads from the socket, or from what the connection has instead.
 #[inline]
 fn poll_read(
     read: &mut Option<OwnedReadHalf>,
@@ -638,21 +588,17 @@ fn poll_read(
 ) -> Poll<std::io::Result<()>> {
     match read {
         Some(socket) => Pin::new(socket).poll_read(context, target),
-        None => poll_tunnel(wire, context, target),
+        None => poll_layers(wire, context, target),
     }
 }
 
 #[cold]
-fn poll_tunnel(
+fn poll_layers(
     wire: &SocketWire,
     context: &mut Context<'_>,
     target: &mut ReadBuf<'_>,
 ) -> Poll<std::io::Result<()>> {
-    match wire.tunnel() {
-        Some(tunnel) => tunnel.poll_read(context, target),
-        // The socket was dropped: the end.
-        None => Poll::Ready(Ok(())),
-    }
+    wire.poll_read(context, target)
 }
 
 fn ping_interval(options: &natterjack_config::Options, kind: ConnectionType) -> Duration {

@@ -15,8 +15,8 @@ use crate::transport::Facts;
 pub(crate) struct ConnectionInfo {
     /// The shared half of the connection.
     pub client: Arc<Client>,
-    /// Where it comes from.
-    pub peer: SocketAddr,
+    /// The other end of its socket.
+    socket_peer: SocketAddr,
     /// When it came, in nanoseconds since 1970.
     pub start_unix_ns: i64,
     /// The last measured round trip in nanoseconds; 0 while unknown.
@@ -60,10 +60,16 @@ pub(crate) struct Details {
 }
 
 impl Details {
+    /// For whom a load balancer said it speaks.
+    fn stands_for(&self) -> Option<SocketAddr> {
+        self.facts.as_ref().and_then(|facts| facts.stands_for)
+    }
+
     /// The kind of connection.
     pub(crate) fn connection_type(&self) -> ConnectionType {
         match &self.facts {
             Some(facts) if facts.is_websocket => ConnectionType::WebSocket,
+            Some(facts) if facts.is_in_process => ConnectionType::InProcess,
             _ => ConnectionType::Standard,
         }
     }
@@ -102,7 +108,7 @@ impl ConnectionInfo {
     ) -> Self {
         ConnectionInfo {
             client,
-            peer,
+            socket_peer: peer,
             start_unix_ns,
             rtt_ns: AtomicU64::new(0),
             active_unix_ns: AtomicI64::new(start_unix_ns),
@@ -116,6 +122,11 @@ impl ConnectionInfo {
 
     fn lock(&self) -> MutexGuard<'_, Details> {
         self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it comes from: the other end of its socket, or whom a load balancer named there.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.lock().stands_for().unwrap_or(self.socket_peer)
     }
 
     /// False for one beyond `max_connections`: it is told so and goes.
@@ -194,6 +205,14 @@ impl ConnectionInfo {
         self.lock().facts = Some(Arc::new(facts));
     }
 
+    /// One more of these facts.
+    pub(crate) fn add_fact(&self, add: impl FnOnce(&mut Facts)) {
+        let mut details = self.lock();
+        let mut facts = details.facts.as_deref().cloned().unwrap_or_default();
+        add(&mut facts);
+        details.facts = Some(Arc::new(facts));
+    }
+
     pub(crate) fn facts(&self) -> Option<Arc<Facts>> {
         self.lock().facts.clone()
     }
@@ -245,7 +264,8 @@ impl ConnectionInfo {
             ConnectionType::WebSocket => "wid",
             _ => "cid",
         };
-        let mut text = format!("{forwarded}{} - {kind}:{}", self.peer, self.client.cid);
+        let peer = details.stands_for().unwrap_or(self.socket_peer);
+        let mut text = format!("{forwarded}{peer} - {kind}:{}", self.client.cid);
         let (name, lang, version) = (details.name(), details.lang(), details.version());
         if !(name.is_empty() && lang.is_empty() && version.is_empty()) {
             let version = if version.is_empty() { String::new() } else { format!("v{version}") };

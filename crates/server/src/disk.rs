@@ -9,4 +9,5 @@ mod queue;
 mod real;
 
 pub(crate) use pool::{IoPool, SharedDisk};
+pub(crate) use queue::Waits;
 pub(crate) use real::{RealDisk, lock_directory};

@@ -1,7 +1,8 @@
 //! What all connections of a server share.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use hashbrown::HashMap;
@@ -30,13 +31,14 @@ use crate::interest::InterestNotes;
 use crate::jetstream::JetStreamGlue;
 use crate::log::Log;
 use crate::ports::Ports;
+use crate::program::Program;
 use crate::resolver::Resolver;
 use crate::server_id::ServerId;
 use crate::sharing::Lobby;
 use crate::stats::Stats;
 use crate::system::System;
 use crate::transport::tls::Transports;
-use crate::{log_debug, log_error, log_info, trace};
+use crate::{files, log_debug, log_error, log_info, trace, traced};
 
 /// The version of nats-server whose behaviour clients may expect; they gate features on it.
 pub const COMPATIBLE_VERSION: &str = "2.15.1";
@@ -53,6 +55,7 @@ pub(crate) struct Hub {
     log: Arc<Log>,
     options: RwLock<Arc<Options>>,
     overrides: Option<Overrides>,
+    program_logins: Option<Program>,
     authenticator: RwLock<Arc<Authenticator>>,
     accounts: Accounts,
     interest: Arc<InterestNotes>,
@@ -61,6 +64,11 @@ pub(crate) struct Hub {
     stats: Stats,
     system: System,
     ports: RwLock<Ports>,
+    /// The program's name, in the name of the ports file; and that file, while it is there.
+    program: String,
+    ports_file: Mutex<Option<PathBuf>>,
+    /// When the options were read, in nanoseconds since 1970.
+    configured_unix_ns: AtomicI64,
     transports: RwLock<Arc<Transports>>,
     connections: Mutex<HashMap<u64, Arc<ConnectionInfo>>>,
     /// How many of them are about to be sent away; changed under their lock.
@@ -95,7 +103,9 @@ pub(crate) struct HubParts {
     pub(crate) runtime: Handle,
     pub(crate) log: Arc<Log>,
     pub(crate) options: Options,
+    pub(crate) program: String,
     pub(crate) overrides: Option<Overrides>,
+    pub(crate) program_logins: Option<Program>,
     pub(crate) authenticator: Authenticator,
     pub(crate) transports: Transports,
     pub(crate) resolver: Resolver,
@@ -114,12 +124,14 @@ impl Hub {
         Arc::new_cyclic(|me| Hub {
             accounts: Accounts::new(interest.clone()),
             start_unix_ns: parts.clock.unix_ns(),
+            configured_unix_ns: AtomicI64::new(parts.clock.unix_ns()),
             closed: Mutex::new(crate::closed::ClosedRing::new(parts.options.max_closed_clients)),
             clock: parts.clock,
             runtime: parts.runtime,
             log: parts.log,
             options: RwLock::new(Arc::new(parts.options)),
             overrides: parts.overrides,
+            program_logins: parts.program_logins,
             authenticator: RwLock::new(Arc::new(parts.authenticator)),
             interest,
             jetstream: jetstream(me),
@@ -127,6 +139,8 @@ impl Hub {
             stats: Stats::default(),
             system: System::default(),
             ports: RwLock::default(),
+            program: parts.program,
+            ports_file: Mutex::default(),
             transports: RwLock::new(Arc::new(parts.transports)),
             connections: Mutex::default(),
             refused: AtomicUsize::new(0),
@@ -217,7 +231,13 @@ impl Hub {
         self.overrides.as_ref()
     }
 
+    /// What decides about logins, if that is the embedding program.
+    pub(crate) fn program_logins(&self) -> Option<&Program> {
+        self.program_logins.as_ref()
+    }
+
     pub(crate) fn set_options(&self, options: Arc<Options>) {
+        self.configured_unix_ns.store(self.clock.unix_ns(), Ordering::Relaxed);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
@@ -236,6 +256,31 @@ impl Hub {
 
     pub(crate) fn set_ports(&self, ports: Ports) {
         *self.ports.write().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    /// When the options were read, in nanoseconds since 1970.
+    pub(crate) fn configured_unix_ns(&self) -> i64 {
+        self.configured_unix_ns.load(Ordering::Relaxed)
+    }
+
+    /// Puts the ports file where the options want it, and takes away the one before.
+    pub(crate) fn write_ports_file(&self) -> Result<(), (PathBuf, std::io::Error)> {
+        let options = self.options();
+        let directory = options.ports_file_dir.as_deref().filter(|path| !path.is_empty());
+        let path = directory.map(|directory| files::ports_path(directory.as_ref(), &self.program));
+        let mut known = guard(&self.ports_file);
+        if *known != path {
+            known.take().map(std::fs::remove_file);
+        }
+        let Some(path) = path else { return Ok(()) };
+        files::write_ports(&path, &self.ports()).map_err(|error| (path.clone(), error))?;
+        *known = Some(path);
+        Ok(())
+    }
+
+    /// The server ends, and with it the ports file.
+    pub(crate) fn remove_ports_file(&self) {
+        guard(&self.ports_file).take().map(std::fs::remove_file);
     }
 
     /// TLS of the listeners.
@@ -461,7 +506,8 @@ impl Hub {
             _ => (transports.client.as_deref(), ports.advertised(&options)),
         };
         // A WebSocket has its TLS already, and says both (nats-server 2.15.1).
-        let is_open = kind != ConnectionType::WebSocket && options.allow_non_tls;
+        let is_open = kind != ConnectionType::WebSocket
+            && (options.allow_non_tls || kind == ConnectionType::InProcess);
         Info {
             auth_required: self.authenticator().auth_required_of(kind),
             tls_required: tls.is_some() && !is_open,
@@ -479,7 +525,7 @@ impl Hub {
             max_payload: self.max_payload(None),
             jetstream: self.jetstream.is_some(),
             client_id: info.client.cid,
-            client_ip: info.peer.ip().to_string(),
+            client_ip: info.peer().ip().to_string(),
             domain: options.jetstream.domain.clone().unwrap_or_default(),
             ldm: self.is_lame_duck(),
             api_lvl: API_LEVEL,
@@ -489,8 +535,19 @@ impl Hub {
     }
 
     /// The INFO of a new connection.
-    pub(crate) fn info_for(&self, info: &ConnectionInfo, nonce: Option<&str>) -> Info {
-        Info { nonce: nonce.unwrap_or_default().into(), ..self.base_info(info) }
+    pub(crate) fn info_for(
+        &self,
+        info: &ConnectionInfo,
+        nonce: Option<&str>,
+        awaits_header: bool,
+    ) -> Info {
+        let mut first = self.base_info(info);
+        first.nonce = nonce.unwrap_or_default().into();
+        if awaits_header {
+            // Not to be told before a load balancer could say whom it speaks for.
+            first.client_ip = String::new();
+        }
+        first
     }
 
     /// The INFO that follows the first PONG.
@@ -572,6 +629,9 @@ impl Hub {
 
     /// Ends a batch: passes changes of interest on, settles streams, writes.
     pub(crate) fn finish(&self, batch: &mut Batch) {
+        if batch.has_reports() {
+            traced::report(self, batch);
+        }
         // Settling may change interest, and a change may give a stream something to send.
         for _ in 0..8 {
             let changes = self.interest.take();

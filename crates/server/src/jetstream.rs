@@ -20,7 +20,7 @@ use natterjack_jetstream::{AccountLimits, JetStream, Now};
 use tokio::sync::watch;
 
 use crate::connection::with_batch;
-use crate::disk::IoPool;
+use crate::disk::{IoPool, Waits};
 use crate::hub::Hub;
 use crate::start::StartError;
 use crate::timers::Timers;
@@ -102,6 +102,11 @@ impl JetStreamGlue {
 
     pub(crate) fn engine(&self) -> &JetStream {
         &self.engine
+    }
+
+    /// Reads that had to wait for a thread of the disk.
+    pub(crate) fn disk_waits(&self) -> Waits {
+        self.io.waits()
     }
 
     /// Where files are kept; empty for a store in memory.

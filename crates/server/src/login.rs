@@ -14,6 +14,7 @@ use crate::callout::{self, Applicant};
 use crate::connection_info::ConnectionInfo;
 use crate::hub::Hub;
 use crate::log_warn;
+use crate::program::{LoginAttempt, Program};
 use crate::transport::tunnel::Tunnel;
 
 /// Where a connection stands between accept and the end of its right to be here.
@@ -40,15 +41,20 @@ pub(crate) enum Refusal {
         account: Arc<str>,
         /// What that account hears.
         reason: String,
+        /// How the end of the connection is recorded.
+        closed: ClosedReason,
     },
 }
 
 impl Refusal {
     /// By the rules of the server.
     fn by_rules(hub: &Hub, text: String) -> Self {
+        Self::recorded_as(hub, text, ClosedReason::AuthenticationFailure)
+    }
+
+    fn recorded_as(hub: &Hub, text: String, closed: ClosedReason) -> Self {
         let account = hub.authenticator().callout_account().unwrap_or(GLOBAL_ACCOUNT).into();
-        let reason = ClosedReason::AuthenticationFailure.as_str().to_owned();
-        Refusal::Failed { text, account, reason }
+        Refusal::Failed { text, account, reason: closed.as_str().to_owned(), closed }
     }
 }
 
@@ -151,7 +157,10 @@ impl Login {
         if connect.is_none() && !authenticator.admits_before_connect(kind) {
             return Err(Refusal::by_rules(hub, "authentication error".to_owned()));
         }
-        let connection = ConnInfo { remote_ip: Some(info.peer.ip()), kind };
+        if let Some(program) = hub.program_logins() {
+            return self.ask_program(hub, program, connect, info).await;
+        }
+        let connection = ConnInfo { remote_ip: Some(info.peer().ip()), kind };
         let tls = info.facts().and_then(|facts| facts.tls.clone());
         let shown = tls.as_ref().and_then(|tls| tls.names.as_ref());
         // Where certificates name the users, one that is not shown names nobody.
@@ -167,8 +176,15 @@ impl Login {
         } else {
             authenticator.authenticate(&given, &nonce, &connection, now_unix())
         };
-        if let Err(AuthFailure::AccountNotFound(id)) = &outcome
-            && hub.resolver().fetch(hub, id).await
+        let wanted = match &outcome {
+            Err(AuthFailure::AccountNotFound(id)) => Some(id.clone()),
+            Err(AuthFailure::AccountExpired(id)) if hub.resolver().refreshes(hub, id) => {
+                Some(id.clone())
+            }
+            _ => None,
+        };
+        if let Some(id) = wanted
+            && hub.resolver().fetch(hub, &id).await
         {
             outcome = hub.authenticator().authenticate(&given, &nonce, &connection, now_unix());
         }
@@ -178,10 +194,52 @@ impl Login {
             return callout::decide(hub, &callout, applicant).await.map_err(|reason| {
                 log_warn!(hub.log(), "{reason}");
                 let text = format!("authentication error{}", given.log_suffix());
-                Refusal::Failed { text, account: callout.account.clone(), reason }
+                let closed = ClosedReason::AuthenticationFailure;
+                Refusal::Failed { text, account: callout.account.clone(), reason, closed }
             });
         }
-        outcome.map_err(|failure| Refusal::by_rules(hub, describe(&failure, &given)))
+        outcome.map_err(|failure| {
+            // A refused login is recorded as such, whatever it lacks; only proxies have their own words.
+            let closed = match failure.closed_reason() {
+                reason @ (ClosedReason::ProxyNotTrusted | ClosedReason::ProxyRequired) => reason,
+                _ => ClosedReason::AuthenticationFailure,
+            };
+            Refusal::recorded_as(hub, describe(&failure, &given), closed)
+        })
+    }
+
+    /// Asks the embedding program, in a task of its own: what goes wrong there is a refusal.
+    async fn ask_program(
+        &self,
+        hub: &Arc<Hub>,
+        program: &Program,
+        connect: Option<&Connect>,
+        info: &ConnectionInfo,
+    ) -> Result<Arc<Identity>, Refusal> {
+        let empty = Connect::default();
+        let connect = connect.unwrap_or(&empty);
+        let attempt = LoginAttempt::new(connect, info, self.nonce().unwrap_or_default());
+        let deciding = hub.runtime().spawn(program.decide(attempt));
+        let decided = match self.timeout_ns {
+            None => deciding.await,
+            Some(timeout_ns) => {
+                let until = Instant::from_std(hub.clock().instant(timeout_ns));
+                let abort = deciding.abort_handle();
+                tokio::time::timeout_at(until, deciding).await.map_err(|_| {
+                    abort.abort();
+                    Refusal::Late
+                })?
+            }
+        };
+        let suffix = Credentials::from(connect).log_suffix();
+        let refused =
+            |why: String| Refusal::by_rules(hub, format!("authentication error{suffix} ({why})"));
+        let granted = match decided {
+            Ok(granted) => granted.map_err(refused)?,
+            Err(_) => return Err(refused("the check was aborted".to_owned())),
+        };
+        let admitted = hub.authenticator().admit(granted.into_admitted());
+        admitted.map_err(|failure| refused(failure.to_string()))
     }
 
     /// A bcrypt check takes a tenth of a second: not on a worker, and only two at a time. They queue, and

@@ -13,9 +13,16 @@ use natterjack_core::permissions::{AllowResponses, PermissionsSpec, SubjectRules
 
 use crate::start::StartError;
 
-/// Builds the authenticator of these options.
-pub(crate) fn authenticator(options: &Options) -> Result<Authenticator, StartError> {
-    Ok(Authenticator::new(auth_config(options), hooks())?)
+/// Builds the authenticator of these options, or one that leaves the decision to the embedding program.
+pub(crate) fn authenticator(
+    options: &Options,
+    asks_program: bool,
+) -> Result<Authenticator, StartError> {
+    let mut config = auth_config(options);
+    if asks_program {
+        config.method = Method::Program;
+    }
+    Ok(Authenticator::new(config, hooks())?)
 }
 
 fn hooks() -> Hooks {
@@ -100,7 +107,8 @@ fn auth_config(options: &Options) -> AuthConfig {
             xkey: callout.xkey.clone(),
             allowed_accounts: callout.allowed_accounts.clone(),
         }),
-        trusted_proxies: Vec::new(),
+        trusted_proxies: options.trusted_proxies.clone(),
+        proxy_required: authorization.proxy_required,
         // With TLS a second more than the handshake may take (nats-server 2.15.1).
         timeout: authorization
             .timeout
@@ -124,7 +132,7 @@ fn user(user: &config::User) -> UserConfig {
             .iter()
             .map(|kind| connection_type(*kind))
             .collect(),
-        proxy_required: false,
+        proxy_required: user.proxy_required,
     }
 }
 

@@ -115,7 +115,7 @@ fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>>
     match path {
         "" => return index(base),
         "/stacksz" => return response(StatusCode::OK, "application/json", stacks(hub)),
-        "/debug/vars" => return json_response(StatusCode::OK, variables()),
+        "/debug/vars" => return json_response(StatusCode::OK, variables().to_string()),
         "/metrics" => {
             return response(StatusCode::OK, metrics::CONTENT_TYPE, metrics::metrics(hub));
         }
@@ -149,6 +149,9 @@ pub(crate) fn answer(hub: &Hub, path: &str, query: &Query) -> Option<Answer> {
         "/leafz" => empty(json!({"leafnodes": 0, "leafs": []}), false),
         // There are no such queues: a connection decides by itself.
         "/ipqueuesz" => Ok((StatusCode::OK, json!({}))),
+        "/debug/vars" => Ok((StatusCode::OK, variables())),
+        // There are no such groups: one node has nobody to agree with.
+        "/raftz" => Ok((StatusCode::OK, Value::Null)),
         _ => return None,
     })
 }
@@ -168,7 +171,7 @@ fn envelope(hub: &Hub, body: Value, with_name: bool) -> Value {
 }
 
 /// What runs, as text; nobody parses it.
-fn stacks(hub: &Hub) -> String {
+pub(crate) fn stacks(hub: &Hub) -> String {
     let metrics = hub.runtime().metrics();
     let (workers, tasks) = (metrics.num_workers(), metrics.num_alive_tasks());
     let threads = process::threads().join("\n");
@@ -176,10 +179,10 @@ fn stacks(hub: &Hub) -> String {
 }
 
 /// The process in Go's `expvar` form, as far as it has a meaning here.
-fn variables() -> String {
+fn variables() -> Value {
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    json!({"cmdline": arguments, "memstats": {"Sys": process::resident_bytes()}}).to_string()
+    json!({"cmdline": arguments, "memstats": {"Sys": process::resident_bytes()}})
 }
 
 /// What the index lists.

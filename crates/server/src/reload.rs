@@ -19,10 +19,24 @@ use crate::{files, log_info, log_warn, logins, run, tenants};
 pub(crate) fn reload(hub: &Arc<Hub>) -> Result<(), String> {
     // One at a time, whoever asks: a signal, a request or the embedder.
     let _changing = hub.changing();
-    let new = read(hub)?;
+    change_to(hub, read(hub)?)
+}
+
+/// Applies what can change of these options, which come from the embedding program.
+///
+/// # Errors
+/// As [`reload`].
+pub(crate) fn reload_options(hub: &Arc<Hub>, new: Options) -> Result<(), String> {
+    let _changing = hub.changing();
+    new.validate().map_err(|error| error.to_string())?;
+    change_to(hub, new)
+}
+
+fn change_to(hub: &Arc<Hub>, new: Options) -> Result<(), String> {
     let old = hub.options();
     let changes = diff(&old, &new).map_err(|refusal| refusal.to_string())?;
-    let authenticator = logins::authenticator(&new).map_err(|error| error.to_string())?;
+    let authenticator = logins::authenticator(&new, hub.program_logins().is_some())
+        .map_err(|error| error.to_string())?;
     tenants::check(&new).map_err(|error| error.to_string())?;
     let transports = Transports::load(&new)?;
     // Nothing below can fail but the log file, which comes first.
@@ -72,6 +86,11 @@ fn apply(hub: &Hub, change: &Change) {
                 && let Err(error) = files::write_pid(&PathBuf::from(path))
             {
                 log_warn!(hub.log(), "could not write pid file {path:?}: {error}");
+            }
+        }
+        What::PortsFileDir => {
+            if let Err((path, error)) = hub.write_ports_file() {
+                log_warn!(hub.log(), "could not write ports file {path:?}: {error}");
             }
         }
         // Read where they are used, or by the connections themselves.

@@ -1,19 +1,22 @@
 //! Where account JWTs come from beside the configuration: a directory, requests of the system account that
-//! change it, and other servers that are asked for what is not there (core.md 3.8).
+//! change it, and other servers that are asked for what is not there; or a web server (core.md 3.8).
 
 mod requests;
 mod store;
+mod web;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use natterjack_config::Options;
 use natterjack_config::options::Resolver as Configured;
 use natterjack_core::account::Account;
 use natterjack_core::auth::Authenticator;
 use natterjack_core::jwt::{self, decode};
 use natterjack_core::subscription::Subscription;
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::ask::{self, Question};
@@ -23,17 +26,25 @@ use crate::start::StartError;
 use crate::{accounts, log_debug, log_error, log_info, log_warn, tenants};
 use requests::Asked;
 use store::Store;
+use web::Web;
 
 /// Requests that wait at a time; what comes while so many do gets no answer.
 const REQUESTS: usize = 64;
 /// Accounts that others are asked for at a time. Whoever names one more is refused.
 const FETCHES: usize = 64;
+/// Accounts that one account brings with it, as those that it imports from.
+const EXPORTERS: usize = 64;
+/// How long an account whose JWT is over is not asked for again.
+const REFRESH_NS: u64 = 1_000_000_000;
 /// How often files whose time is over are looked for, at least.
 const EXPIRY_CHECK: Duration = Duration::from_secs(60);
 
 /// The directory of account JWTs, if one is configured, and those who ask for changes.
 pub(crate) struct Resolver {
     store: Option<Mutex<Store>>,
+    web: Option<Web>,
+    /// When accounts were asked for again whose JWTs are over.
+    refreshed: Mutex<HashMap<Box<str>, u64>>,
     fetches: Semaphore,
     asked: mpsc::Sender<Asked>,
     waiting: Mutex<Option<mpsc::Receiver<Asked>>>,
@@ -43,12 +54,13 @@ impl Resolver {
     /// Opens the directory and lets the authenticator know what is in it.
     ///
     /// # Errors
-    /// The directory cannot be used, or the system account is not there.
+    /// The directory cannot be used, the web server does not answer, or the system account is not there.
     pub(crate) fn open(
         options: &Options,
         authenticator: &Authenticator,
         log: &Log,
         now_ns: i64,
+        runtime: &Runtime,
     ) -> Result<Self, StartError> {
         let (asked, waiting) = mpsc::channel(REQUESTS);
         let store = match &options.resolver {
@@ -61,8 +73,19 @@ impl Resolver {
             }
             _ => None,
         };
+        let web = match &options.resolver {
+            Some(Configured::Url(url)) => {
+                let web = Web::new(url, options.resolver_tls.as_ref());
+                let web = web.map_err(StartError::Operator)?;
+                runtime.block_on(meet(&web, authenticator, log)).map_err(StartError::Operator)?;
+                Some(web)
+            }
+            _ => None,
+        };
         Ok(Resolver {
             store,
+            web,
+            refreshed: Mutex::default(),
             fetches: Semaphore::new(FETCHES),
             asked,
             waiting: Mutex::new(Some(waiting)),
@@ -97,10 +120,33 @@ impl Resolver {
         }
     }
 
-    /// Gets the JWT of an account that is not known, from the directory or from other servers. Returns
-    /// whether the account is known now.
+    /// Whether to ask for an account again whose JWT is over: where it can have changed without our
+    /// hearing of it, and no more than once a second.
+    pub(crate) fn refreshes(&self, hub: &Hub, id: &str) -> bool {
+        if self.web.is_none() {
+            return false;
+        }
+        let now_ns = hub.clock().mono_ns();
+        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_ns = refreshed.get(id).copied();
+        if last_ns.is_some_and(|last_ns| now_ns.saturating_sub(last_ns) < REFRESH_NS) {
+            return false;
+        }
+        // Only accounts that are known come here.
+        refreshed.insert(id.into(), now_ns);
+        true
+    }
+
+    /// Gets the JWT of an account that is not known, from the directory, the web server, or other servers.
+    /// Returns whether the account is known now.
     pub(crate) async fn fetch(&self, hub: &Arc<Hub>, id: &str) -> bool {
-        if self.store.is_none() || jwt::key_kind(id) != Some(jwt::KeyKind::Account) {
+        if jwt::key_kind(id) != Some(jwt::KeyKind::Account) {
+            return false;
+        }
+        if let Some(web) = &self.web {
+            return self.fetch_from(web, hub, id).await;
+        }
+        if self.store.is_none() {
             return false;
         }
         let Ok(_place) = self.fetches.try_acquire() else { return false };
@@ -141,6 +187,44 @@ impl Resolver {
         }
     }
 
+    /// Gets an account from the web server, and then those that it imports from.
+    async fn fetch_from(&self, web: &Web, hub: &Arc<Hub>, id: &str) -> bool {
+        let mut wanted = vec![id.to_owned()];
+        let mut asked = HashSet::new();
+        let mut is_known = false;
+        while let Some(next) = wanted.pop() {
+            if !asked.insert(next.clone()) || asked.len() > EXPORTERS {
+                continue;
+            }
+            let Ok(_place) = self.fetches.try_acquire() else { break };
+            let token = match web.get(&next).await {
+                Ok(token) => token,
+                Err(error) => {
+                    log_warn!(hub.log(), "Account fetch failed: {error}");
+                    continue;
+                }
+            };
+            let (task_hub, task_id) = (hub.clone(), next.clone());
+            let applied = hub.runtime().spawn_blocking(move || {
+                let _changing = task_hub.changing();
+                apply(&task_hub, &task_id, token.trim())
+            });
+            match applied.await {
+                Ok(Ok(())) => is_known |= next == id,
+                Ok(Err(error)) => {
+                    log_error!(hub.log(), "Error looking up account {next:?}: {error}");
+                }
+                Err(_) => {}
+            }
+            let authenticator = hub.authenticator();
+            let Some(info) = authenticator.account(&next) else { continue };
+            let exporters = info.sharing.imports.iter().map(|import| &import.account);
+            let unknown = exporters.filter(|account| authenticator.account(account).is_none());
+            wanted.extend(unknown.cloned());
+        }
+        is_known
+    }
+
     /// Asks for a JWT in the system account. Where nobody else could answer, nobody is waited for.
     async fn ask_others(&self, hub: &Arc<Hub>, id: &str) -> Option<String> {
         let timeout = self.store()?.options().timeout;
@@ -150,6 +234,21 @@ impl Resolver {
         let answer = ask::ask(hub, &system, question, timeout).await?;
         String::from_utf8(answer).ok().filter(|token| !token.is_empty())
     }
+}
+
+/// Sees that the web server is there, and gets the system account.
+async fn meet(web: &Web, authenticator: &Authenticator, log: &Log) -> Result<(), String> {
+    web.get("").await?;
+    let Some(system) = authenticator.system_account() else { return Ok(()) };
+    let learned = match web.get(system).await {
+        Ok(token) => authenticator.learn(system, token.trim()).map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = learned {
+        // Asked for again when somebody logs in to it, as in nats-server.
+        log_warn!(log, "system account {system} cannot be used yet: {error}");
+    }
+    Ok(())
 }
 
 fn unusable(log: &Log, path: &Path, why: &str) {

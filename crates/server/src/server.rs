@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use natterjack_config::Options;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::builder::Builder;
 use crate::hub::Hub;
+use crate::transport::pipe::InProcess;
 
 /// A running server. Dropping it stops it without waiting; [`Server::shutdown`] waits.
 pub struct Server {
@@ -72,6 +74,19 @@ impl Server {
         self.hub.stats().slow_consumers.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Connects a client within the process, without a socket and without TLS. The two speak the NATS
+    /// protocol; the server begins, with INFO. Users whose `allowed_connection_types` are limited need
+    /// `IN_PROCESS` among them.
+    ///
+    /// # Errors
+    /// The server stops, or is in lame duck mode.
+    pub fn connect_in_process(&self) -> std::io::Result<InProcess> {
+        if self.hub.is_stopping() || self.hub.is_lame_duck() || *self.stop.borrow() {
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(crate::connection::start_in_process(&self.hub))
+    }
+
     /// Asks the server to stop; returns at once.
     pub fn request_stop(&self) {
         let _ = self.stop.send(true);
@@ -88,6 +103,31 @@ impl Server {
     /// The configuration is wrong, or a change needs a restart; then nothing changed.
     pub fn reload(&self) -> Result<(), String> {
         crate::reload::reload(&self.hub)
+    }
+
+    /// The options that the server runs with: what was configured, or reloaded since.
+    pub fn options(&self) -> Arc<Options> {
+        self.hub.options()
+    }
+
+    /// Applies other options while the server runs, all of what differs or nothing. Begin with those of
+    /// [`Server::options`]. It reads files and may wait for the disk: not to be called where that hurts.
+    ///
+    /// # Errors
+    /// The options contradict each other, or a change needs a restart; then nothing changed.
+    pub fn reload_options(&self, options: Options) -> Result<(), String> {
+        crate::reload::reload_options(&self.hub, options)
+    }
+
+    /// Applies a configuration text in nats-server's language, as [`Server::reload_options`] does options.
+    /// Host, port and JetStream stay as they are where it does not name them.
+    ///
+    /// # Errors
+    /// What is wrong in the text, with line and column; or as [`Server::reload_options`].
+    pub fn reload_config(&self, text: &str) -> Result<(), String> {
+        let options = Options::parse(text, "config", &crate::files::RealSource)
+            .map_err(|error| error.to_string())?;
+        self.reload_options(Builder::over(&self.hub.options(), options))
     }
 
     /// Waits until the server has stopped: its port and its store are free.

@@ -1,5 +1,7 @@
 //! How the server names itself in replies of the system account and in advisories.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::hub::{COMPATIBLE_VERSION, Hub};
@@ -18,6 +20,9 @@ pub(crate) struct ServerInfo {
     ver: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    feature_flags: BTreeMap<&'static str, bool>,
     jetstream: bool,
     #[serde(skip_serializing_if = "is_zero")]
     flags: u64,
@@ -41,6 +46,8 @@ impl ServerInfo {
             domain: options.jetstream.domain.clone(),
             ver: COMPATIBLE_VERSION,
             tags: options.server_tags.clone(),
+            metadata: options.server_metadata.clone(),
+            feature_flags: options.features(),
             jetstream,
             flags: if jetstream { FLAG_JETSTREAM } else { 0 },
             seq: hub.next_seq(),

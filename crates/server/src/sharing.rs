@@ -122,6 +122,7 @@ fn export(configured: &config::Export) -> Export {
                     config::ResponseType::Stream => Responses::Streamed,
                     config::ResponseType::Chunked => Responses::Chunked,
                 },
+                allow_trace: configured.allow_trace,
                 ..Service::default()
             };
             if let Some(threshold) = response_threshold {
@@ -138,7 +139,8 @@ fn export(configured: &config::Export) -> Export {
 }
 
 fn import(configured: &config::Import) -> Import {
-    let config::Import { service, account, subject, to, prefix, share, .. } = configured;
+    let config::Import { service, account, subject, to, prefix, share, allow_trace, .. } =
+        configured;
     let local = match (to, prefix.as_deref().unwrap_or_default()) {
         (Some(to), _) => to.clone(),
         (None, prefix) if prefix.is_empty() || *service => String::new(),
@@ -151,6 +153,7 @@ fn import(configured: &config::Import) -> Import {
         local,
         share: *share,
         activation: None,
+        allow_trace: *allow_trace,
     }
 }
 
@@ -213,7 +216,7 @@ impl Reception for Lobby {
         let user = details.identity.as_ref().and_then(|identity| identity.user.as_deref());
         ClientInfo {
             start: rfc3339(info.start_unix_ns),
-            host: info.peer.ip().to_string(),
+            host: info.peer().ip().to_string(),
             id: cid,
             user: user.unwrap_or_default().into(),
             name: details.name().into(),

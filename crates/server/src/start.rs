@@ -19,6 +19,7 @@ use crate::hub::{COMPATIBLE_VERSION, Hub, HubParts};
 use crate::jetstream::{self, JetStreamGlue};
 use crate::log::{Log, LogOptions};
 use crate::ports::Ports;
+use crate::program::Program;
 use crate::resolver::{self, Resolver};
 use crate::server::Server;
 use crate::server_id::ServerId;
@@ -102,7 +103,7 @@ const LAST_ROUND: Duration = Duration::from_secs(10);
 
 /// Starts a server; returns once it accepts clients.
 pub(crate) fn start(builder: Builder) -> Result<Server, StartError> {
-    let Builder { options, store, log, workers, program, overrides } = builder;
+    let Builder { options, store, log, workers, program, program_logins, overrides } = builder;
     options.validate()?;
     let log = open_log(log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -111,7 +112,8 @@ pub(crate) fn start(builder: Builder) -> Result<Server, StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Thread)?;
-    let outcome = start_on(&runtime, Plan { options, store, log, program, overrides });
+    let outcome =
+        start_on(&runtime, Plan { options, store, log, program, program_logins, overrides });
     match outcome {
         Ok((hub, stop, stopped)) => Ok(Server { hub, stop, stopped, runtime: Some(runtime) }),
         Err(error) => {
@@ -134,12 +136,13 @@ struct Plan {
     store: Store,
     log: Arc<Log>,
     program: String,
+    program_logins: Option<Program>,
     overrides: Option<Overrides>,
 }
 
 fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
-    let Plan { options, store, log, program, overrides } = plan;
-    let authenticator = logins::authenticator(&options)?;
+    let Plan { options, store, log, program, program_logins, overrides } = plan;
+    let authenticator = logins::authenticator(&options, program_logins.is_some())?;
     crate::sharing::check(&options)?;
     crate::operator::check(&options)?;
     let transports = Transports::load(&options).map_err(StartError::Tls)?;
@@ -152,6 +155,9 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         log_info!(log, "  Node:     {}", jetstream::node_name(&id.name));
     }
     log_info!(log, "  ID:       {}", id.public_key);
+    for line in options.feature_notices() {
+        log_info!(log, "{line}");
+    }
     for warning in &options.warnings {
         log_warn!(log, "{warning}");
     }
@@ -169,7 +175,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
     let secure_monitor_socket = secure_monitor.map(bind).transpose()?;
     let websocket_socket = websocket_address(&options, address)?.map(bind).transpose()?;
     let clock = Clock::start();
-    let resolver = Resolver::open(&options, &authenticator, &log, clock.unix_ns())?;
+    let resolver = Resolver::open(&options, &authenticator, &log, clock.unix_ns(), runtime)?;
     let engine = match options.jetstream.enabled {
         true => Some(jetstream::open(&options, &store, &id, &log)?),
         false => None,
@@ -181,6 +187,8 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
             runtime: runtime.handle().clone(),
             log,
             options,
+            program,
+            program_logins,
             overrides,
             authenticator,
             transports,
@@ -232,11 +240,14 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
             log_warn!(hub.log(), "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!");
         }
     }
-    let written = write_files(&hub, &ports, &program)?;
+    write_files(&hub)?;
     let listener = tokio::net::TcpListener::from_std(client_socket).map_err(StartError::Thread)?;
     listeners.push((listener, listener::client));
     if let Some(address) = ports.client {
         log_info!(hub.log(), "Listening for client connections on {address}");
+    }
+    if hub.options().proxy_protocol {
+        log_info!(hub.log(), "PROXY protocol enabled for client connections");
     }
     if hub.transports().client.is_some() {
         log_info!(hub.log(), "TLS required for client connections");
@@ -253,7 +264,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         signals::trap(&hub, &stop);
     }
     log_info!(hub.log(), "Server is ready");
-    runtime.spawn(run(hub.clone(), listeners, stop_seen, stopped_sender, written));
+    runtime.spawn(run(hub.clone(), listeners, stop_seen, stopped_sender));
     Ok((hub, stop, stopped))
 }
 
@@ -322,19 +333,13 @@ fn resolve(host: &str) -> Result<IpAddr, StartError> {
         .ok_or_else(|| wrong(std::io::ErrorKind::NotFound.into()))
 }
 
-fn write_files(hub: &Hub, ports: &Ports, program: &str) -> Result<Option<PathBuf>, StartError> {
+fn write_files(hub: &Hub) -> Result<(), StartError> {
     let options = hub.options();
     if let Some(path) = options.pid_file.as_deref().filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         files::write_pid(&path).map_err(|source| StartError::File { path, source })?;
     }
-    let Some(directory) = options.ports_file_dir.as_deref().filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    let path = files::ports_path(directory.as_ref(), program);
-    files::write_ports(&path, ports)
-        .map_err(|source| StartError::File { path: path.clone(), source })?;
-    Ok(Some(path))
+    hub.write_ports_file().map_err(|(path, source)| StartError::File { path, source })
 }
 
 /// The server's own task: accepts, and after the stop takes everything down in order.
@@ -343,7 +348,6 @@ async fn run(
     listeners: Vec<(tokio::net::TcpListener, listener::Serve)>,
     stop: watch::Receiver<bool>,
     stopped: watch::Sender<bool>,
-    ports_file: Option<PathBuf>,
 ) {
     let mut requested = stop.clone();
     let accept = |(listener, serve)| {
@@ -383,9 +387,7 @@ async fn run(
     if let Some(jetstream) = hub.jetstream() {
         jetstream.release();
     }
-    if let Some(path) = ports_file {
-        let _ = std::fs::remove_file(path);
-    }
+    hub.remove_ports_file();
     log_info!(hub.log(), "Server Exiting..");
     let _ = stopped.send(true);
 }

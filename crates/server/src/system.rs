@@ -3,6 +3,7 @@
 mod events;
 mod options;
 mod packing;
+mod profiles;
 mod requests;
 mod statsz;
 
@@ -18,6 +19,7 @@ use crate::hub::Hub;
 use crate::resolver;
 use crate::user_info::UserInfo;
 pub(crate) use events::{connected, disconnected, entering_lame_duck, refused, run, shutting_down};
+pub(crate) use packing::Packing;
 
 /// What connections of an account that are closed by now have sent and received.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use natterjack_core::client::Client;
@@ -9,10 +10,12 @@ use natterjack_core::outbox::{Wire, slices};
 use natterjack_proto::error::ClosedReason;
 use socket2::SockRef;
 use std::net::Shutdown;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::runtime::Handle;
 
+use crate::transport::pipe::Pipe;
 use crate::transport::tunnel::Tunnel;
 
 /// Where a connection's bytes go.
@@ -21,6 +24,8 @@ pub(crate) enum Sink {
     Plain(OwnedWriteHalf),
     /// TLS, WebSocket, or both.
     Tunnel(Arc<Tunnel>),
+    /// A client within the process.
+    Pipe(Arc<Pipe>),
 }
 
 impl Sink {
@@ -28,18 +33,28 @@ impl Sink {
         match self {
             Sink::Plain(socket) => socket.try_write_vectored(slices),
             Sink::Tunnel(tunnel) => tunnel.try_write(slices),
+            Sink::Pipe(pipe) => pipe.try_write(slices),
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    async fn writable(&self) -> io::Result<()> {
         match self {
-            Sink::Plain(socket) => socket.as_ref(),
-            Sink::Tunnel(tunnel) => tunnel.socket(),
+            Sink::Plain(socket) => socket.writable().await,
+            Sink::Tunnel(tunnel) => tunnel.socket().writable().await,
+            Sink::Pipe(pipe) => {
+                pipe.writable().await;
+                Ok(())
+            }
         }
     }
 
     fn shut_down(&self, how: Shutdown) {
-        let _ = SockRef::from(self.socket()).shutdown(how);
+        let socket: &TcpStream = match self {
+            Sink::Plain(socket) => socket.as_ref(),
+            Sink::Tunnel(tunnel) => tunnel.socket(),
+            Sink::Pipe(pipe) => return pipe.shut_down(how),
+        };
+        let _ = SockRef::from(socket).shutdown(how);
     }
 }
 
@@ -78,6 +93,20 @@ impl SocketWire {
         let socket = self.socket.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(socket) = socket {
             socket.shut_down(Shutdown::Both);
+        }
+    }
+
+    /// Reads from what is no plain socket; its end where there is nothing.
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.socket().as_deref() {
+            Some(Sink::Tunnel(tunnel)) => tunnel.poll_read(context, target),
+            Some(Sink::Pipe(pipe)) => pipe.poll_read(context, target),
+            // The socket was dropped: the end.
+            Some(Sink::Plain(_)) | None => Poll::Ready(Ok(())),
         }
     }
 
@@ -121,7 +150,7 @@ impl Wire for SharedWire {
 /// Empties the outbox as the socket takes it; ends when nothing waits.
 async fn write_out(socket: Arc<Sink>, client: Arc<Client>, deadline: Duration) {
     while let Some((chunks, head)) = client.outbox().writer_take() {
-        let written = match tokio::time::timeout(deadline, socket.socket().writable()).await {
+        let written = match tokio::time::timeout(deadline, socket.writable()).await {
             Err(_) => {
                 client.close(ClosedReason::SlowConsumerWriteDeadline);
                 0

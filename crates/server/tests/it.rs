@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "it/damage.rs"]
 mod damage;
+#[path = "it/embedding.rs"]
+mod embedding;
 #[path = "it/metrics.rs"]
 mod metrics;
 #[path = "it/peer.rs"]
@@ -95,6 +97,7 @@ fn a_token_is_demanded_and_checked() {
     }
 }
 
+// Shows C-203.
 #[test]
 fn several_servers_live_in_one_process_and_a_drop_frees_the_port() {
     let (first, second) = (start(), start());
@@ -110,6 +113,7 @@ fn several_servers_live_in_one_process_and_a_drop_frees_the_port() {
     assert!(other.is_closed());
 }
 
+// Shows C-203.
 #[tokio::test]
 async fn an_async_caller_starts_and_stops_it_on_a_current_thread_runtime() {
     let server = Server::builder().jetstream_in_memory().start().await.unwrap();

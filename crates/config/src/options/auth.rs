@@ -33,11 +33,7 @@ pub(super) fn authorization(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options)
             "auth_callout" | "auth_hook" => {
                 auth.callout = super::callout::callout(d, item);
             }
-            "proxy_required" => {
-                if !super::unsupported::says_off(item) {
-                    d.refuse(item);
-                }
-            }
+            "proxy_required" => set(&mut auth.proxy_required, d.bool(item)),
             _ => d.unknown(item),
         }
     }
@@ -85,6 +81,7 @@ fn user(d: &mut Decoder<'_>, value: &Value, account: Option<&str>) -> Option<Use
     let (mut name, mut password, mut nkey) = (None, None, None);
     let mut own_permissions = None;
     let mut connection_types = Vec::new();
+    let mut proxy_required = false;
     let errors = d.errors.len();
     for item in map.iter() {
         match item.key.to_ascii_lowercase().as_str() {
@@ -97,11 +94,7 @@ fn user(d: &mut Decoder<'_>, value: &Value, account: Option<&str>) -> Option<Use
             "allowed_connection_types" | "connection_types" | "clients" => {
                 set(&mut connection_types, types(d, item));
             }
-            "proxy_required" => {
-                if !super::unsupported::says_off(item) {
-                    d.refuse(item);
-                }
-            }
+            "proxy_required" => set(&mut proxy_required, d.bool(item)),
             _ => d.unknown(item),
         }
     }
@@ -114,6 +107,7 @@ fn user(d: &mut Decoder<'_>, value: &Value, account: Option<&str>) -> Option<Use
         permissions: own_permissions,
         connection_types,
         account: account.map(str::to_owned),
+        proxy_required,
         position: value.position.clone(),
     })
 }

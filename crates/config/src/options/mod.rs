@@ -8,9 +8,11 @@ mod accounts;
 mod auth;
 mod callout;
 mod decode;
+mod features;
 mod jetstream;
 mod mappings;
 mod operator;
+mod proxies;
 mod sharing;
 mod tls;
 mod top;
@@ -64,6 +66,8 @@ pub struct Options {
     pub server_tags: Vec<String>,
     /// Free pairs that monitoring shows.
     pub server_metadata: BTreeMap<String, String>,
+    /// Features that the file switches on or off, known or not.
+    pub feature_flags: BTreeMap<String, bool>,
 
     /// Log debug lines.
     pub debug: bool,
@@ -103,6 +107,11 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Also admit clients that do not begin TLS.
     pub allow_non_tls: bool,
+    /// Whether a client's connection may begin with a header of the PROXY protocol, which tells whom a
+    /// load balancer speaks for.
+    pub proxy_protocol: bool,
+    /// The public keys of the proxies whose word counts (`proxies { trusted }`), checked.
+    pub trusted_proxies: Vec<String>,
     /// The listener for WebSocket clients.
     pub websocket: Option<Websocket>,
 
@@ -156,6 +165,8 @@ pub struct Options {
     pub trusted_keys: Vec<String>,
     /// Where account JWTs come from.
     pub resolver: Option<Resolver>,
+    /// TLS towards the server of a [`Resolver::Url`].
+    pub resolver_tls: Option<Tls>,
     /// Account JWTs by account key. Not decoded here.
     pub resolver_preload: Vec<(String, Located<String>)>,
     /// The user JWT of clients that present none. Not decoded here.
@@ -179,6 +190,7 @@ impl Default for Options {
             server_name: None,
             server_tags: Vec::new(),
             server_metadata: BTreeMap::new(),
+            feature_flags: BTreeMap::new(),
             debug: false,
             trace: false,
             trace_verbose: false,
@@ -196,6 +208,8 @@ impl Default for Options {
             https_port: None,
             tls: None,
             allow_non_tls: false,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
             websocket: None,
             http_base_path: "/".to_owned(),
             max_control_line: 4096,
@@ -222,6 +236,7 @@ impl Default for Options {
             operators: Vec::new(),
             trusted_keys: Vec::new(),
             resolver: None,
+            resolver_tls: None,
             resolver_preload: Vec::new(),
             default_sentinel: None,
             resolver_pinned_accounts: Vec::new(),

@@ -60,10 +60,11 @@ pub(super) fn resolver(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
     match &entry.value.kind {
         Kind::String(text) => match text.to_ascii_lowercase().as_str() {
             "memory" | "mem" => o.resolver = Some(Resolver::Memory),
-            lower if lower.starts_with("url(") => {
-                d.error(position, "resolver URL(...) is not supported yet");
-            }
-            _ => d.error(position, WRONG),
+            _ => match url(text) {
+                Some(Ok(url)) => o.resolver = Some(Resolver::Url(url)),
+                Some(Err(error)) => d.error(position, error),
+                None => d.error(position, WRONG),
+            },
         },
         Kind::Map(map) => o.resolver = typed(d, position, map),
         kind => {
@@ -71,6 +72,35 @@ pub(super) fn resolver(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
             d.error(position, text);
         }
     }
+}
+
+/// The address in `URL(http://…)`, which may stand in quotes; `None` if this is something else.
+fn url(text: &str) -> Option<Result<String, String>> {
+    let rest = text.get(..3).filter(|word| word.eq_ignore_ascii_case("url")).map(|_| &text[3..])?;
+    let inner = rest.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let url = inner.trim().trim_matches('"');
+    if url.contains(char::is_whitespace) {
+        return None;
+    }
+    let is_address = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+    if !is_address || url.contains(|c: char| c.is_control()) {
+        return Some(Err(format!("error parsing account resolver url [{url:?}]")));
+    }
+    Some(Ok(url.to_owned()))
+}
+
+/// TLS towards the server of a `URL(…)`.
+pub(super) fn resolver_tls(d: &mut Decoder<'_>, entry: &Entry, o: &mut Options) {
+    if let Kind::Map(map) = &entry.value.kind {
+        let mut items = Map::iter(map);
+        if let Some(item) = items.find(|item| item.key.eq_ignore_ascii_case("insecure"))
+            && !super::unsupported::says_off(item)
+        {
+            // It would take JWTs from whoever stands in between.
+            d.refuse(item);
+        }
+    }
+    o.resolver_tls = super::tls::tls(d, entry);
 }
 
 /// `resolver { type: … }`

@@ -2,7 +2,8 @@
 
 use super::decode::{Decoder, set, set_some};
 use super::{
-    Options, accounts, auth, callout, jetstream, mappings, operator, tls, unsupported, websocket,
+    Options, accounts, auth, callout, features, jetstream, mappings, operator, proxies, tls,
+    unsupported, websocket,
 };
 use crate::language::{Entry, Kind, Map};
 use std::time::Duration;
@@ -42,6 +43,7 @@ fn network(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bo
                 }
             }
         }
+        "feature_flags" => features::features(d, entry, o),
         "http" => {
             if let Some((host, port)) = address(d, entry) {
                 set_some(&mut o.http_host, host);
@@ -135,6 +137,8 @@ fn limits(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> boo
 fn security(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bool {
     match key {
         "tls" => set_some(&mut o.tls, tls::tls(d, entry)),
+        "proxy_protocol" => set(&mut o.proxy_protocol, d.bool(entry)),
+        "proxies" => proxies::proxies(d, entry, o),
         "allow_non_tls" => set(&mut o.allow_non_tls, d.bool(entry)),
         "websocket" | "ws" => set_some(&mut o.websocket, websocket::websocket(d, entry)),
         "authorization" => auth::authorization(d, entry, o),
@@ -151,6 +155,7 @@ fn security(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> b
         "trusted" | "trusted_keys" => operator::trusted_keys(d, entry, o),
         "default_sentinel" => operator::default_sentinel(d, entry, o),
         "resolver" | "account_resolver" | "accounts_resolver" => operator::resolver(d, entry, o),
+        "resolver_tls" => operator::resolver_tls(d, entry, o),
         "resolver_preload" => operator::preload(d, entry, o),
         "resolver_pinned_accounts" => {
             set(&mut o.resolver_pinned_accounts, d.strings(entry));

@@ -14,6 +14,8 @@ pub struct User {
     pub connection_types: Vec<ConnectionType>,
     /// The account it belongs to; `None` is the global account `$G`.
     pub account: Option<String>,
+    /// Whether it must come through a trusted proxy.
+    pub proxy_required: bool,
     /// Where it is configured.
     pub position: Position,
 }
@@ -133,6 +135,8 @@ pub struct Authorization {
     pub default_permissions: Option<Permissions>,
     /// The service that decides about logins.
     pub callout: Option<Callout>,
+    /// Whether the single user, or whoever has the token, must come through a trusted proxy.
+    pub proxy_required: bool,
 }
 
 /// `auth_callout`: a service that decides about logins.
@@ -401,6 +405,8 @@ pub enum Resolver {
     Memory,
     /// Files of a directory, which requests of the system account change.
     Directory(DirectoryResolver),
+    /// A web server: an account's JWT is the answer to this URL with the account's key behind it.
+    Url(String),
 }
 
 /// Account JWTs in a directory, a file each.

@@ -6,16 +6,13 @@
 use super::decode::Decoder;
 use crate::language::{Entry, Kind, Map};
 
-const REFUSED: [(&str, &[&str]); 9] = [
+const REFUSED: [(&str, &[&str]); 6] = [
     ("ocsp", &["mode", "urls", "url"]),
-    ("proxies", &["trusted"]),
-    ("proxy_protocol", &[]),
     ("mqtt", MQTT),
     ("leafnodes", LEAFNODES),
     ("leaf", LEAFNODES),
     ("cluster", CLUSTER),
     ("gateway", GATEWAY),
-    ("resolver_tls", TLS),
 ];
 
 /// What a value must be, although it is ignored.
@@ -29,7 +26,7 @@ enum Shape {
     WriteTimeout,
 }
 
-const IGNORED: [(&str, Shape); 10] = [
+const IGNORED: [(&str, Shape); 9] = [
     ("syslog", Shape::Bool),
     ("remote_syslog", Shape::Text),
     ("prof_port", Shape::Integer),
@@ -39,34 +36,6 @@ const IGNORED: [(&str, Shape); 10] = [
     ("connect_error_reports", Shape::Integer),
     ("reconnect_error_reports", Shape::Integer),
     ("default_js_domain", Shape::Map),
-    ("feature_flags", Shape::Map),
-];
-
-const TLS: &[&str] = &[
-    "cert_file",
-    "key_file",
-    "certs",
-    "ca_file",
-    "verify",
-    "verify_and_map",
-    "verify_cert_and_check_known_urls",
-    "insecure",
-    "timeout",
-    "cipher_suites",
-    "allow_insecure_cipher_suites",
-    "curve_preferences",
-    "min_version",
-    "pinned_certs",
-    "connection_rate_limit",
-    "handshake_first",
-    "first",
-    "immediate",
-    "ocsp_peer",
-    "cert_store",
-    "cert_match_by",
-    "cert_match",
-    "cert_match_skip_invalid",
-    "ca_certs_match",
 ];
 
 const MQTT: &[&str] = &[

@@ -181,6 +181,10 @@ impl Options {
                 ValidationError::PreloadWithoutResolver
             });
         }
+        let is_url = matches!(self.resolver, Some(super::Resolver::Url(_)));
+        if is_url && !self.resolver_preload.is_empty() {
+            return Err(ValidationError::PreloadWithoutResolver);
+        }
         if !self.accounts.is_empty() {
             return Err(ValidationError::OperatorWithAccounts);
         }
@@ -259,8 +263,8 @@ impl Options {
         let known = if !self.is_operator_mode() {
             name == "$SYS" || self.accounts.iter().any(|account| account.name == *name)
         } else if crate::names::is_public_key(name, 'A') {
-            // What a directory holds is looked at when it is opened.
-            matches!(self.resolver, Some(super::Resolver::Directory(_)))
+            // What a directory or a web server holds is looked at when it is opened.
+            matches!(self.resolver, Some(super::Resolver::Directory(_) | super::Resolver::Url(_)))
                 || self.resolver_preload.iter().any(|(key, _)| key == name)
         } else {
             return Err(ValidationError::SystemAccountKey);

@@ -71,6 +71,10 @@ pub struct AccountInfo {
     pub id: Arc<str>,
     /// How people know it: the name in its JWT; otherwise the same as `id`.
     pub name: Arc<str>,
+    /// Its JWT, and the key that signed it; `None` for an account of the configuration.
+    pub token: Option<Arc<str>>,
+    /// See above.
+    pub issuer: Option<Arc<str>>,
     /// Its limits.
     pub limits: AccountLimits,
     /// JetStream limits of its JWT; `None` for an account of the configuration, which says so elsewhere.
@@ -105,6 +109,8 @@ impl AccountInfo {
             name: id.clone(),
             sharing: Sharing::nothing(&id),
             id,
+            token: None,
+            issuer: None,
             limits: AccountLimits::default(),
             jetstream: None,
             default_permissions: None,
@@ -120,7 +126,11 @@ impl AccountInfo {
     }
 
     /// An account by its JWT. With strict signing keys, the account key itself may not sign users.
-    pub(super) fn from_claims(claims: AccountClaims, is_strict: bool) -> Result<Self, String> {
+    pub(super) fn from_claims(
+        claims: AccountClaims,
+        token: &str,
+        is_strict: bool,
+    ) -> Result<Self, String> {
         check_mappings(&claims.nats.mappings)?;
         let sharing = of_claims(&claims)?;
         let mut signers = HashMap::new();
@@ -144,6 +154,8 @@ impl AccountInfo {
         Ok(AccountInfo {
             name: if claims.name.is_empty() { id.clone() } else { Arc::from(claims.name) },
             id,
+            token: Some(Arc::from(token)),
+            issuer: Some(Arc::from(claims.iss)),
             limits: AccountLimits::from_claims(&claims.nats.limits),
             jetstream: Some(JetStreamLimits::from_claims(&claims.nats.limits)),
             default_permissions,

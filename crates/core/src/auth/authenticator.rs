@@ -5,6 +5,7 @@ use super::callout::without_callout;
 use super::config::Method;
 use super::identity::Proof;
 use super::operator::Operator;
+use super::proxies::TrustedProxies;
 use super::secret::PasswordDigest;
 use super::shared::Shared;
 use super::users::{self, Users};
@@ -63,7 +64,8 @@ pub struct Authenticator {
     no_auth_user: Option<String>,
     websocket_no_auth_user: Option<String>,
     open_global_account: bool,
-    trusted_proxies: Vec<KeyPair>,
+    trusted_proxies: TrustedProxies,
+    proxy_required: bool,
     timeout: Duration,
     shared: Shared,
 }
@@ -75,6 +77,7 @@ pub(super) enum Logins {
     SingleUser { user: Arc<str>, password: Secret },
     Users(Users),
     Operator(Operator),
+    Program,
 }
 
 impl Authenticator {
@@ -84,14 +87,7 @@ impl Authenticator {
     ///
     /// See [`AuthConfigError`]; the server does not start with such a configuration.
     pub fn new(config: AuthConfig, hooks: Hooks) -> Result<Self, AuthConfigError> {
-        let trusted_proxies = config
-            .trusted_proxies
-            .iter()
-            .map(|key| {
-                KeyPair::from_public_key(key)
-                    .map_err(|_| AuthConfigError::InvalidProxyKey(key.clone()))
-            })
-            .collect::<Result<_, _>>()?;
+        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies)?;
         let system_account = config.system_account.as_deref().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
         let mut system_account = Some(Arc::from(system_account));
         let mut accounts = users::accounts(&config.accounts)?;
@@ -102,6 +98,7 @@ impl Authenticator {
                 Logins::SingleUser { user: user.into(), password }
             }
             Method::Users(list) => Logins::Users(Users::new(list, &mut accounts)?),
+            Method::Program => Logins::Program,
             Method::Operator(operator) => {
                 system_account = operator.system_account.as_deref().map(Arc::from);
                 Logins::Operator(Operator::new(operator)?)
@@ -126,6 +123,7 @@ impl Authenticator {
             websocket_no_auth_user: config.websocket_no_auth_user,
             open_global_account: config.open_global_account,
             trusted_proxies,
+            proxy_required: config.proxy_required,
             timeout: config.timeout.unwrap_or(Duration::from_secs(2)),
             shared: Shared::default(),
         })
@@ -180,7 +178,8 @@ impl Authenticator {
     pub fn needs_nonce(&self) -> bool {
         let signs = match &self.logins {
             Logins::Users(users) => users.has_nkeys(),
-            Logins::Operator(_) => true,
+            // The program may want a signature.
+            Logins::Operator(_) | Logins::Program => true,
             _ => false,
         };
         signs || !self.trusted_proxies.is_empty()
@@ -278,7 +277,7 @@ impl Authenticator {
                 .user
                 .and_then(|name| users.by_name(name))
                 .is_some_and(|(_, user)| user.password.is_bcrypt()),
-            Logins::Open | Logins::Operator(_) => false,
+            Logins::Open | Logins::Operator(_) | Logins::Program => false,
         }
     }
 
@@ -296,11 +295,16 @@ impl Authenticator {
         now_unix: i64,
     ) -> Result<Arc<Identity>, AuthFailure> {
         let credentials = credentials.normalized();
-        let by_proxy = self.check_proxy(&credentials, nonce)?;
-        let mut identity = self.prove(&credentials, nonce, conn, by_proxy, now_unix)?;
-        identity.by_proxy = by_proxy;
+        let proxy = self.trusted_proxies.check(credentials.proxy_sig, nonce)?;
+        let mut identity = self.prove(&credentials, nonce, conn, proxy.is_some(), now_unix)?;
+        identity.proxy = proxy;
         self.keep_from_callout(&mut identity)?;
         Ok(self.shared.intern(identity))
+    }
+
+    /// The one that others share who logged in alike.
+    pub(super) fn intern(&self, identity: Identity) -> Arc<Identity> {
+        self.shared.intern(identity)
     }
 
     /// Takes the right to ask the authorization service away from those in its account.
@@ -327,6 +331,10 @@ impl Authenticator {
     ) -> Result<Identity, AuthFailure> {
         match &self.logins {
             Logins::Open => Ok(self.open(credentials)),
+            Logins::Program => Err(AuthFailure::NoCredentials),
+            Logins::Token(_) | Logins::SingleUser { .. } if self.proxy_required && !by_proxy => {
+                Err(AuthFailure::ProxyRequired)
+            }
             Logins::Token(token) => {
                 let presented = credentials.auth_token.ok_or(AuthFailure::NoCredentials)?;
                 if !self.fits(token, presented.as_bytes()) {
@@ -380,9 +388,11 @@ impl Authenticator {
         conn: &ConnInfo,
         now_unix: i64,
     ) -> Result<Identity, AuthFailure> {
-        let by_proxy = identity.by_proxy;
+        self.trusted_proxies.still_trusts(identity.proxy.as_deref())?;
+        let by_proxy = identity.proxy.is_some();
         let mut renewed = match (&identity.proof, &self.logins) {
             (Proof::Callout { .. }, _) => self.accept_again(identity, conn, now_unix)?,
+            (Proof::Program, Logins::Program) => self.admit_again(identity)?,
             (_, Logins::Open) => self.in_global_as(identity.user.clone(), Proof::Open),
             (Proof::Token { digest }, Logins::Token(token)) => {
                 if token.is_bcrypt() || !token.digest().same(digest) {
@@ -421,19 +431,8 @@ impl Authenticator {
             }
             _ => return Err(AuthFailure::NoCredentials),
         };
-        renewed.by_proxy = by_proxy;
+        renewed.proxy.clone_from(&identity.proxy);
         Ok(renewed)
-    }
-
-    fn check_proxy(&self, credentials: &Credentials<'_>, nonce: &str) -> Result<bool, AuthFailure> {
-        let Some(signature) = credentials.proxy_sig.filter(|_| !self.trusted_proxies.is_empty())
-        else {
-            return Ok(false);
-        };
-        let signature = decode_signature(signature).map_err(|_| AuthFailure::ProxyNotTrusted)?;
-        let by_proxy =
-            self.trusted_proxies.iter().any(|key| key.verify(nonce.as_bytes(), &signature).is_ok());
-        by_proxy.then_some(true).ok_or(AuthFailure::ProxyNotTrusted)
     }
 
     fn among_users(
@@ -516,7 +515,7 @@ impl Authenticator {
         self.in_global_as(Some(user), proof)
     }
 
-    fn in_global_as(&self, user: Option<Arc<str>>, proof: Proof) -> Identity {
+    pub(super) fn in_global_as(&self, user: Option<Arc<str>>, proof: Proof) -> Identity {
         let account: Arc<str> = Arc::from(GLOBAL_ACCOUNT);
         let label = match (user.as_deref(), &proof) {
             (None, _) => String::new(),
@@ -536,7 +535,7 @@ impl Authenticator {
             issuer_key: None,
             tags: Arc::from([]),
             is_bearer: false,
-            by_proxy: false,
+            proxy: None,
             proof,
         }
     }
@@ -560,7 +559,7 @@ fn still_fits(proof: &Proof, now: &Secret) -> Result<(), AuthFailure> {
     (is_unchanged || is_same_text).then_some(()).ok_or(AuthFailure::WrongPassword)
 }
 
-fn decode_signature(text: &str) -> Result<Vec<u8>, AuthFailure> {
+pub(super) fn decode_signature(text: &str) -> Result<Vec<u8>, AuthFailure> {
     BASE64URL_NOPAD
         .decode(text.as_bytes())
         .or_else(|_| BASE64.decode(text.as_bytes()))

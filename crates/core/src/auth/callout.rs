@@ -50,7 +50,8 @@ pub struct Callout {
     info: Option<Arc<AccountInfo>>,
     /// What the connection calls itself.
     presented: Option<Arc<str>>,
-    by_proxy: bool,
+    /// The key of the trusted proxy that the connection came through.
+    proxy: Option<Arc<str>>,
 }
 
 impl Callout {
@@ -180,7 +181,7 @@ impl Authenticator {
                 subject: info.id.to_string(),
                 xkey: Some(external.xkey.clone()).filter(|key| !key.is_empty()),
                 presented: identity.user.clone(),
-                by_proxy: identity.by_proxy,
+                proxy: identity.proxy.clone(),
                 info: Some(info),
             });
         }
@@ -210,7 +211,7 @@ impl Authenticator {
             xkey: config.xkey.clone(),
             info: None,
             presented,
-            by_proxy: outcome.as_ref().is_ok_and(|identity| identity.by_proxy),
+            proxy: outcome.as_ref().ok().and_then(|identity| identity.proxy.clone()),
         })
     }
 
@@ -290,7 +291,7 @@ impl Authenticator {
             xkey,
             info,
             presented: presented.clone(),
-            by_proxy: before.by_proxy,
+            proxy: before.proxy.clone(),
         };
         self.place(&callout, claims, conn, now_unix).map_err(|failure| match failure {
             CalloutFailure::User(failure) => failure,
@@ -327,12 +328,11 @@ impl Authenticator {
                     }
                     failure => failure.into(),
                 })?;
-                authorize_in(&info, claims, conn, callout.by_proxy, &self.hooks, now_unix).map_err(
-                    |failure| match failure {
+                authorize_in(&info, claims, conn, callout.proxy.is_some(), &self.hooks, now_unix)
+                    .map_err(|failure| match failure {
                         AuthFailure::OutsideTimes => CalloutFailure::OutsideTimes(account()),
                         failure => failure.into(),
-                    },
-                )?
+                    })?
             }
             _ => self.place_configured(callout, claims, conn, now_unix)?,
         };
@@ -343,7 +343,7 @@ impl Authenticator {
         let user = identity.user.as_deref().unwrap_or_default();
         identity.label = format!("{}/user:{user}", identity.account);
         identity.is_bearer = false;
-        identity.by_proxy = callout.by_proxy;
+        identity.proxy.clone_from(&callout.proxy);
         if identity.account == callout.account {
             identity.permissions = Some(without_callout(identity.permissions.as_ref())?);
         }
@@ -394,7 +394,7 @@ impl Authenticator {
                 Some(now_unix.saturating_add(left))
             }
         };
-        check_connection(own, conn, callout.by_proxy)?;
+        check_connection(own, conn, callout.proxy.is_some())?;
         let spec = spec_of(own);
         // Default permissions of the configuration belong to configured users (nats-server 2.15.1).
         let permissions = match spec == PermissionsSpec::default() {
@@ -415,7 +415,7 @@ impl Authenticator {
             issuer_key: Some(Arc::from(claims.iss.as_str())),
             tags: claims.nats.tags.clone().into(),
             is_bearer: false,
-            by_proxy: callout.by_proxy,
+            proxy: callout.proxy.clone(),
             proof: Proof::Open,
         })
     }

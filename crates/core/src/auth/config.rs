@@ -28,6 +28,8 @@ pub enum Method {
     Users(Vec<UserConfig>),
     /// `operator` or `trusted_keys`: users come with JWTs.
     Operator(OperatorConfig),
+    /// The program that embeds the server decides, see [`Authenticator::admit`](super::Authenticator::admit).
+    Program,
 }
 
 /// Operator mode with the memory resolver.
@@ -131,6 +133,8 @@ pub struct AuthConfig {
     pub callout: Option<CalloutConfig>,
     /// `proxies { trusted [{ key }] }`: public keys.
     pub trusted_proxies: Vec<String>,
+    /// Whether the single user, or whoever has the token, must come through one of them.
+    pub proxy_required: bool,
     /// How long a client may take until its CONNECT; `None` is 2 s.
     pub timeout: Option<Duration>,
 }

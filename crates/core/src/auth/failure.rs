@@ -48,6 +48,9 @@ pub enum AuthFailure {
     /// The user must connect through a trusted proxy.
     #[error("Proxy Required")]
     ProxyRequired,
+    /// The embedding program refused, for this reason.
+    #[error("{0}")]
+    Program(String),
     /// The server trusts operators and no JWT was presented.
     #[error("Authentication requires a user JWT")]
     JwtMissing,
@@ -69,9 +72,9 @@ pub enum AuthFailure {
     /// The account's own JWT is not by a trusted operator, or does not hold.
     #[error("Account JWT lookup error: {0}")]
     AccountInvalid(String),
-    /// The account's JWT has expired.
+    /// The JWT of the account with this key has expired, or was deleted.
     #[error("Account JWT has expired")]
-    AccountExpired,
+    AccountExpired(String),
     /// The signer of the user's JWT is neither the account nor one of its signing keys.
     #[error("User JWT issuer is not known")]
     IssuerUnknown,
@@ -119,19 +122,21 @@ impl AuthFailure {
             AuthFailure::Expired | AuthFailure::OutsideTimes => {
                 ServerError::UserAuthenticationExpired
             }
-            AuthFailure::AccountExpired => ServerError::AccountAuthenticationExpired,
+            AuthFailure::AccountExpired(_) => ServerError::AccountAuthenticationExpired,
             AuthFailure::Revoked => ServerError::UserAuthenticationRevoked,
             _ => ServerError::AuthorizationViolation,
         })
     }
 
-    /// How the end of such a connection is recorded.
+    /// How the end of such a connection, or of one that is refused, is recorded.
     pub fn closed_reason(&self) -> ClosedReason {
         match self {
-            AuthFailure::Expired | AuthFailure::OutsideTimes | AuthFailure::AccountExpired => {
+            AuthFailure::Expired | AuthFailure::OutsideTimes | AuthFailure::AccountExpired(_) => {
                 ClosedReason::AuthenticationExpired
             }
             AuthFailure::Revoked => ClosedReason::CredentialsRevoked,
+            AuthFailure::ProxyNotTrusted => ClosedReason::ProxyNotTrusted,
+            AuthFailure::ProxyRequired => ClosedReason::ProxyRequired,
             _ => ClosedReason::AuthenticationFailure,
         }
     }

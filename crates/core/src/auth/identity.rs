@@ -50,8 +50,8 @@ pub struct Identity {
     pub tags: Arc<[String]>,
     /// Whether the user logged in by a bearer token, without a signature.
     pub is_bearer: bool,
-    /// Whether the connection came through a trusted proxy.
-    pub by_proxy: bool,
+    /// The public key of the trusted proxy that the connection came through.
+    pub proxy: Option<Arc<str>>,
     pub(super) proof: Proof,
 }
 
@@ -82,6 +82,8 @@ pub(super) enum Proof {
         /// The account as it was then.
         account: Arc<AccountInfo>,
     },
+    /// The embedding program said so.
+    Program,
     /// An authorization service issued these claims.
     Callout {
         claims: Arc<UserClaims>,
@@ -108,7 +110,7 @@ impl Identity {
             issuer_key,
             tags,
             is_bearer,
-            by_proxy,
+            proxy,
             proof,
         } = self;
         let same_permissions = match (permissions, &other.permissions) {
@@ -128,7 +130,7 @@ impl Identity {
             && *issuer_key == other.issuer_key
             && *tags == other.tags
             && *is_bearer == other.is_bearer
-            && *by_proxy == other.by_proxy
+            && *proxy == other.proxy
             && proof.is_same(&other.proof)
     }
 }
@@ -136,7 +138,9 @@ impl Identity {
 impl Proof {
     fn is_same(&self, other: &Proof) -> bool {
         match (self, other) {
-            (Proof::Open, Proof::Open) | (Proof::Anonymous, Proof::Anonymous) => true,
+            (Proof::Open, Proof::Open)
+            | (Proof::Anonymous, Proof::Anonymous)
+            | (Proof::Program, Proof::Program) => true,
             (Proof::Token { digest }, Proof::Token { digest: others }) => digest.same(others),
             (
                 Proof::Password { user, digest, configured },

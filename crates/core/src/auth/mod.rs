@@ -19,6 +19,8 @@ mod credentials;
 mod failure;
 mod identity;
 mod operator;
+mod program;
+mod proxies;
 mod secret;
 mod shared;
 mod user_info;
@@ -35,6 +37,7 @@ pub use config::{
 pub use credentials::{ConnInfo, ConnectionType, Credentials, UnknownConnectionType};
 pub use failure::AuthFailure;
 pub use identity::{Identity, UserLimits};
+pub use program::Admitted;
 pub use secret::Secret;
 pub use user_info::user_info_response;
 

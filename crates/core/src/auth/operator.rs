@@ -90,7 +90,7 @@ impl Operator {
         let claims = decode::<jwt::Account>(token)
             .map_err(|source| AuthConfigError::Preload { account: id.to_owned(), source })?;
         // nats-server starts with accounts that it cannot use, and refuses their users.
-        let known = match self.judge(id, claims) {
+        let known = match self.judge(id, claims, token) {
             Ok(info) => Known::Usable(Arc::new(info)),
             Err(reason) => Known::Unusable(reason),
         };
@@ -98,7 +98,12 @@ impl Operator {
         Ok(())
     }
 
-    fn judge(&self, id: &str, claims: jwt::AccountClaims) -> Result<AccountInfo, String> {
+    fn judge(
+        &self,
+        id: &str,
+        claims: jwt::AccountClaims,
+        token: &str,
+    ) -> Result<AccountInfo, String> {
         if claims.sub != id {
             return Err(format!("it is the JWT of {}", claims.sub));
         }
@@ -106,7 +111,7 @@ impl Operator {
             return Err("issuer is not trusted".to_owned());
         }
         let is_strict = self.strict.contains(&claims.iss);
-        AccountInfo::from_claims(claims, is_strict)
+        AccountInfo::from_claims(claims, token, is_strict)
     }
 
     fn set(&self, id: &str, known: Known) {
@@ -117,7 +122,7 @@ impl Operator {
     /// Takes an account's JWT over. One that cannot be used leaves what was known.
     pub(super) fn learn(&self, id: &str, token: &str) -> Result<Arc<AccountInfo>, String> {
         let claims = decode::<jwt::Account>(token).map_err(|error| error.to_string())?;
-        let info = Arc::new(self.judge(id, claims)?);
+        let info = Arc::new(self.judge(id, claims, token)?);
         self.set(id, Known::Usable(info.clone()));
         Ok(info)
     }
@@ -160,7 +165,7 @@ impl Operator {
             None => Err(AuthFailure::AccountNotFound(id.to_owned())),
             Some(Known::Usable(info)) => Ok(info.clone()),
             Some(Known::Unusable(reason)) => Err(AuthFailure::AccountInvalid(reason.clone())),
-            Some(Known::Deleted) => Err(AuthFailure::AccountExpired),
+            Some(Known::Deleted) => Err(AuthFailure::AccountExpired(id.to_owned())),
         }
     }
 
@@ -260,7 +265,7 @@ pub(super) fn authorize_in(
         return Err(AuthFailure::AccountInvalid("claim is not yet valid".to_owned()));
     }
     if account.expires_unix.is_some_and(|expires| now_unix >= expires) {
-        return Err(AuthFailure::AccountExpired);
+        return Err(AuthFailure::AccountExpired(account.id.to_string()));
     }
     if grants.bearer_token && account.disallow_bearer {
         return Err(AuthFailure::BearerNotAllowed);
@@ -295,7 +300,7 @@ pub(super) fn authorize_in(
         issuer_key: Some(Arc::from(claims.iss.as_str())),
         tags: claims.nats.tags.clone().into(),
         is_bearer: grants.bearer_token,
-        by_proxy,
+        proxy: None,
         account_expires_unix: account.expires_unix,
         proof: Proof::Jwt { claims: claims.clone(), account: account.clone() },
     })

@@ -138,7 +138,7 @@ impl User {
             issuer_key: None,
             tags: Arc::from([]),
             is_bearer: false,
-            by_proxy: false,
+            proxy: None,
             proof,
         }
     }

@@ -255,7 +255,7 @@ impl Answers {
         }
         // The requester may answer in turn.
         let back = message.reply.filter(|reply| !keeps_subject(reply)).and_then(|reply| {
-            let service = Service { responses, threshold_ns, latency: None };
+            let service = Service { responses, threshold_ns, ..Service::default() };
             let answers = answers_between(&importer, &exporter, batch);
             answers.expect(reply, requester(out.origin), &service, None, batch).ok()
         });

@@ -25,6 +25,7 @@ struct ExportClaims {
     response_threshold: i64,
     service_latency: Option<LatencyClaims>,
     account_token_position: u32,
+    allow_trace: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,6 +47,7 @@ struct ImportClaims {
     #[serde(rename = "type")]
     kind: String,
     share: bool,
+    allow_trace: bool,
 }
 
 /// What the token declares.
@@ -107,6 +109,7 @@ impl ExportClaims {
                     "Chunked" => Responses::Chunked,
                     _ => Responses::Singleton,
                 },
+                allow_trace: self.allow_trace,
                 ..Service::default()
             };
             if let Ok(threshold) = u64::try_from(self.response_threshold)
@@ -156,6 +159,7 @@ impl ImportClaims {
             local,
             share: self.share,
             activation,
+            allow_trace: self.allow_trace,
         })
     }
 }
@@ -224,7 +228,12 @@ mod tests {
         let activated = Importers::Activated { issuers: vec!["AME".into()], revocations };
         assert_eq!(importers, [Importers::All, Importers::Named(2), activated]);
         let latency = Some(Latency { sampling: 0, subject: "m".into() });
-        let service = Service { responses: Responses::Chunked, threshold_ns: 7, latency };
+        let service = Service {
+            responses: Responses::Chunked,
+            threshold_ns: 7,
+            latency,
+            ..Service::default()
+        };
         assert_eq!(sharing.exports[2].kind, ExportKind::Service(service));
         let names: Vec<_> =
             sharing.imports.iter().map(|it| (&*it.subject, &*it.local, it.share)).collect();

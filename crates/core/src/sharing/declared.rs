@@ -78,6 +78,8 @@ pub struct Service {
     pub threshold_ns: u64,
     /// Where latencies are reported.
     pub latency: Option<Latency>,
+    /// Whether a message that is traced is followed into the exporting account.
+    pub allow_trace: bool,
 }
 
 /// How long an answer may take where nothing else is declared.
@@ -89,6 +91,7 @@ impl Default for Service {
             responses: Responses::Singleton,
             threshold_ns: DEFAULT_THRESHOLD_NS,
             latency: None,
+            allow_trace: false,
         }
     }
 }
@@ -129,6 +132,8 @@ pub struct Import {
     pub share: bool,
     /// The exporter's permission.
     pub activation: Option<ActivationClaims>,
+    /// Whether a message of the stream that is traced is followed into this account.
+    pub allow_trace: bool,
 }
 
 impl Import {

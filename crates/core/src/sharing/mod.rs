@@ -67,6 +67,11 @@ impl Relay {
         }
     }
 
+    /// Whether it leads to a subscription of an account that imports a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.0, Leads::Stream(_))
+    }
+
     /// Hands a message over; `account` is where it was routed. True when somebody received it.
     #[cold]
     pub(crate) fn pass(&self, account: &Account, out: Routed<'_>, batch: &mut Batch) -> bool {

@@ -15,6 +15,7 @@ use crate::account::{Account, Routed};
 use crate::batch::Batch;
 use crate::mapping::Mapped;
 use crate::service::{Message, Origin};
+use crate::trace::{self, What};
 
 /// What tells a service who asks.
 const INFO: &str = "Nats-Request-Info";
@@ -109,7 +110,18 @@ impl Request {
         // What a consumer delivers keeps the subject that it has in the stream.
         let shown = if out.shown == message.subject { &subject } else { out.shown };
         let out = Routed { shown, message: &inside, origin, key: None, via: Some(via) };
-        let is_received = exporter.route_found(out, batch);
+        let is_received = if trace::is_traced(out, batch) {
+            let what = What::ServiceImport {
+                account: exporter.name().clone(),
+                from: message.subject.into(),
+                to: (*subject).into(),
+            };
+            trace::beyond(batch, what, self.service.allow_trace, out, |out, batch| {
+                exporter.route_found(out, batch)
+            })
+        } else {
+            exporter.route_found(out, batch)
+        };
         batch.leave_relay();
         if !is_received
             && let Some((answers, token)) = answers

@@ -10,16 +10,18 @@ use crate::batch::Batch;
 use crate::client::Client;
 use crate::service::Message;
 use crate::subscription::{Subscription, Target};
+use crate::trace::{self, What};
 
 /// Stands in the sublist of the exporter for a subscription of the importer.
 pub(crate) struct Shadow {
     original: Arc<Subscription>,
     rename: Arc<Rename>,
+    allow_trace: bool,
 }
 
 impl Shadow {
-    pub(super) fn new(original: Arc<Subscription>, rename: Arc<Rename>) -> Self {
-        Shadow { original, rename }
+    pub(super) fn new(original: Arc<Subscription>, rename: Arc<Rename>, allow_trace: bool) -> Self {
+        Shadow { original, rename, allow_trace }
     }
 
     pub(super) fn client(&self) -> Option<&Arc<Client>> {
@@ -43,6 +45,13 @@ impl Shadow {
         let Some(account) = self.original.account() else { return false };
         let message = Message { subject: &subject, ..*out.message };
         let out = Routed { shown: &subject, message: &message, key: None, ..out };
+        if trace::is_traced(out, batch) {
+            let what =
+                What::StreamExport { account: account.name().clone(), to: (*subject).into() };
+            return trace::beyond(batch, what, self.allow_trace, out, |out, batch| {
+                trace::offer(&account, &self.original, out, batch)
+            });
+        }
         account.offer(&self.original, out, batch)
     }
 }

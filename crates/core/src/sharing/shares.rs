@@ -204,7 +204,9 @@ impl Streams {
             let Some(pattern) = stream.rename.pattern_to_exported(subscription.subject()) else {
                 continue;
             };
-            let shadow = Shadow::new(subscription.clone(), stream.rename.clone());
+            let allow_trace = stream.import.allow_trace;
+            let rename = stream.rename.clone();
+            let shadow = Shadow::new(subscription.clone(), rename, allow_trace);
             let relay = Relay(Leads::Stream(shadow));
             let shadow = exporter.subscribe_relay(&pattern, subscription.queue(), relay);
             shadows.push((stream.exporter.clone(), shadow));

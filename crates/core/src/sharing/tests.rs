@@ -131,6 +131,7 @@ impl World {
             local: to.1.into(),
             share: false,
             activation: None,
+            allow_trace: true,
         });
     }
 

@@ -10,10 +10,10 @@ use natterjack_proto::error::{ClosedReason, ServerError};
 use super::{Connection, ping_interval, text, with_batch};
 use crate::login::Refusal;
 use crate::system;
+use crate::transport::enter;
 use crate::transport::tls::TlsListener;
 use crate::transport::tunnel::Tunnel;
 use crate::transport::websocket::Cookies;
-use crate::transport::{Facts, enter};
 use crate::{log_debug, log_error, log_info};
 
 impl Connection {
@@ -25,9 +25,17 @@ impl Connection {
     ) -> Result<(), ClosedReason> {
         // Before INFO, so that it counts in the order in which clients see that they are connected.
         let is_within_rate = tls.admits(self.hub.clock().mono_ns());
+        let mut awaits_header = self.hub.options().proxy_protocol;
+        if awaits_header && enter::speaks_first(tunnel, tls).await {
+            self.read_proxy_header().await?;
+            awaits_header = false;
+        }
         let is_first = enter::is_first(tunnel, tls).await;
         if !is_first {
-            self.say_info()?;
+            self.say_info(awaits_header)?;
+            if awaits_header {
+                self.read_proxy_header().await?;
+            }
             if self.hub.options().allow_non_tls && !enter::wants_tls(tunnel, tls).await {
                 return self.welcome();
             }
@@ -50,7 +58,7 @@ impl Connection {
                     session.version,
                     session.cipher_suite
                 );
-                self.info.set_facts(Facts { tls: Some(Arc::new(session)), ..Facts::default() });
+                self.info.add_fact(|facts| facts.tls = Some(Arc::new(session)));
             }
             Err(failure) => {
                 match &failure {
@@ -72,15 +80,19 @@ impl Connection {
         let now = self.hub.clock().mono_ns();
         self.login.begin_again(&self.hub, now);
         if is_first {
-            self.say_info()?;
+            self.say_info(false)?;
         }
         self.welcome()
     }
 
-    /// INFO, and whether there is room for one more.
-    fn say_info(&mut self) -> Result<(), ClosedReason> {
+    /// INFO, and whether there is room for one more. Where a header may still tell who this is, INFO does
+    /// not.
+    fn say_info(&mut self, awaits_header: bool) -> Result<(), ClosedReason> {
         let mut greeting = Vec::with_capacity(512);
-        encode::info(&mut greeting, &self.hub.info_for(&self.info, self.login.nonce()));
+        encode::info(
+            &mut greeting,
+            &self.hub.info_for(&self.info, self.login.nonce(), awaits_header),
+        );
         self.hub.send(self.client(), greeting);
         if !self.info.is_admitted() {
             return Err(self.refuse(
@@ -97,7 +109,14 @@ impl Connection {
     }
 
     pub(super) fn greet(&mut self) -> Result<(), ClosedReason> {
-        self.say_info()?;
+        self.say_info(false)?;
+        self.welcome()
+    }
+
+    /// INFO, and whom the other end of the socket speaks for.
+    pub(super) async fn enter_behind_proxy(&mut self) -> Result<(), ClosedReason> {
+        self.say_info(true)?;
+        self.read_proxy_header().await?;
         self.welcome()
     }
 
@@ -121,7 +140,6 @@ impl Connection {
         if let (Some(connect), Some(tunnel)) = (&mut connect, self.wire.tunnel()) {
             supply(connect, tunnel.cookies());
         }
-        let refused = (ServerError::AuthorizationViolation, ClosedReason::AuthenticationFailure);
         let tunnel = self.wire.tunnel();
         let check = self.login.check(&self.hub, connect.as_deref(), &self.info, tunnel.as_deref());
         let identity = match check.await {
@@ -132,7 +150,7 @@ impl Connection {
                     ClosedReason::AuthenticationTimeout,
                 ));
             }
-            Err(Refusal::Failed { text, account, reason }) => {
+            Err(Refusal::Failed { text, account, reason, closed }) => {
                 log_error!(self.hub.log(), "{} - {text}", self.info.prefix());
                 if let Some(connect) = &connect {
                     self.info.refused(connect);
@@ -141,7 +159,7 @@ impl Connection {
                 with_batch(&self.hub, |batch| {
                     system::refused(&self.hub, &self.info, &account, &reason, batch);
                 });
-                return Err(self.refuse(&refused.0, refused.1));
+                return Err(self.refuse(&ServerError::AuthorizationViolation, closed));
             }
         };
         if let Some(connect) = &connect {
@@ -186,7 +204,7 @@ impl Connection {
         let kind = self.info.connection_type();
         self.alive.set_limits(ping_interval(&options, kind).as_nanos() as u64, ping_max);
         let Some(identity) = self.info.details().identity else { return Ok(()) };
-        let connection = ConnInfo { remote_ip: Some(self.info.peer.ip()), kind };
+        let connection = ConnInfo { remote_ip: Some(self.info.peer().ip()), kind };
         let now_unix = self.hub.clock().unix_ns() / 1_000_000_000;
         let renewed = self.hub.authenticator().recheck(&identity, &connection, now_unix);
         let identity = renewed.map_err(|failure| {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use natterjack_store::commit::{self, Journal, JournalOptions, Redone, Work};
 use natterjack_store::{Disk, DiskError, DiskOp, DiskRequest, DiskResult, RecoverError, RequestId};
 
-use super::queue::Queue;
+use super::queue::{Queue, Waits};
 
 /// A request that was performed: its owner, its id, how it went.
 pub(crate) type Completion = (u64, RequestId, DiskResult);
@@ -254,7 +254,7 @@ impl Shared {
     fn read_loop(&self) {
         let mut queue = self.lock();
         loop {
-            if let Some((owner, request)) = queue.reads.pop_front() {
+            if let Some((owner, request)) = queue.take_read() {
                 drop(queue);
                 let result = request.run(self.disk.as_ref());
                 let told = Told { shared: self, owners: Vec::new(), commits: false };
@@ -263,7 +263,9 @@ impl Shared {
             } else if queue.stopping {
                 return;
             } else {
+                queue.idle_readers += 1;
                 queue = self.read.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle_readers -= 1;
             }
         }
     }
@@ -318,7 +320,7 @@ impl IoPool {
         let shared = &self.shared;
         let mut queue = shared.lock();
         if request.is_read() {
-            queue.reads.push_back((owner, request));
+            queue.read(owner, request);
             drop(queue);
             shared.read.notify_one();
             return;
@@ -333,6 +335,13 @@ impl IoPool {
         if wake {
             shared.write.notify_one();
         }
+    }
+
+    /// Reads that had to wait for a thread.
+    pub(crate) fn waits(&self) -> Waits {
+        let queue = self.shared.lock();
+        let waiting = queue.reads.iter().filter(|(.., since)| since.is_some()).count();
+        Waits { waiting, ..queue.waits }
     }
 
     /// Performs what is queued, then ends the threads.

@@ -7,6 +7,19 @@ use hashbrown::{HashMap, HashSet};
 use natterjack_store::DiskRequest;
 use natterjack_store::commit::{Journal, JournalOptions, Work};
 
+/// Reads that had to wait for a thread, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// Those that wait now.
+    pub(crate) waiting: usize,
+    /// All that did.
+    pub(crate) count: u64,
+    /// How long together, and the longest one, in nanoseconds.
+    pub(crate) total_ns: u64,
+    /// See above.
+    pub(crate) longest_ns: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Queue {
     /// To be committed through the journal.
@@ -18,7 +31,10 @@ pub(super) struct Queue {
     /// Owners with a request in one of these or under way; what they submitted since.
     pub(super) busy: HashSet<u64>,
     pub(super) behind: HashMap<u64, VecDeque<DiskRequest>>,
-    pub(super) reads: VecDeque<(u64, DiskRequest)>,
+    /// Since when it waits, for a read that found all threads busy.
+    pub(super) reads: VecDeque<(u64, DiskRequest, Option<Instant>)>,
+    pub(super) idle_readers: usize,
+    pub(super) waits: Waits,
     /// A thread commits.
     pub(super) committing: bool,
     /// Commits wait for the work on the journal.
@@ -58,6 +74,24 @@ impl Queue {
                 self.dispatch(owner, next, options);
             }
         }
+    }
+
+    /// Puts a read where a thread takes it. The clock is looked at only if none is free for it.
+    pub(super) fn read(&mut self, owner: u64, request: DiskRequest) {
+        let is_free = self.idle_readers > self.reads.len();
+        self.reads.push_back((owner, request, (!is_free).then(Instant::now)));
+    }
+
+    /// The next read.
+    pub(super) fn take_read(&mut self) -> Option<(u64, DiskRequest)> {
+        let (owner, request, since) = self.reads.pop_front()?;
+        if let Some(since) = since {
+            let waited = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.waits.count += 1;
+            self.waits.total_ns = self.waits.total_ns.saturating_add(waited);
+            self.waits.longest_ns = self.waits.longest_ns.max(waited);
+        }
+        Some((owner, request))
     }
 
     pub(super) fn commit_is_due(&self) -> bool {

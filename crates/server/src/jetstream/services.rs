@@ -46,6 +46,10 @@ impl Service for Ingest {
         true
     }
 
+    fn stream_name(&self) -> Option<String> {
+        Some(self.cell.scope().stream.to_string())
+    }
+
     fn settle(&self, batch: &mut Batch) {
         let Some(hub) = self.hub.upgrade() else { return };
         let now = now(batch);
@@ -120,7 +124,7 @@ fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {
     {
         let details = info.details();
         client.start = info.start_unix_ns;
-        client.host = info.peer.ip().to_string();
+        client.host = info.peer().ip().to_string();
         client.id = origin.cid;
         client.name = details.name().to_owned();
         client.lang = details.lang().to_owned();

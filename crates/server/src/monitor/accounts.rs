@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use data_encoding::BASE64URL_NOPAD;
 use hyper::StatusCode;
 use natterjack_config::options as config;
 use natterjack_core::account::Account;
@@ -92,6 +93,11 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     }
     if let Some(info) = &info {
         detail["name_tag"] = (*info.name).into();
+        if let Some(token) = info.token.as_deref() {
+            detail["jwt"] = token.into();
+            detail["issuer_key"] = info.issuer.as_deref().unwrap_or_default().into();
+            detail["decoded_jwt"] = decoded(token);
+        }
         if !info.tags.is_empty() {
             detail["tags"] = info.tags.clone().into();
         }
@@ -103,6 +109,13 @@ fn detail(hub: &Hub, account: &Account) -> Value {
         }
     }
     detail
+}
+
+/// What a JWT says. It was read before, so there is something to show.
+fn decoded(token: &str) -> Value {
+    let claims =
+        token.split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
+    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default()
 }
 
 fn mappings(configured: &[config::Mapping]) -> Map<String, Value> {

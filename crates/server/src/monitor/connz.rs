@@ -147,7 +147,8 @@ fn live(info: &Arc<ConnectionInfo>, now: i64, names: Option<&Authenticator>, sub
     let details = info.details();
     let pending = info.client.outbox().pending() as u64;
     let subscriptions = info.client.subscription_count() as u64;
-    let mut json = common(info.client.cid, info.peer, info.start_unix_ns, traffic, &details, names);
+    let mut json =
+        common(info.client.cid, info.peer(), info.start_unix_ns, traffic, &details, names);
     json["uptime"] = uptime(now - info.start_unix_ns).into();
     json["pending_bytes"] = pending.into();
     json["subscriptions"] = subscriptions.into();
@@ -283,6 +284,9 @@ fn common(
             };
             json["tls_peer_certs"] = tls.peer.iter().map(shown).collect();
         }
+    }
+    if let Some(key) = details.identity.as_ref().and_then(|identity| identity.proxy.as_deref()) {
+        json["proxy"] = json!({"key": key});
     }
     let Some(names) = names else { return json };
     if let Some(user) = &details.refused {

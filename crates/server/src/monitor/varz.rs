@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::uptime;
 use crate::hub::{COMPATIBLE_VERSION, Hub};
+use crate::jetstream::JetStreamGlue;
 use crate::ports::Ports;
 use crate::process;
 use crate::server_info::rfc3339;
@@ -48,6 +49,17 @@ fn websocket(hub: &Hub, options: &Options, ports: &Ports) -> Value {
         });
     }
     shown
+}
+
+/// Reads of streams that waited for a thread of the disk.
+fn disk_waits(hub: &Hub) -> Value {
+    let waits = hub.jetstream().map(JetStreamGlue::disk_waits).unwrap_or_default();
+    json!({
+        "waiters": waits.waiting,
+        "waits": waits.count,
+        "wait_time": waits.total_ns,
+        "max_wait_time": waits.longest_ns,
+    })
 }
 
 pub(super) fn varz(hub: &Hub) -> Value {
@@ -125,8 +137,10 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "stalled_clients": load(&stats.stalls),
         "subscriptions": hub.accounts().subscription_count(),
         "http_req_stats": hub.request_counts(),
-        "config_load_time": rfc3339(hub.start_unix_ns()),
+        "config_load_time": rfc3339(hub.configured_unix_ns()),
         "config_digest": options.config_digest,
+        "feature_flags": options.features(),
+        "disk_io_wait_stats": disk_waits(hub),
         "system_account": hub.authenticator().system_account().unwrap_or_default(),
         "slow_consumer_stats": {
             "clients": load(&stats.slow_consumers), "routes": 0, "gateways": 0, "leafs": 0,
@@ -149,6 +163,10 @@ pub(super) fn varz(hub: &Hub) -> Value {
     {
         members.extend(state);
         members.extend(counters);
+        if !options.trusted_proxies.is_empty() {
+            let keys = options.trusted_proxies.iter().map(|key| json!({"key": key}));
+            members.insert("proxies".into(), json!({"trusted": keys.collect::<Vec<_>>()}));
+        }
         members.insert("tags".into(), json!(options.server_tags));
         members.insert("metadata".into(), json!(options.server_metadata));
         let empty = [

@@ -58,7 +58,7 @@ fn client(info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Va
     let details = info.details();
     let mut client = Map::new();
     client.insert("start".into(), rfc3339(info.start_unix_ns).into());
-    client.insert("host".into(), info.peer.ip().to_string().into());
+    client.insert("host".into(), info.peer().ip().to_string().into());
     client.insert("id".into(), info.client.cid.into());
     let user = details.identity.as_ref().and_then(|identity| identity.user.as_deref());
     let user = user.or(details.refused.as_deref());
@@ -111,7 +111,12 @@ pub(crate) fn disconnected(
         return;
     }
     let identity = info.details().identity;
-    let is_refused = reason == ClosedReason::AuthenticationFailure;
+    let is_refused = matches!(
+        reason,
+        ClosedReason::AuthenticationFailure
+            | ClosedReason::ProxyNotTrusted
+            | ClosedReason::ProxyRequired
+    );
     let account = match &identity {
         Some(identity) => &*identity.account,
         None if is_refused => GLOBAL_ACCOUNT,

@@ -16,6 +16,9 @@ pub(super) enum Accepts {
     Jsz,
     Healthz,
     Ipqueuesz,
+    Raftz,
+    Expvarz,
+    Profilez,
     AccountStatz,
     AccountInfo,
     /// Which server is meant, and nothing else.
@@ -35,6 +38,8 @@ enum Kind {
     Unsigned,
     /// An integer of a type of its own.
     State,
+    /// Nanoseconds.
+    Span,
     /// Text of a type of its own.
     Sort,
     Texts,
@@ -64,6 +69,8 @@ impl Accepts {
             "/jsz" => Accepts::Jsz,
             "/healthz" => Accepts::Healthz,
             "/ipqueuesz" => Accepts::Ipqueuesz,
+            "/raftz" => Accepts::Raftz,
+            "/debug/vars" => Accepts::Expvarz,
             _ => return None,
         })
     }
@@ -81,6 +88,9 @@ impl Accepts {
             Accepts::Jsz => "JszEventOptions",
             Accepts::Healthz => "HealthzEventOptions",
             Accepts::Ipqueuesz => "IpqueueszEventOptions",
+            Accepts::Raftz => "RaftzEventOptions",
+            Accepts::Expvarz => "ExpvarzEventOptions",
+            Accepts::Profilez => "ProfilezEventOptions",
             Accepts::AccountStatz => "AccountStatzEventOptions",
             Accepts::AccountInfo => "AccInfoEventOptions",
             Accepts::Filters => "EventFilterOptions",
@@ -93,7 +103,7 @@ impl Accepts {
     fn kind(self, option: &str) -> Option<Kind> {
         use Accepts::{
             AccountStatz, Accountz, Client, Connz, Gatewayz, Healthz, Ipqueuesz, Jsz, Leafz, Names,
-            Routez, Subsz,
+            Profilez, Raftz, Routez, Subsz,
         };
         let is_filtered = !matches!(self, Names | Client);
         Some(match (self, option) {
@@ -121,6 +131,9 @@ impl Accepts {
             (Healthz, "stream" | "consumer") => Kind::Text,
             (Ipqueuesz, "all") => Kind::Bool,
             (Ipqueuesz, "filter") => Kind::Text,
+            (Raftz, "account" | "group") | (Profilez, "name") => Kind::Text,
+            (Profilez, "debug") => Kind::Int,
+            (Profilez, "duration") => Kind::Span,
             (AccountStatz, "accounts") => Kind::Texts,
             (AccountStatz, "include_unused") => Kind::Bool,
             (Names, "acc" | "subject") => Kind::Text,
@@ -137,6 +150,7 @@ impl Kind {
             Kind::Int => "int",
             Kind::Unsigned => "uint64",
             Kind::State => "server.ConnState",
+            Kind::Span => "time.Duration",
             Kind::Sort => "server.SortOpt",
             Kind::Texts => "[]string",
         }
@@ -146,7 +160,7 @@ impl Kind {
         match self {
             Kind::Text | Kind::Sort => value.is_string(),
             Kind::Bool => value.is_boolean(),
-            Kind::Int | Kind::State => value.is_i64(),
+            Kind::Int | Kind::State | Kind::Span => value.is_i64(),
             Kind::Unsigned => value.is_u64(),
             Kind::Texts => value.is_array(),
         }
@@ -177,7 +191,7 @@ pub(super) fn check(accepts: Accepts, body: &Value) -> Result<(), Misfit> {
         if !kind.takes(value) {
             // A number that is not one of this type is shown.
             let found = match (kind, value) {
-                (Kind::Int | Kind::Unsigned | Kind::State, Value::Number(number)) => {
+                (Kind::Int | Kind::Unsigned | Kind::State | Kind::Span, Value::Number(number)) => {
                     format!("number {number}")
                 }
                 _ => type_of(value).to_owned(),

@@ -8,7 +8,7 @@ use natterjack_proto::headers::Headers;
 
 /// How an answer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(crate) enum Packing {
     Gzip,
     /// In frames.
     Snappy,
@@ -20,7 +20,12 @@ impl Packing {
     /// What the headers of a request ask for. As in nats-server 2.15.1 a name anywhere in the value will do,
     /// and s2, which reads snappy, comes first.
     pub(super) fn wanted(headers: &[u8]) -> Option<Self> {
-        let value = Headers::new(headers).get_str("Accept-Encoding")?.to_ascii_lowercase();
+        Self::named(Headers::new(headers).get_str("Accept-Encoding")?)
+    }
+
+    /// What the value of such a header asks for.
+    pub(crate) fn named(value: &str) -> Option<Self> {
+        let value = value.to_ascii_lowercase();
         match () {
             () if value.is_empty() => None,
             () if value.contains("snappy") || value.contains("s2") => Some(Packing::Snappy),
@@ -38,7 +43,7 @@ impl Packing {
     }
 
     /// The header block and the packed text.
-    pub(super) fn pack(self, text: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn pack(self, text: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let packed = match self {
             Packing::Gzip => {
                 let mut writer = GzEncoder::new(Vec::new(), Compression::default());

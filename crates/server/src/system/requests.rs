@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use hyper::StatusCode;
 use natterjack_core::account::{Account, Matches};
 use natterjack_core::batch::Batch;
 use natterjack_core::service::{Message, Origin, Service};
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::options::{self, Accepts};
 use super::packing::Packing;
+use super::profiles::profile;
 use super::{events, statsz};
 use crate::connection::with_batch;
 use crate::hub::Hub;
@@ -38,6 +40,7 @@ enum Verb {
     Idz,
     /// An endpoint of the monitoring port.
     Endpoint(&'static str),
+    Profilez,
     Reload,
     Kick,
     Ldm,
@@ -191,6 +194,9 @@ fn server_verb(verb: &str, is_ping: bool) -> Option<Verb> {
         "JSZ" => Verb::Endpoint("/jsz"),
         "HEALTHZ" => Verb::Endpoint("/healthz"),
         "IPQUEUESZ" => Verb::Endpoint("/ipqueuesz"),
+        "RAFTZ" => Verb::Endpoint("/raftz"),
+        "EXPVARZ" => Verb::Endpoint("/debug/vars"),
+        "PROFILEZ" => Verb::Profilez,
         // Only one server is told to do something.
         "RELOAD" if !is_ping => Verb::Reload,
         "KICK" if !is_ping => Verb::Kick,
@@ -268,6 +274,9 @@ impl Asked {
                 let answer = monitor::answer(hub, path, &Query::of_json(&body))?;
                 Some(self.enveloped(hub, path == "/healthz", answer))
             }
+            Verb::Profilez => {
+                Some(self.enveloped(hub, false, Ok((StatusCode::OK, profile(hub, &body)))))
+            }
             Verb::Account(of) => self.about_account(hub, of, body),
             Verb::Nsubs => {
                 let (account, subject) = (body["acc"].as_str()?, body["subject"].as_str()?);
@@ -284,6 +293,7 @@ impl Asked {
         Some(match self.verb {
             Verb::Statsz => Accepts::Statsz,
             Verb::Endpoint(path) => Accepts::of_endpoint(path)?,
+            Verb::Profilez => Accepts::Profilez,
             Verb::Reload => Accepts::Filters,
             Verb::Account(Of::Subsz) => Accepts::Subsz,
             Verb::Account(Of::Connz) => Accepts::Connz,

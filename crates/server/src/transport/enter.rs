@@ -14,6 +14,17 @@ use super::tunnel::Tunnel;
 /// The first byte of a TLS record that begins a handshake.
 const HANDSHAKE: u8 = 0x16;
 
+/// Whether the client is to speak before INFO is sent, or does so in the time that it is given.
+pub(crate) async fn speaks_first(tunnel: &Tunnel, tls: &TlsListener) -> bool {
+    match tls.first() {
+        HandshakeFirst::No => false,
+        HandshakeFirst::Always => true,
+        HandshakeFirst::Within(delay) => {
+            matches!(tokio::time::timeout(delay, tunnel.first_byte()).await, Ok(Some(_)))
+        }
+    }
+}
+
 /// Whether the handshake is to come before INFO.
 pub(crate) async fn is_first(tunnel: &Tunnel, tls: &TlsListener) -> bool {
     match tls.first() {

@@ -9,22 +9,27 @@ mod deflate;
 pub(crate) mod enter;
 mod frames;
 pub(crate) mod handshake;
+pub(crate) mod pipe;
 mod rate;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
 pub(crate) mod upgrade;
 pub(crate) mod websocket;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What monitoring, the log and logins know of a connection that is more than TCP.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
+    /// It comes from within the process.
+    pub(crate) is_in_process: bool,
     /// It is a WebSocket.
     pub(crate) is_websocket: bool,
     /// The one address of its `X-Forwarded-For`.
     pub(crate) forwarded_for: Option<IpAddr>,
+    /// Whom the header of the PROXY protocol named.
+    pub(crate) stands_for: Option<SocketAddr>,
     /// Its TLS session, once there is one.
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }

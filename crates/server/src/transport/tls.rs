@@ -10,8 +10,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
-use rustls::{NamedGroup, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, NamedGroup, RootCertStore};
 
 use super::certificate;
 use super::rate::Rate;
@@ -80,13 +80,9 @@ impl TlsListener {
         }
         let ends = keys.iter().flat_map(|key| key.cert.first());
         let not_after = ends.filter_map(|der| certificate::not_after(der)).min();
-        let versions: &[_] = match options.min_version {
-            TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            TlsVersion::V13 => &[&rustls::version::TLS13],
-        };
         let wrong = |error: &dyn std::fmt::Display| format!("error parsing tls config: {error}");
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions)
+            .with_protocol_versions(versions(options.min_version))
             .map_err(|error| wrong(&error))?;
         let resolver = Arc::new(ByName::new(keys));
         let anonymous = builder.clone().with_no_client_auth().with_cert_resolver(resolver.clone());
@@ -127,6 +123,35 @@ impl TlsListener {
     pub(crate) fn admits_key(&self, spki_sha256: Option<&str>) -> bool {
         let pins = &self.options.pinned_certs;
         pins.is_empty() || spki_sha256.is_some_and(|key| pins.contains(key))
+    }
+}
+
+/// What a client of these options uses: the authorities it believes, and the certificate it shows.
+///
+/// # Errors
+/// As [`TlsListener::new`].
+pub(crate) fn client_config(options: Option<&Tls>) -> Result<ClientConfig, String> {
+    let defaults = Tls::default();
+    let options = options.unwrap_or(&defaults);
+    let provider = Arc::new(provider(options));
+    let wrong = |error: &dyn std::fmt::Display| format!("error parsing tls config: {error}");
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions(options.min_version))
+        .map_err(|error| wrong(&error))?
+        .with_root_certificates(roots(options.ca_file.as_deref())?);
+    let Some(files) = options.certificates.first() else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let key = certified_key(files, &provider)?;
+    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))))
+}
+
+fn versions(oldest: TlsVersion) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static BOTH: [&rustls::SupportedProtocolVersion; 2] =
+        [&rustls::version::TLS13, &rustls::version::TLS12];
+    match oldest {
+        TlsVersion::V12 => &BOTH,
+        TlsVersion::V13 => &BOTH[..1],
     }
 }
 

@@ -84,8 +84,16 @@ impl Tunnel {
         let _ = self.client.set(Arc::downgrade(client));
     }
 
+    /// Puts back what was read and belongs to the layers that are still to come.
+    pub(crate) fn put_back(&self, bytes: &[u8]) {
+        self.lock().received.splice(0..0, bytes.iter().copied());
+    }
+
     /// Waits for input and looks at its first byte; `None` at the end of it.
     pub(crate) async fn first_byte(&self) -> Option<u8> {
+        if let Some(first) = self.lock().received.first() {
+            return Some(*first);
+        }
         let mut byte = [0];
         match self.socket.peek(&mut byte).await {
             Ok(1..) => Some(byte[0]),

@@ -333,7 +333,7 @@ fn operators() {
             "1:0: error parsing account resolver, should be MEM or  URL(\"url\") or a map \
              containing dir and type state=[FULL|CACHE])",
         ),
-        ("resolver \"URL(http://x/y)\"", "1:0: resolver URL(...) is not supported yet"),
+        ("resolver \"URL(ftp://x/y)\"", "1:0: error parsing account resolver url [\"ftp://x/y\"]"),
         ("resolver {type full}", "1:0: dir has no value and needs to point to a directory"),
         ("resolver {type full, dir x, ttl \"1h\"}", "1:0: FULL does not accept ttl"),
         (
@@ -351,6 +351,30 @@ fn operators() {
     ] {
         assert_eq!(load(text).unwrap_err().to_string(), format!("C:{expected}"));
     }
+}
+
+#[test]
+fn a_web_server_of_account_jwts_is_read() {
+    for text in ["URL(http://x/y/)", "url( \"http://x/y/\" )", "URL (http://x/y/)"] {
+        let o = options(&format!("resolver: '{text}'"));
+        assert_eq!(o.resolver, Some(Resolver::Url("http://x/y/".into())), "{text}");
+    }
+    assert_eq!(
+        options("resolver: URL(https://x)\nresolver_tls {ca_file: y}")
+            .resolver_tls
+            .unwrap()
+            .ca_file,
+        Some("y".into())
+    );
+    let with = |more: &str| {
+        let text = format!("operator: {JWT}\nresolver: URL(http://x)\nsystem_account: {ACCOUNT}\n");
+        options(&format!("{text}{more}")).validate()
+    };
+    assert_eq!(with(""), Ok(()));
+    assert_eq!(
+        with(&format!("resolver_preload {{ {ACCOUNT}: {JWT} }}")),
+        Err(ValidationError::PreloadWithoutResolver)
+    );
 }
 
 #[test]

@@ -4,29 +4,18 @@ use super::*;
 
 #[test]
 fn what_is_not_built_is_refused_or_named() {
-    for key in [
-        "mqtt",
-        "leafnodes",
-        "leaf",
-        "cluster",
-        "gateway",
-        "proxies",
-        "proxy_protocol",
-        "ocsp",
-        "resolver_tls",
-    ] {
+    for key in ["mqtt", "leafnodes", "leaf", "cluster", "gateway", "ocsp"] {
         refused(&format!("{key} {{}}"), &format!("C:1:0: \"{key}\" is not supported yet"));
     }
-    refused("proxy_protocol: true", "C:1:0: \"proxy_protocol\" is not supported yet");
-    options("proxy_protocol: false");
+    refused("resolver_tls {insecure: true}", "C:1:14: \"insecure\" is not supported yet");
     refused(
         "mqtt {port: 80, foo: 1}",
         "C:1:0: \"mqtt\" is not supported yet\nC:1:16: unknown field \"foo\"",
     );
-    for inside in ["proxy_required: true", "users [{user a, proxy_required: yes}]"] {
-        let error = parse(&format!("authorization {{{inside}}}")).unwrap_err();
-        assert!(error.ends_with("is not supported yet"), "{error}");
-    }
+    let inside = "authorization {users [{user a, proxy_required: yes}]}";
+    assert!(options(inside).authorization.users[0].proxy_required);
+    assert!(options("authorization {proxy_required: true}").authorization.proxy_required);
+    assert!(options("proxy_protocol: true").proxy_protocol);
     for text in [
         "syslog: true",
         "remote_syslog: \"udp://x\"",
@@ -37,7 +26,7 @@ fn what_is_not_built_is_refused_or_named() {
         "connect_error_reports: 1",
         "reconnect_error_reports: 1",
         "default_js_domain {A: b}",
-        "feature_flags {a: true}",
+        "feature_flags {js_ack_fc_v2: true}",
         "jetstream {unique_tag: a}",
         "jetstream {limits {max_ha_assets: 5}}",
         "accounts {A {msg_trace: {dest: a}}}",

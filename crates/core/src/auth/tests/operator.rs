@@ -473,10 +473,10 @@ fn accounts_are_learned_and_forgotten() {
     assert_eq!(server.learn(&id, &token(|_| {}, &stranger)).unwrap_err(), "issuer is not trusted");
     assert!(login(&server, &user).is_ok());
     server.forget(&id);
-    assert_eq!(login(&server, &user).unwrap_err(), AuthFailure::AccountExpired);
+    assert_eq!(login(&server, &user).unwrap_err(), AuthFailure::AccountExpired(id.clone()));
     let reloaded = server_with(|_| {}, &operator(), |_| {});
     reloaded.inherit(&server);
-    assert_eq!(login(&reloaded, &user).unwrap_err(), AuthFailure::AccountExpired);
+    assert_eq!(login(&reloaded, &user).unwrap_err(), AuthFailure::AccountExpired(id));
 }
 
 #[test]

@@ -132,3 +132,35 @@ fn what_owners_were_told_survives_a_power_cut_at_that_moment() {
     // Some of what they were told was nowhere but in the journal.
     assert!(looks.iter().any(|redone| redone.bytes > 0));
 }
+
+#[test]
+fn a_read_that_finds_the_thread_busy_is_counted() {
+    let disk: SharedDisk = Arc::new(MemoryDisk::default());
+    disk.write_at("a", 0, b"x").unwrap();
+    let (told, is_told) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let may_go = Mutex::new(may_go);
+    let pool = IoPool::start(disk, move |completions, _| {
+        completions.clear();
+        told.send(()).unwrap();
+        guard(&may_go).recv().unwrap();
+    });
+    let read = |number| DiskRequest {
+        id: RequestId(number),
+        ops: vec![DiskOp::Read { path: "a".into(), offset: 0, len: 1 }],
+    };
+    pool.submit(1, read(1));
+    is_told.recv().unwrap();
+    // The first one may have come before the thread.
+    let count = pool.waits().count;
+    pool.submit(2, read(2));
+    let waits = pool.waits();
+    assert_eq!((waits.waiting, waits.count), (1, count));
+    go.send(()).unwrap();
+    is_told.recv().unwrap();
+    let waits = pool.waits();
+    assert_eq!((waits.waiting, waits.count), (0, count + 1));
+    assert!(waits.total_ns >= waits.longest_ns);
+    go.send(()).unwrap();
+    pool.stop();
+}
