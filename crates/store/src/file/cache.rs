@@ -120,9 +120,27 @@ pub(super) struct Cache {
     uses: u64,
     reading: Vec<Reading>,
     requests: Vec<DiskRequest>,
-    /// Segment, generation and offset of records that could not be read, and how often that was
-    /// tried.
-    failed: Vec<((u64, u32, u32), u8)>,
+    /// Places that could not be read, and how often that was tried. What lies in one of them is then read
+    /// by itself: where a disk is bad, it is mostly so in one sector.
+    failed: Vec<(Range, u8)>,
+}
+
+/// A part of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    segment: u64,
+    generation: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Range {
+    fn holds(&self, other: &Range) -> bool {
+        (self.segment, self.generation) == (other.segment, other.generation)
+            && self.start <= other.start
+            && u64::from(other.start) + u64::from(other.len)
+                <= u64::from(self.start) + u64::from(self.len)
+    }
 }
 
 impl Cache {
@@ -193,7 +211,7 @@ impl Cache {
         self.tail_bytes = self.tail.iter().map(|piece| piece.data.len() + PIECE).sum();
         self.blocks.retain(|block| block.segment != segment);
         self.block_bytes = self.blocks.iter().map(|block| block.data.len()).sum();
-        self.failed.retain(|failed| failed.0.0 != segment);
+        self.failed.retain(|(range, _)| range.segment != segment);
     }
 
     fn in_tail(&mut self, segment: u64, offset: u32, len: u32) -> Option<usize> {
@@ -298,19 +316,20 @@ impl Cache {
         };
         let reading = self.reading.swap_remove(at);
         let Reading { segment, generation, start, len, .. } = reading;
+        let range = Range { segment, generation, start, len };
         match result {
             DiskResult::Read(data) => {
                 if (data.len() as u32) < len {
-                    self.note_failed((segment, generation, start), TRIES);
+                    self.note_failed(range, TRIES);
                 }
                 self.insert(segment, generation, start, data.clone());
             }
-            _ => self.note_failed((segment, generation, start), 1),
+            _ => self.note_failed(range, 1),
         }
         true
     }
 
-    fn note_failed(&mut self, place: (u64, u32, u32), tries: u8) {
+    fn note_failed(&mut self, place: Range, tries: u8) {
         if let Some(known) = self.failed.iter_mut().find(|failed| failed.0 == place) {
             known.1 = known.1.saturating_add(tries);
             return;
@@ -352,12 +371,20 @@ impl FileLog {
             }
             return Fetch::Held(Held::Block(held));
         }
-        let place = (segment.id, segment.generation, offset);
-        let given_up = |failed: &((u64, u32, u32), u8)| failed.0 == place && failed.1 >= TRIES;
-        if self.cache.failed.iter().any(given_up) {
-            return Fetch::Damaged;
+        let (id, generation) = (segment.id, segment.generation);
+        let place = Range { segment: id, generation, start: offset, len };
+        let mut is_bad = false;
+        for (failed, tries) in &self.cache.failed {
+            if *failed == place && *tries >= TRIES {
+                return Fetch::Damaged;
+            }
+            is_bad |= failed.holds(&place);
         }
         if self.cache.is_coming(segment, offset, len) || self.cache.reading.len() >= READS {
+            return Fetch::Pending;
+        }
+        if is_bad {
+            self.read(chunks, at, (offset, offset), offset + len);
             return Fetch::Pending;
         }
         let goes_on = self.cache.goes_on(segment.id, offset);

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use crate::{DiskOp, DiskResult, FileOptions, Get, Limits, Log, NewMessage};
+use crate::{
+    DiskError, DiskErrorKind, DiskOp, DiskResult, FileOptions, Get, Limits, Log, NewMessage,
+};
 
 struct Rig {
     log: Log,
     files: HashMap<String, Vec<u8>>,
     reads: usize,
+    /// Reads of the first file that touch these bytes fail.
+    bad: std::ops::Range<usize>,
 }
 
 impl Rig {
@@ -16,8 +20,12 @@ impl Rig {
         let mut options = FileOptions::new("s", 1, 7);
         options.segment_bytes = 1 << 20;
         options.tail_bytes = 0;
-        let mut rig =
-            Rig { log: Log::file(1, Limits::default(), options), files: HashMap::new(), reads: 0 };
+        let mut rig = Rig {
+            log: Log::file(1, Limits::default(), options),
+            files: HashMap::new(),
+            reads: 0,
+            bad: 0..0,
+        };
         for n in 0..messages {
             let payload = &[n as u8; 100];
             let m = NewMessage { subject: b"a", headers: b"", payload, time: 1, flags: 0 };
@@ -46,7 +54,15 @@ impl Rig {
                         self.reads += 1;
                         let file = &self.files[&*path];
                         let end = file.len().min(offset as usize + len as usize);
-                        result = DiskResult::Read(file[offset as usize..end].to_vec().into());
+                        let start = end.min(offset as usize);
+                        result = DiskResult::Read(file[start..end].to_vec().into());
+                        if start < self.bad.end && end > self.bad.start {
+                            let (kind, op) = (DiskErrorKind::Other, "read");
+                            let message = "bad".to_owned();
+                            let path = path.to_string();
+                            let error = DiskError { kind, op, path, message };
+                            result = DiskResult::Failed { step: 0, error };
+                        }
                     }
                     _ => {}
                 }
@@ -118,4 +134,48 @@ fn going_back_reads_no_further_ahead() {
     }
     // 2.8 MB in cells of 16 KB.
     assert!(rig.reads <= 190, "{}", rig.reads);
+}
+
+impl Rig {
+    /// Whether the message is there, after so many reads as it takes.
+    fn is_there(&mut self, seq: u64) -> bool {
+        for _ in 0..10 {
+            match self.log.get(seq) {
+                Get::Found(message) => {
+                    assert_eq!(message.payload, &[(seq - 1) as u8; 100]);
+                    return true;
+                }
+                Get::Pending => self.serve(),
+                Get::Damaged => return false,
+                Get::Missing => panic!("{seq}"),
+            }
+        }
+        panic!("{seq} is read for ever");
+    }
+}
+
+#[test]
+fn a_bad_place_takes_what_lies_there_and_not_its_neighbours() {
+    for seq in [1, 50, 51, 60, 99] {
+        let mut rig = Rig::new(1_000);
+        // All are alike.
+        let len = rig.files.values().map(Vec::len).sum::<usize>() / 1_000;
+        rig.bad = 64 + len * 50 + 60..64 + len * 50 + 61;
+        let bad = (1..=99).filter(|seq| !rig.is_there(*seq)).count();
+        assert_eq!(bad, 1);
+        // Whoever asks for another first, too.
+        let mut rig = Rig { bad: rig.bad.clone(), ..Rig::new(1_000) };
+        rig.is_there(seq);
+        assert_eq!((1..=200).filter(|seq| !rig.is_there(*seq)).count(), 1);
+    }
+}
+
+#[test]
+fn what_was_cut_off_a_file_is_gone_and_the_rest_is_there() {
+    let mut rig = Rig::new(1_000);
+    for file in rig.files.values_mut() {
+        file.truncate(file.len() / 2);
+    }
+    let there = (1..=1_000).filter(|seq| rig.is_there(*seq)).count();
+    assert!((450..=500).contains(&there), "{there}");
 }
