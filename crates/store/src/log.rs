@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::file::{Blocked, Fetch, FileLog, FileOptions, RUNS_MAX, Refused};
+use crate::file::{Blocked, Fetch, FileLog, FileOptions, Keeps, RUNS_MAX, Refused};
 use crate::index::{Incoming, Index};
 use crate::op::{Op, Secure};
 use crate::record::{self, Shape};
@@ -173,18 +173,29 @@ impl Log {
         }
         let before = (self.index.state.bytes, self.index.state.first_seq);
         let mut removed = Vec::new();
-        let mut undo = self.file.as_mut().map(|file| file.undo()).filter(|_| replaces);
+        let kept = purge.keep.filter(|&keep| keep > 0 && !replaces);
+        let keeps = kept.and_then(|keep| self.keep_some(purge.filter, keep));
+        let mut undo = self.file.as_mut().map(|file| file.undo());
+        let mut last = None;
         let count = self.index.purge(purge, &mut |seq, subject| {
-            push_range(&mut removed, seq);
-            if let Some(undo) = &mut undo {
-                undo.push(seq, subject, false);
+            last = Some(seq);
+            let comes_back = match (&mut undo, &keeps) {
+                (Some(undo), _) if replaces => {
+                    undo.push(seq, subject, false);
+                    true
+                }
+                (Some(undo), Some(keeps)) => undo.push_purged(seq, subject, keeps),
+                _ => false,
+            };
+            if !comes_back {
+                push_range(&mut removed, seq);
             }
         });
         // The record says up to where and does not count: a replay may miss damaged messages.
         let all =
             purge.filter.is_none_or(|filter| filter == b">") && purge.keep.is_none_or(|n| n == 0);
-        let below = match removed.last() {
-            Some(last) => Some(last.last + 1),
+        let below = match last {
+            Some(last) => Some(last + 1),
             None => {
                 if all {
                     purge.below_seq
@@ -196,14 +207,11 @@ impl Log {
         self.op(&Op::Purge(Purge { filter: purge.filter, below_seq: below, keep: None }));
         if let Some(file) = &mut self.file {
             file.freed(before.0 - self.index.state.bytes);
-            if replaces {
-                removed.clear();
-            } else {
-                let kept = purge.keep.is_some_and(|n| n > 0);
-                let below = if kept { below } else { purge.below_seq };
+            if !replaces && keeps.is_none() {
+                let below = if kept.is_some() { below } else { purge.below_seq };
                 file.purge_replaced(purge.filter, below.unwrap_or(u64::MAX));
             }
-            if removed.is_empty() && count > 0 && !replaces {
+            if last.is_none() && count > 0 {
                 // All of them: the index does not name each.
                 removed.push(SeqRange { first: before.1, last: self.index.state.last_seq });
             }
@@ -237,6 +245,21 @@ impl Log {
         if freed > 0 {
             file.freed(freed);
         }
+    }
+
+    /// Which messages a purge keeps where the disk refuses some; `None` where it can refuse none.
+    fn keep_some(&mut self, filter: Option<&[u8]>, keep: u64) -> Option<Keeps> {
+        let file = self.file.as_mut()?;
+        if self.index.state.last_seq <= file.durable_seq() {
+            return None;
+        }
+        let filters: Vec<Filter> = filter.map(Filter::new).into_iter().collect();
+        let (mut live, mut from) = (Vec::new(), 0);
+        while let Some(seq) = self.index.next_match(&filters, from) {
+            live.push(seq);
+            from = seq + 1;
+        }
+        Some(file.keep_some(filter, keep, &live))
     }
 
     fn enforce_all(&mut self) {

@@ -2,7 +2,8 @@
 
 use natterjack_sim::{Fault, SimDisk, Survival};
 use natterjack_store::{
-    DiskRequest, FileOptions, Get, Limits, Log, NewMessage, Next, Purge, SubjectState,
+    Disk, DiskRequest, FileOptions, Get, Limits, Log, NewMessage, Next, Purge, Recovery, Replay,
+    SubjectState,
 };
 use std::collections::BTreeMap;
 
@@ -14,30 +15,40 @@ fn options() -> FileOptions {
 
 /// Counters, subjects and messages, as anybody may ask for them.
 #[derive(Debug, PartialEq, Clone)]
-struct Seen {
+pub(crate) struct Seen {
     counters: (u64, u64, u64, i64),
     subjects: BTreeMap<Vec<u8>, SubjectState>,
     messages: Vec<(u64, Vec<u8>)>,
     deleted: u64,
 }
 
-struct World {
-    disk: SimDisk,
-    log: Log,
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Log,
+    options: FileOptions,
 }
 
 impl World {
     fn new(limits: Limits) -> World {
-        World { disk: SimDisk::new(3), log: Log::file(1, limits, options()) }
+        World::with(3, limits, options())
     }
 
-    fn put(&mut self, subject: &str, payload: &str) -> u64 {
+    pub(crate) fn with(seed: u64, limits: Limits, options: FileOptions) -> World {
+        let log = Log::file(1, limits, options.clone());
+        World { disk: SimDisk::new(seed), log, options }
+    }
+
+    pub(crate) fn put(&mut self, subject: &str, payload: &str) -> u64 {
+        self.put_flagged(subject, payload, 0)
+    }
+
+    pub(crate) fn put_flagged(&mut self, subject: &str, payload: &str, flags: u8) -> u64 {
         let time = self.log.state().last_time + 1;
         let (subject, payload) = (subject.as_bytes(), payload.as_bytes());
-        self.log.append(NewMessage { subject, headers: b"", payload, time, flags: 0 }).seq
+        self.log.append(NewMessage { subject, headers: b"", payload, time, flags }).seq
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             let mut requests = Vec::new();
             self.log.take_requests(&mut requests);
@@ -55,7 +66,7 @@ impl World {
         }
     }
 
-    fn seen(&mut self) -> Seen {
+    pub(crate) fn seen(&mut self) -> Seen {
         let state = self.log.state().clone();
         let mut subjects = BTreeMap::new();
         self.log.subjects_matching(b">", |name, state| {
@@ -88,9 +99,23 @@ impl World {
     fn recover(&mut self, survival: Survival) {
         self.disk.crash(survival);
         self.disk.mend();
+        self.reopen(&mut ());
+    }
+
+    /// A world with what is on `disk`.
+    pub(crate) fn on(&self, disk: SimDisk, replay: &mut dyn Replay) -> (World, Recovery) {
+        let (limits, options) = (*self.log.limits(), self.options.clone());
+        let opened = Log::recover(&disk, 1, limits, options.clone(), replay);
+        let (log, found) = opened.expect("it opens");
+        (World { disk, log, options }, found)
+    }
+
+    pub(crate) fn reopen(&mut self, replay: &mut dyn Replay) -> Recovery {
         let limits = *self.log.limits();
-        let opened = Log::recover(&self.disk, 1, limits, options(), &mut ());
-        (self.log, _) = opened.expect("it opens");
+        let opened = Log::recover(&self.disk, 1, limits, self.options.clone(), replay);
+        let (log, found) = opened.expect("it opens");
+        self.log = log;
+        found
     }
 }
 
@@ -220,4 +245,135 @@ fn a_second_failure_brings_nothing_twice_and_forgets_nothing() {
     assert_eq!(world.seen(), before);
     world.recover(Survival::Nothing);
     assert_eq!(world.seen(), before);
+}
+
+fn left(world: &mut World) -> Vec<u64> {
+    world.seen().messages.iter().map(|(seq, _)| *seq).collect()
+}
+
+/// What is there after a failure of what is in flight, or of what follows it, and whether that stays.
+fn left_after_failure(world: &mut World, flight_fails: bool, behind: fn(&mut World)) -> Vec<u64> {
+    let mut requests = Vec::new();
+    world.log.take_requests(&mut requests);
+    behind(world);
+    if !flight_fails {
+        world.complete(std::mem::take(&mut requests));
+    }
+    world.disk.fail(Fault::Sync, 0);
+    world.complete(requests);
+    world.run();
+    let found = left(world);
+    world.disk.mend();
+    world.log.probe();
+    world.run();
+    assert_eq!(left(world), found);
+    world.recover(Survival::Nothing);
+    assert_eq!(left(world), found);
+    found
+}
+
+#[test]
+fn a_purge_keeps_as_many_of_what_the_disk_took() {
+    let all: fn(&mut World) = |world| {
+        world.log.purge(&Purge { filter: None, below_seq: None, keep: Some(2) });
+    };
+    let one: fn(&mut World) = |world| {
+        world.log.purge(&Purge { filter: Some(b"kv.a"), below_seq: None, keep: Some(1) });
+    };
+    let more: fn(&mut World) = |world| {
+        world.put("kv.a", "behind");
+        world.log.purge(&Purge { filter: None, below_seq: None, keep: Some(2) });
+    };
+    let at_most = |max| Limits { max_msgs: Some(max), ..Limits::default() };
+    for (limits, behind, first_fails, second_fails) in [
+        (Limits::default(), all, vec![4, 5], vec![5, 6]),
+        (Limits::default(), one, vec![2, 4, 5], vec![2, 5, 6]),
+        (Limits::default(), more, vec![4, 5], vec![5, 6]),
+        // The message in flight evicted another.
+        (at_most(5), all, vec![4, 5], vec![5, 6]),
+        (per_subject(3), one, vec![2, 4, 5], vec![2, 5, 6]),
+        (at_most(1), all, vec![5], vec![6]),
+    ] {
+        let mut world = filled(limits);
+        world.put("kv.a", "in flight");
+        assert_eq!(left_after_failure(&mut world, true, behind), first_fails);
+        let mut world = filled(limits);
+        world.put("kv.a", "in flight");
+        assert_eq!(left_after_failure(&mut world, false, behind), second_fails);
+    }
+    // What is purged besides does not come back.
+    let mut world = filled(Limits::default());
+    world.put("kv.a", "in flight");
+    let found = left_after_failure(&mut world, true, |world| {
+        world.log.purge(&Purge { filter: None, below_seq: None, keep: Some(2) });
+        world.log.purge(&Purge { filter: None, below_seq: Some(3), keep: None });
+    });
+    assert_eq!(found, [4, 5]);
+}
+
+#[test]
+fn lower_limits_leave_as_many_of_what_the_disk_took() {
+    for (flight_fails, expected) in [(true, vec![4, 5]), (false, vec![5, 6])] {
+        let mut world = filled(Limits { max_msgs: Some(5), ..Limits::default() });
+        // Evicts 1.
+        world.put("kv.a", "in flight");
+        let lower: fn(&mut World) = |world| {
+            world.log.set_limits(Limits { max_msgs: Some(2), ..Limits::default() });
+        };
+        let mut requests = Vec::new();
+        world.log.take_requests(&mut requests);
+        lower(&mut world);
+        if flight_fails {
+            world.disk.fail(Fault::Sync, 0);
+        }
+        world.complete(requests);
+        world.disk.mend();
+        world.log.probe();
+        world.run();
+        assert_eq!(left(&mut world), expected);
+        world.recover(Survival::Nothing);
+        assert_eq!(left(&mut world), expected);
+    }
+}
+
+fn holds(disk: &SimDisk, bytes: &str) -> bool {
+    let has = |path: String| {
+        let len = disk.len(&path).expect("it is listed");
+        let data = disk.read_at(&path, 0, len as usize).expect("it is listed");
+        data.windows(bytes.len()).any(|window| window == bytes.as_bytes())
+    };
+    disk.paths().into_iter().any(has)
+}
+
+#[test]
+fn what_is_removed_for_good_is_overwritten_although_the_disk_fails_in_between() {
+    // The round with the removal, or one that overwrites: its write or its sync.
+    for (fault, nth) in [
+        (Fault::Write, 0),
+        (Fault::Sync, 0),
+        (Fault::NoRoom, 0),
+        (Fault::Write, 1),
+        (Fault::Sync, 1),
+    ] {
+        for crash in [false, true] {
+            let mut world = filled(Limits::default());
+            assert!(holds(&world.disk, "precious"));
+            world.log.remove(1, true).expect("it is there");
+            world.disk.fail(fault, nth);
+            world.run();
+            world.disk.mend();
+            world.log.probe();
+            world.run();
+            if crash {
+                world.recover(Survival::Nothing);
+            }
+            // The disk takes something again.
+            world.put("x", "later");
+            world.run();
+            assert!(!holds(&world.disk, "precious"), "{fault:?} {nth} {crash}");
+            world.recover(Survival::Nothing);
+            assert!(!world.log.contains(1));
+            assert!(!holds(&world.disk, "precious"), "{fault:?} {nth} {crash}");
+        }
+    }
 }

@@ -72,6 +72,14 @@ impl Drop for World {
 /// Position, sequence, message, and whether it is still to be told.
 type Evicted = (LogPos, u64, Message, bool);
 
+/// A purge that kept some of the messages that were there or could come back.
+struct Kept {
+    pos: LogPos,
+    count: usize,
+    /// Sequences, and what removed them before, if anything did.
+    candidates: Vec<(u64, Option<LogPos>)>,
+}
+
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) disk: SimDisk,
@@ -85,6 +93,7 @@ pub(crate) struct World {
     waiting: VecDeque<(LogPos, Waiting)>,
     /// What messages evicted that are not durable yet; it comes back if they are refused.
     evicted: Vec<Evicted>,
+    kept: Vec<Kept>,
     /// Sequences that were refused, and came back, since all was durable.
     refused: BTreeSet<u64>,
     restored: BTreeSet<u64>,
@@ -133,6 +142,7 @@ impl World {
             next_number: 1,
             waiting: VecDeque::new(),
             evicted: Vec::new(),
+            kept: Vec::new(),
             refused: BTreeSet::new(),
             restored: BTreeSet::new(),
             came_back: 0,
@@ -231,6 +241,18 @@ impl World {
                 let gone = gone().map(|(&seq, message)| (pos, seq, message.clone(), false));
                 self.evicted.extend(gone);
             }
+            (Op::Purge { filter, keep: Some(count @ 1..), .. }, Some(pos)) if unsure => {
+                let filter = Filter::new(filter.as_deref().unwrap_or(b">"));
+                let live = before.iter().filter(|(_, m)| filter.matches(&m.subject));
+                let mut candidates: Vec<_> = live.map(|(seq, _)| (*seq, None)).collect();
+                let back = self.evicted.iter().filter(|(.., m, _)| filter.matches(&m.subject));
+                candidates.extend(back.map(|(pos, seq, ..)| (*seq, Some(*pos))));
+                candidates.sort_unstable_by_key(|candidate| candidate.0);
+                candidates.dedup_by_key(|candidate| candidate.0);
+                self.kept.push(Kept { pos, count: *count as usize, candidates });
+                let gone: Vec<_> = gone().map(|(&seq, m)| (pos, seq, m.clone(), false)).collect();
+                self.evicted.extend(gone);
+            }
             (Op::Purge { filter, below, keep }, _) => {
                 // It takes what would come back as well.
                 let below = match keep.unwrap_or(0) {
@@ -302,8 +324,22 @@ impl World {
                 self.refused.extend(seqs.first..=seqs.last);
             }
             let kept = |(pos, ..): &Evicted| *pos <= refused.after;
-            let (kept, back) = std::mem::take(&mut self.evicted).into_iter().partition(kept);
+            let (kept, mut back): (Vec<Evicted>, Vec<Evicted>) =
+                std::mem::take(&mut self.evicted).into_iter().partition(kept);
             self.evicted = kept;
+            let mut purged: BTreeSet<u64> = BTreeSet::new();
+            let unsure = |purge: &Kept| purge.pos > refused.after;
+            for purge in std::mem::take(&mut self.kept).into_iter().filter(unsure) {
+                let there = |&(seq, gone): &(u64, Option<LogPos>)| {
+                    seq < first
+                        && gone.is_none_or(|pos| pos > refused.after)
+                        && !purged.contains(&seq)
+                };
+                let there: Vec<u64> =
+                    purge.candidates.into_iter().filter(there).map(|(seq, _)| seq).collect();
+                purged.extend(&there[..there.len().saturating_sub(purge.count)]);
+            }
+            back.retain(|(_, seq, ..)| !purged.contains(seq));
             for (_, seq, message, _) in back {
                 if seq < first {
                     self.model.messages.insert(seq, message);
@@ -513,6 +549,7 @@ impl World {
         self.safe_numbers = self.numbers.clone();
         self.waiting.clear();
         self.evicted.clear();
+        self.kept.clear();
         self.refused.clear();
         self.restored.clear();
         self.faulty = false;

@@ -45,7 +45,7 @@ pub(super) struct Compaction {
 
 /// A message whose bytes are to go.
 #[derive(Debug)]
-struct Erase {
+pub(super) struct Erase {
     seq: u64,
     subject: Box<[u8]>,
     /// Not before this is durable.
@@ -81,7 +81,7 @@ enum Work {
     /// What was read is copied.
     Copied(Rewrite),
     Writing(RequestId, Rewrite),
-    Erasing(RequestId),
+    Erasing(RequestId, Vec<Erase>),
 }
 
 /// A group on its way into one new file.
@@ -112,10 +112,15 @@ impl Compaction {
         self.broken
     }
 
-    /// Forgets a plan whose checkpoint will not become durable.
-    pub(super) fn cancel(&mut self, durable: u64) {
+    /// Forgets a plan whose checkpoint will not become durable. Tells of which messages the removal will
+    /// not, either: their bytes are still to be overwritten.
+    pub(super) fn cancel(&mut self, durable: u64) -> Vec<Erase> {
         self.plan = self.plan.take().filter(|plan| plan.pos <= durable);
-        self.erase.retain(|erase| erase.pos <= durable);
+        let all = std::mem::take(&mut self.erase);
+        let (kept, cancelled): (Vec<Erase>, Vec<Erase>) =
+            all.into_iter().partition(|erase| erase.pos <= durable);
+        self.erase = kept.into();
+        cancelled
     }
 
     /// The file that is being written to take the place of others.
@@ -182,7 +187,7 @@ impl FileLog {
         (self.compaction.worthwhile || notes || self.progressed())
             && !self.compaction.broken
             && self.compaction.plan.is_none()
-            && matches!(self.compaction.work, Work::Idle | Work::Erasing(_))
+            && matches!(self.compaction.work, Work::Idle | Work::Erasing(..))
             && self.health.blocked.is_none()
     }
 
@@ -248,9 +253,9 @@ impl FileLog {
         if !idle || self.compaction.broken || self.health.blocked.is_some() {
             return;
         }
-        if let Some(ops) = self.erasures(index) {
+        if let Some((ops, erased)) = self.erasures(index) {
             let id = self.request_id();
-            self.compaction.work = Work::Erasing(id);
+            self.compaction.work = Work::Erasing(id, erased);
             out.push(DiskRequest { id, ops });
             return;
         }
@@ -334,7 +339,13 @@ impl FileLog {
                     self.compaction.plan = None;
                 }
             }
-            Work::Erasing(request) if request == id => {}
+            Work::Erasing(request, erased) if request == id => {
+                if result != DiskResult::Done {
+                    // Again when the disk has taken something.
+                    let pos = self.durable + 1;
+                    self.compaction.erase.extend(erased.into_iter().map(|e| Erase { pos, ..e }));
+                }
+            }
             Work::Reading(request, rewrite) if request == id => {
                 let DiskResult::Read(data) = result else { return };
                 self.take_read(index, rewrite, &data);
@@ -475,22 +486,36 @@ impl FileLog {
         for at in 0..self.compaction.erase.len() {
             let Erase { seq, subject, .. } = &self.compaction.erase[at];
             let (seq, subject) = (*seq, subject.clone());
-            let chunk = index.chunks.get(index.chunk_at(seq));
-            let gone = chunk.and_then(|chunk| {
-                let place = chunk.find_any(seq)?;
-                let (offset, len, headers) = chunk.record(place);
-                let (segment, time) = (chunk.id, chunk.time(place));
-                Some(Secure { seq, segment, offset, len, headers, time, subject: &subject })
-            });
-            if let Some(gone) = gone {
-                self.append_op(index, &Op::Secure(gone));
+            self.repeat_erasure(index, seq, &subject);
+        }
+    }
+
+    /// Appends removals again that did not become durable, of messages that did.
+    pub(super) fn erase_again(&mut self, index: &mut Index, cancelled: Vec<Erase>) {
+        for Erase { seq, subject, .. } in cancelled {
+            if seq <= self.durable_seq {
+                self.repeat_erasure(index, seq, &subject);
+                self.erase_later(seq, &subject);
             }
         }
     }
 
+    fn repeat_erasure(&mut self, index: &mut Index, seq: u64, subject: &[u8]) {
+        let chunk = index.chunks.get(index.chunk_at(seq));
+        let gone = chunk.and_then(|chunk| {
+            let place = chunk.find_any(seq)?;
+            let (offset, len, headers) = chunk.record(place);
+            let (segment, time) = (chunk.id, chunk.time(place));
+            Some(Secure { seq, segment, offset, len, headers, time, subject })
+        });
+        if let Some(gone) = gone {
+            self.append_op(index, &Op::Secure(gone));
+        }
+    }
+
     /// The writes that take the bytes of securely removed messages away.
-    fn erasures(&mut self, index: &Index) -> Option<Vec<DiskOp>> {
-        let mut ops = Vec::new();
+    fn erasures(&mut self, index: &Index) -> Option<(Vec<DiskOp>, Vec<Erase>)> {
+        let (mut ops, mut erased) = (Vec::new(), Vec::new());
         while ops.len() < ERASE
             && self.compaction.erase.front().is_some_and(|erase| erase.pos <= self.durable)
             && let Some(erase) = self.compaction.erase.pop_front()
@@ -518,9 +543,10 @@ impl FileLog {
             if !ops.contains(&DiskOp::Sync(path.clone())) {
                 ops.push(DiskOp::Sync(path));
             }
+            erased.push(erase);
         }
         // Syncs behind all writes.
         ops.sort_by_key(|op| matches!(op, DiskOp::Sync(_)));
-        (!ops.is_empty()).then_some(ops)
+        (!ops.is_empty()).then_some((ops, erased))
     }
 }

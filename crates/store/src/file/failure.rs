@@ -197,10 +197,11 @@ impl FileLog {
             self.health.stopped = false;
         }
         self.cut_back(index);
-        self.compaction.cancel(self.durable);
+        let erase = self.compaction.cancel(self.durable);
         self.derived.cancel(self.durable);
         let removed = self.replaced_again(index, &flight, &round);
         self.append_again(index, &flight, &round, removed);
+        self.erase_again(index, erase);
     }
 
     /// Puts back what the refused messages replaced. Tells all that is removed nevertheless.
@@ -212,8 +213,8 @@ impl FileLog {
     ) -> Vec<SeqRange> {
         let mut removed = flight.removed.clone();
         removed.extend(&round.removed);
-        let any = self.put_back(index, &flight.undo);
-        if self.put_back(index, &round.undo) || any {
+        let any = self.put_back(index, &flight.undo, false, &mut removed);
+        if self.put_back(index, &round.undo, true, &mut removed) || any {
             // The limits may be others by now.
             let evicted = &mut self.evicted;
             index.enforce_all(&mut |seq, _| {

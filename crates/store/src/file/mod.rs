@@ -38,6 +38,7 @@ use failure::Health;
 use round::{Flight, Round};
 use scrub::Scrub;
 use sidecar::{Basis, Runs, Sidecar};
+pub(crate) use undo::Keeps;
 use undo::Undo;
 
 /// Runs of sequences in one record of removals.

@@ -42,7 +42,7 @@ pub(super) struct Round {
 pub(super) struct Flight {
     pub(super) id: RequestId,
     end: u64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
     bytes: usize,
     pub(super) pieces: Vec<Piece>,
     pub(super) removed: Vec<SeqRange>,

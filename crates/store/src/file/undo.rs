@@ -25,10 +25,37 @@ struct Gone {
     name_len: u32,
     /// Limits removed it for a new message, which is told when that is durable.
     evicted: bool,
+    /// It comes back where the round in flight fails, and this one with it.
+    with_flight: bool,
+    /// It comes back where its own round fails, and the one before did not.
+    alone: bool,
+}
+
+/// From which sequence on a purge keeps messages, by what becomes of those that are not durable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeps {
+    durable_seq: u64,
+    flight_seq: u64,
+    with_flight: u64,
+    alone: u64,
 }
 
 impl Undo {
     pub(crate) fn push(&mut self, seq: u64, subject: &[u8], evicted: bool) {
+        self.add(seq, subject, evicted, (true, true));
+    }
+
+    /// Adds a message that a purge removes which keeps some. False if it does not come back.
+    pub(crate) fn push_purged(&mut self, seq: u64, subject: &[u8], keeps: &Keeps) -> bool {
+        let with_flight = seq <= keeps.durable_seq && seq >= keeps.with_flight;
+        let alone = seq <= keeps.flight_seq && seq >= keeps.alone;
+        if with_flight || alone {
+            self.add(seq, subject, false, (with_flight, alone));
+        }
+        with_flight || alone
+    }
+
+    fn add(&mut self, seq: u64, subject: &[u8], evicted: bool, back: (bool, bool)) {
         let before = self.gone.last().map(|gone| gone.name).unwrap_or_default();
         let name = match self.names.get(before..) {
             Some(last) if last == subject => before,
@@ -37,7 +64,9 @@ impl Undo {
                 self.names.len() - subject.len()
             }
         };
-        self.gone.push(Gone { seq, name, name_len: subject.len() as u32, evicted });
+        let name_len = subject.len() as u32;
+        let (with_flight, alone) = back;
+        self.gone.push(Gone { seq, name, name_len, evicted, with_flight, alone });
     }
 
     fn name(&self, gone: &Gone) -> &[u8] {
@@ -66,6 +95,23 @@ impl Undo {
         });
         self.gone = all;
     }
+
+    /// A purge would have kept only these, were they there.
+    fn keep_from(&mut self, filter: Option<&Filter>, with_flight: u64, alone: u64) {
+        let mut all = std::mem::take(&mut self.gone);
+        for gone in &mut all {
+            if filter.is_none_or(|filter| filter.matches(self.name(gone))) {
+                gone.with_flight &= gone.seq >= with_flight;
+                gone.alone &= gone.seq >= alone;
+            }
+        }
+        self.gone = all;
+    }
+
+    fn matching<'a>(&'a self, filter: Option<&'a Filter>) -> impl Iterator<Item = &'a Gone> {
+        let matches = move |gone: &&Gone| filter.is_none_or(|f| f.matches(self.name(gone)));
+        self.gone.iter().filter(matches)
+    }
 }
 
 impl FileLog {
@@ -82,16 +128,58 @@ impl FileLog {
         }
     }
 
+    /// A purge is to keep the last `keep` of the messages `live`, which ascend, and the disk may yet
+    /// refuse some of them. Without these it keeps others, and of what would come back only those.
+    pub(crate) fn keep_some(&mut self, filter: Option<&[u8]>, keep: u64, live: &[u64]) -> Keeps {
+        let filter = filter.map(Filter::new);
+        let filter = filter.as_ref();
+        let durable_seq = self.durable_seq;
+        let flight_seq = self.flight.as_ref().map_or(durable_seq, |flight| flight.last_seq);
+        let upto = |last: u64| live.iter().copied().filter(move |seq| *seq <= last);
+        let (mut first, mut alone) =
+            (Vec::from_iter(upto(durable_seq)), Vec::from_iter(upto(flight_seq)));
+        let flight = self.flight.iter().flat_map(|flight| flight.undo.matching(filter));
+        first.extend(flight.filter(|gone| gone.alone).map(|gone| gone.seq));
+        for gone in self.round.undo.matching(filter) {
+            first.extend(gone.with_flight.then_some(gone.seq));
+            alone.extend(gone.alone.then_some(gone.seq));
+        }
+        let bound = |mut seqs: Vec<u64>, last: u64| {
+            seqs.retain(|seq| *seq <= last);
+            seqs.sort_unstable();
+            let above = seqs.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
+            seqs.get(above).copied().unwrap_or(0)
+        };
+        let with_flight = bound(first, durable_seq);
+        let alone = bound(alone, flight_seq);
+        if let Some(flight) = &mut self.flight {
+            flight.undo.keep_from(filter, 0, with_flight);
+        }
+        self.round.undo.keep_from(filter, with_flight, alone);
+        Keeps { durable_seq, flight_seq, with_flight, alone }
+    }
+
     /// Tells what limits removed for messages that are durable since the last call.
     pub(crate) fn take_evicted(&mut self, out: &mut Vec<SeqRange>) {
         out.append(&mut self.evicted);
     }
 
-    /// Puts back what messages replaced that are refused; tells whether there was any.
-    pub(super) fn put_back(&mut self, index: &mut Index, undo: &Undo) -> bool {
+    /// Puts back what messages replaced that are refused; tells whether there was any. With `behind` they
+    /// were appended behind the round that failed. What does not come back is added to `removed`.
+    pub(super) fn put_back(
+        &mut self,
+        index: &mut Index,
+        undo: &Undo,
+        behind: bool,
+        removed: &mut Vec<SeqRange>,
+    ) -> bool {
         let mut any = false;
         // What was not durable itself is refused as well.
         for gone in undo.gone.iter().filter(|gone| gone.seq <= self.durable_seq) {
+            if !(if behind { gone.with_flight } else { gone.alone }) {
+                push_range(removed, gone.seq);
+                continue;
+            }
             let Some(at) = index.put_back(gone.seq, undo.name(gone)) else { continue };
             any = true;
             if let Some(segment) = self.segments.get_mut(at)
