@@ -37,7 +37,7 @@ pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, 
 pub use file::{Blocked, FileOptions, Refused, SyncPolicy};
 pub use filter::Filter;
 pub use log::Log;
-pub use recover::{Damage, RecoverError, Recovery, Replay, ReplayedMessage, Torn};
+pub use recover::{Damage, RecoverError, Recovery, Replay, ReplayedMessage, Together, Torn};
 pub use types::{
     Appended, Get, Limits, Locate, Located, LogPos, NewMessage, Next, Purge, Purged, SeqRange,
     State, Stored, SubjectState,

@@ -7,6 +7,7 @@ mod file;
 mod journal;
 mod memory;
 mod refused;
+mod together;
 mod workload;
 mod world;
 

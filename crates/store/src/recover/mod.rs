@@ -16,6 +16,7 @@ mod report;
 mod scan;
 mod takeover;
 mod tell;
+mod together;
 
 use bytes::{Bytes, BytesMut};
 use std::cell::OnceCell;
@@ -26,6 +27,7 @@ pub use damage::Damage;
 use damage::Damages;
 use replay::{Replayer, Torn as TornErasure};
 pub use report::{RecoverError, Recovery, Replay, ReplayedMessage, Torn};
+pub use together::Together;
 
 use scan::{Scan, Tail};
 use takeover::Start;
@@ -410,9 +412,11 @@ impl Opener<'_> {
             }
             segments.push_back(segment);
         }
+        let durable = damages.durable;
         let torn = damages.settle(&mut replayer, &mut self.report);
         let notes = replayer.notes;
-        let erase = replayer.finish();
+        let (erase, taken_back) = replayer.finish(durable);
+        self.report.taken_back = taken_back;
         self.pad(salt, &torn)?;
         self.sync_newest(&segments)?;
         self.report.segments = segments.len();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::damage::{Damages, readable_seqs};
+use super::together::Run;
 use super::{Replay, ReplayedMessage, parse_checkpoint};
 use crate::SeqRange;
 use crate::chunk::{Chunk, Entry};
@@ -12,6 +13,9 @@ use crate::file::table::Table;
 use crate::index::{Incoming, Index};
 use crate::op::{Checkpoint, Op};
 use crate::record::{HEAD, OVERHEAD, kind, layout, stamp};
+
+/// A message by its sequence and subject.
+pub(super) type Named = (u64, Box<[u8]>);
 
 /// Up to so many sequences of a run are looked for one by one.
 const SINGLY: u64 = 8;
@@ -65,9 +69,16 @@ pub(super) struct Replayer<'a> {
     /// What was removed by name; that it is not there is no loss.
     removed: Vec<SeqRange>,
     /// Messages whose bytes must still be overwritten.
-    erase: Vec<(u64, Box<[u8]>)>,
+    erase: Vec<Named>,
     /// Messages whose bytes are overwritten already.
     erased: BTreeSet<u64>,
+    /// Messages that count only together and are not all there yet.
+    pub(super) run: Option<Run>,
+    /// Which ones the last note about that named.
+    pub(super) known: Option<SeqRange>,
+    /// The log's position of the record that is replayed, and of the segment's first byte.
+    pub(super) pos: u64,
+    base: u64,
 }
 
 /// The counters at a checkpoint.
@@ -106,6 +117,10 @@ impl<'a> Replayer<'a> {
             removed: Vec::new(),
             erase: Vec::new(),
             erased: BTreeSet::new(),
+            run: None,
+            known: None,
+            pos: 0,
+            base: 0,
         }
     }
 
@@ -148,7 +163,8 @@ impl<'a> Replayer<'a> {
         self.seen = seq;
         let subject = &*gone.subject;
         let id = self.index.push(Incoming { seq, time, subject, headers, offset, len });
-        self.index.enforce_after(id, &mut |_, _| {});
+        self.enforce_after(id);
+        self.passed(seq, seq);
         true
     }
 
@@ -157,7 +173,8 @@ impl<'a> Replayer<'a> {
         self.seen = self.seen.max(seq);
     }
 
-    pub(super) fn open(&mut self, segment: u64) {
+    pub(super) fn open(&mut self, segment: u64, base: u64) {
+        self.base = base;
         // Nothing comes to the chunk before.
         self.index.chunks.back_mut().into_iter().for_each(Chunk::shrink);
         let chunk = Chunk::new(segment, self.last_seq() + 1, HEADER_LEN, false);
@@ -192,13 +209,15 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    /// Takes over what was found; tells which removed messages must still be overwritten.
-    pub(super) fn finish(self) -> Vec<(u64, Box<[u8]>)> {
-        for range in self.lost {
+    /// Takes over what was found; tells which removed messages must still be overwritten, and which do
+    /// not count because others that belong to them are missing.
+    pub(super) fn finish(mut self, durable: u64) -> (Vec<Named>, Option<SeqRange>) {
+        for range in std::mem::take(&mut self.lost) {
             self.index.lose(range);
         }
         self.index.skip(self.seen, None);
-        self.erase
+        let torn = self.take_back(durable);
+        (self.erase, torn)
     }
 
     /// A region without records.
@@ -226,6 +245,7 @@ impl<'a> Replayer<'a> {
     }
 
     pub(super) fn record(&mut self, damages: &mut Damages, offset: u32, record: &[u8]) {
+        self.pos = self.base + u64::from(offset);
         if matches!(record[2], kind::MESSAGE | kind::ERASED) {
             self.message(damages, offset, record);
             return;
@@ -284,12 +304,16 @@ impl<'a> Replayer<'a> {
             return;
         }
         let incoming = Incoming { seq, time, subject, headers: has_headers, offset, len };
+        if self.begun {
+            self.comes(seq, self.owner.is_part(flags));
+        }
         let id = self.index.push(incoming);
         if !erased {
             self.owner.message(&ReplayedMessage { seq, time, flags, subject, headers });
         }
         if self.begun {
-            self.index.enforce_after(id, &mut |_, _| {});
+            self.enforce_after(id);
+            self.passed(seq, seq);
         }
     }
 
@@ -308,15 +332,19 @@ impl<'a> Replayer<'a> {
             }
             Op::Skip { upto, time } => {
                 damages.behind(*upto);
+                if time.is_some() {
+                    self.passed(self.index.state.last_seq + 1, *upto);
+                }
                 self.index.skip(*upto, *time);
             }
-            Op::Purge(purge) => drop(self.index.purge(purge, &mut |_, _| {})),
+            Op::Purge(purge) => self.purge(purge),
             Op::Limits(limits) => {
                 self.index.limits = *limits;
-                self.index.enforce_all(&mut |_, _| {});
+                self.enforce_all();
             }
             Op::Note { kind, body } => {
                 self.notes += body.len() as u64;
+                self.noted(self.owner.together(*kind, body));
                 self.owner.note(*kind, body);
             }
             // The one that counts was taken over at the start; an older one is before it.

@@ -1,6 +1,7 @@
 //! What recovery tells: the owner of the log, and the operator.
 
-use super::Damage;
+use super::{Damage, Together};
+use crate::SeqRange;
 use crate::disk::DiskError;
 
 /// What the owner of a log learns while it is replayed, in the order of the log.
@@ -18,6 +19,18 @@ pub trait Replay {
     /// A message that is stored, or was when its record was written.
     fn message(&mut self, message: &ReplayedMessage<'_>) {
         let _ = message;
+    }
+
+    /// Whether a message with these flags counts only together with others.
+    fn is_part(&self, flags: u8) -> bool {
+        let _ = flags;
+        false
+    }
+
+    /// What a note of the owner says of the messages behind it.
+    fn together(&self, kind: u8, body: &[u8]) -> Together {
+        let _ = (kind, body);
+        Together::Unsaid
     }
 
     /// A note of the owner.
@@ -62,6 +75,9 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
     /// The tail that was cut off. Its bytes lie in `copy` unless they were all 0.
     pub torn: Option<Torn>,
+    /// Messages that were there and do not count: others that belong to them are not there
+    /// ([`Replay::together`]). The owner removes them, and says in a note that they are over.
+    pub taken_back: Option<SeqRange>,
     /// Files beside the segments that are not whole, damaged or cut off by a crash. What they spare was
     /// read instead: nothing is lost.
     pub derived: Vec<String>,

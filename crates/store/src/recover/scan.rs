@@ -36,7 +36,7 @@ impl Scan<'_> {
         last: bool,
         erasures: &mut Erasures<'_, 'v>,
     ) -> Result<Option<Tail>, DiskError> {
-        replayer.open(self.header.id);
+        replayer.open(self.header.id, self.header.base);
         let mut at = begin;
         while at < self.data.len() {
             let offset = at as u32;
