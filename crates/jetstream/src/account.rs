@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use natterjack_subject::Sublist;
 
 use crate::error::ApiError;
-use crate::stream::StreamCell;
+use crate::stream::{Held, StreamCell};
 use crate::sync;
 
 /// What an account may use. `None` is unlimited.
@@ -92,6 +92,8 @@ pub(crate) struct Account {
     /// Its limits of bytes in memory and in files, `u64::MAX` for none: asked for each message.
     bytes_max: [AtomicU64; 2],
     pub(crate) usage: Usage,
+    /// What its open batches hold.
+    pub(crate) batches: Held,
     consumers: AtomicI64,
     api_total: AtomicU64,
     api_errors: AtomicU64,
@@ -112,6 +114,7 @@ impl Account {
             tiers: RwLock::default(),
             bytes_max: bytes_max(&limits).map(AtomicU64::new),
             usage: Usage::default(),
+            batches: Held::default(),
             consumers: AtomicI64::new(0),
             api_total: AtomicU64::new(0),
             api_errors: AtomicU64::new(0),

@@ -57,8 +57,8 @@ use crate::host::Host;
 use crate::sync;
 use crate::time::Now;
 use answers::Answers;
-use batch::Batches;
 pub(crate) use batch::Held;
+use batch::{Batches, Holding};
 pub(crate) use commit::Begun;
 use config::{Discard, Storage};
 use counter::Totals;
@@ -80,6 +80,8 @@ pub(crate) const FLAG_MARKER: u8 = 2;
 pub(crate) const FLAG_MSG_ID: u8 = 4;
 /// The message is a schedule.
 pub(crate) const FLAG_SCHEDULE: u8 = 8;
+/// The message is one of several that were published as one batch.
+pub(crate) const FLAG_BATCH: u8 = 16;
 
 /// One stream behind its lock. The server keeps an `Arc` of it at each subject of the stream.
 #[derive(Debug)]
@@ -131,6 +133,10 @@ pub(crate) struct Stream {
     /// Positions of the first and last rollup that consumers have not heard of: until they are durable
     /// what they removed may come back.
     rolled: Option<(LogPos, LogPos)>,
+    /// What markers replaced that are not durable yet, with their positions.
+    expired: Vec<(LogPos, u64)>,
+    /// `max_age` applies to no message before this one.
+    mortal_from: u64,
     /// More messages are due to be removed than one tick may take.
     more_expired: bool,
     /// The stream is deleted; only answers that wait for the disk leave.
@@ -190,6 +196,8 @@ impl StreamCell {
             evicted: Vec::new(),
             purged: false,
             rolled: None,
+            expired: Vec::new(),
+            mortal_from: 0,
             more_expired: false,
             closed: false,
             listening: false,
@@ -319,6 +327,11 @@ impl StreamCell {
         stream.settle(host, now);
     }
 
+    /// Bytes that were appended and are not on disk yet.
+    pub fn backlog_bytes(&self) -> usize {
+        self.lock().log.backlog_bytes()
+    }
+
     /// Publishes that were refused, or dropped where nobody waited, because a queue was full.
     pub fn turned_away(&self) -> u64 {
         self.lock().turned_away
@@ -369,7 +382,7 @@ impl Stream {
         let retained = self.config.retention != config.retention;
         self.rules = Rules::of(&config);
         if !config.allow_atomic {
-            self.batches.clear(&self.shared.batches);
+            self.batches.clear(Holding::of(&self.shared, &self.account));
         }
         if !config.allow_batched {
             self.fast.clear(&self.shared.batches);
@@ -393,6 +406,12 @@ impl Stream {
     }
 
     fn purge_messages(&mut self, purge: &Purge<'_>) -> Purged {
+        // What is kept may yet be refused, and what went come back.
+        if purge.keep.is_some_and(|keep| keep > 0) && self.log.durable() < self.log.end() {
+            let purged = self.log.purge(purge);
+            self.tell_when_durable(purged.pos);
+            return purged;
+        }
         self.purged = true;
         self.log.purge(purge)
     }
@@ -401,8 +420,12 @@ impl Stream {
     /// durable; if the disk refuses the messages it comes back.
     fn roll_up(&mut self, purge: &Purge<'_>) -> LogPos {
         let pos = self.log.replace(purge).pos;
-        self.rolled = Some((self.rolled.map_or(pos, |(first, _)| first), pos));
+        self.tell_when_durable(pos);
         pos
+    }
+
+    fn tell_when_durable(&mut self, pos: LogPos) {
+        self.rolled = Some((self.rolled.map_or(pos, |(first, _)| first), pos));
     }
 
     /// Whether consumers are to hear of a rollup now.
@@ -487,7 +510,7 @@ impl Stream {
         self.report_usage(0);
         self.set_disk_full(false);
         self.waiting.clear();
-        self.batches.clear(&self.shared.batches);
+        self.batches.clear(Holding::of(&self.shared, &self.account));
         self.fast.clear(&self.shared.batches);
         self.parked.clear();
         self.closed = true;

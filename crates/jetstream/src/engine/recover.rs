@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use jiff::tz::TimeZone;
 use natterjack_store::{
     Catalog, Disk, DiskErrorKind, Limits, Log, RecoverError, Recovery, Replay, ReplayedMessage,
-    directory::stream_dir,
+    Together, directory::stream_dir,
 };
 use serde::Deserialize;
 
@@ -21,8 +21,8 @@ use crate::stream::meta;
 use crate::stream::schedule::{self, Plan};
 use crate::stream::ttl::{Expiry, Ttl};
 use crate::stream::{
-    Begun, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Parts, StreamCell, headers,
-    log_limits,
+    Begun, FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Parts, StreamCell,
+    headers, log_limits,
 };
 use crate::sync;
 use crate::time::Now;
@@ -79,8 +79,10 @@ struct Memory {
     /// When schedules are due that have fired.
     fired: Vec<(u64, i64)>,
     notes: Vec<(u64, Vec<u8>)>,
-    /// The last batch that began.
+    /// The last batch that began, and `last_id` before it.
     batch: Option<Begun>,
+    id_before: Vec<u8>,
+    in_batch: bool,
 }
 
 impl Replay for Memory {
@@ -90,6 +92,12 @@ impl Replay for Memory {
     }
 
     fn message(&mut self, message: &ReplayedMessage<'_>) {
+        let is_part = message.flags & FLAG_BATCH != 0;
+        // Also where the note that announced it is lost.
+        if is_part && !self.in_batch {
+            self.id_before.clone_from(&self.last_id);
+        }
+        self.in_batch = is_part;
         self.last_id.clear();
         if message.flags & FLAG_MSG_ID != 0
             && let Some(id) = headers::get(message.headers, b"Nats-Msg-Id")
@@ -122,9 +130,26 @@ impl Replay for Memory {
         }
         if kind == NOTE_BATCH {
             self.batch = Begun::read(body);
+            self.in_batch = self.batch.is_some();
+            match self.batch {
+                Some(_) => self.id_before.clone_from(&self.last_id),
+                None => self.last_id = std::mem::take(&mut self.id_before),
+            }
         }
         if kind == NOTE_SCHEDULE {
             self.fired.extend(schedule::read_note(body));
+        }
+    }
+
+    fn is_part(&self, flags: u8) -> bool {
+        flags & FLAG_BATCH != 0
+    }
+
+    fn together(&self, kind: u8, body: &[u8]) -> Together {
+        match Begun::read(body).filter(|_| kind == NOTE_BATCH) {
+            Some(begun) => Together::Begin(begun.run()),
+            None if kind == NOTE_BATCH => Together::End,
+            None => Together::Unsaid,
         }
     }
 }
@@ -257,6 +282,8 @@ impl JetStream {
             fired: Vec::new(),
             notes: Vec::new(),
             batch: None,
+            id_before: Vec::new(),
+            in_batch: false,
         };
         let limits = log_limits(&config);
         let options = self.log_options(id, host.random(), config.persist_mode);
@@ -277,7 +304,10 @@ impl JetStream {
             dedupe_key: [host.random(), host.random()],
         }));
         let mut stream = cell.lock();
-        stream.finish_batch(memory.batch.as_ref());
+        stream.finish_batch(memory.batch.as_ref(), found.taken_back);
+        if found.taken_back.is_some() {
+            memory.last_id = std::mem::take(&mut memory.id_before);
+        }
         memory.plan.apply(&memory.fired);
         stream.restore_memory(memory.ids, memory.last_id, memory.expiry, memory.plan);
         let mut blank = Log::memory(1, Limits::default());

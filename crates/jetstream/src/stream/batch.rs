@@ -1,13 +1,16 @@
 //! Atomic batches: messages that are kept aside until their commit (jetstream.md 2.7, ADR-50).
 //!
 //! What is kept is memory of the server, so there is a bound on the batches that are open and on
-//! their bytes, over all streams, and each goes when its publisher is silent for too long.
+//! their bytes, over all streams, and each goes when its publisher is silent for too long. An account
+//! may have as much open as is left to the others after it (D-0024).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fast;
 use super::publish::Inbound;
+use crate::account::Account;
+use crate::engine::Shared;
 use crate::error::ApiError;
 
 /// The longest id in bytes.
@@ -16,20 +19,66 @@ pub(super) const ID_MAX: usize = 64;
 pub(super) const MESSAGES_MAX: usize = 1000;
 /// Open batches of one stream.
 const STREAM_MAX: usize = 50;
-/// Open batches of the server.
-const SERVER_MAX: usize = 1000;
-/// Bytes of all open batches of the server; a batch that would exceed them is dropped.
+/// Open batches of the server: one account alone may have half, as many as nats-server allows.
+const SERVER_MAX: usize = 2000;
+/// Bytes of all open batches of the server; a batch that would exceed its account's share is dropped.
 const BYTES_MAX: usize = 256 << 20;
 /// A batch without a message for so long is dropped, nanoseconds.
 pub(super) const IDLE_MAX: u64 = 10_000_000_000;
 
-/// What the open batches of all streams hold.
+/// What the open batches hold: of an account, or of all.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     batches: AtomicUsize,
     bytes: AtomicUsize,
     /// Fast batches, which hold no messages.
     pub(super) fast: fast::Count,
+}
+
+/// What is counted for a stream's batches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holding<'a> {
+    pub(super) server: &'a Held,
+    pub(super) account: &'a Held,
+}
+
+impl<'a> Holding<'a> {
+    pub(super) fn of(shared: &'a Shared, account: &'a Account) -> Self {
+        Self { server: &shared.batches, account: &account.batches }
+    }
+
+    /// Whether the account may have one batch more.
+    fn has_room(self) -> bool {
+        let [own, all] =
+            [self.account, self.server].map(|held| held.batches.load(Ordering::Relaxed));
+        own + all + 2 <= SERVER_MAX
+    }
+
+    /// Counts one batch more, if the account may have it.
+    fn open(self) -> bool {
+        let own = self.account.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        let all = self.server.batches.fetch_add(1, Ordering::Relaxed) + 1;
+        let fits = own + all <= SERVER_MAX;
+        if !fits {
+            self.close(0);
+        }
+        fits
+    }
+
+    /// Counts bytes more; false if they are more than the account may have.
+    fn grow(self, bytes: usize) -> bool {
+        let own = self.account.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.server.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        own + all <= BYTES_MAX
+    }
+
+    /// Counts one batch less.
+    fn close(self, bytes: usize) {
+        for held in [self.server, self.account] {
+            held.batches.fetch_sub(1, Ordering::Relaxed);
+            held.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A message that waits for the commit.
@@ -51,8 +100,21 @@ impl Staged {
         Inbound { subject, reply: None, headers, payload }
     }
 
+    /// What it takes in memory.
     fn bytes(&self) -> usize {
-        self.subject.len() + self.headers.len() + self.payload.len()
+        size_of::<Self>() + self.subject.len() + self.headers.len() + self.payload.len()
+    }
+
+    /// What it required was checked, and is not stored.
+    fn forget_level(&mut self) {
+        self.headers =
+            super::headers::without_line(&self.headers, b"Nats-Required-Api-Level").into();
+    }
+
+    /// As the message that ends its batch: what follows it is not stored.
+    fn end_batch(&mut self) {
+        self.headers =
+            super::headers::append_line(&self.headers, b"Nats-Batch-Commit", b"1").into();
     }
 }
 
@@ -76,6 +138,8 @@ pub(super) struct Place<'a> {
     pub(super) id: &'a [u8],
     pub(super) seq: Option<&'a [u8]>,
     pub(super) commit: Option<&'a [u8]>,
+    /// Whether the server has the API level that the message requires, if it requires one.
+    pub(super) has_level: Option<bool>,
 }
 
 /// What becomes of a message.
@@ -104,59 +168,72 @@ impl Batches {
     /// Takes a message.
     ///
     /// # Errors
-    /// 10175, 10176, 10179, 10199, 10200 and 10210. The batch is gone then, but for 10210.
+    /// 10175, 10176, 10179, 10185, 10199, 10200 and 10210, in the order of nats-server 2.15.1. The batch is
+    /// gone then.
     pub(super) fn take(
         &mut self,
-        held: &Held,
+        held: Holding<'_>,
         now: u64,
         place: Place<'_>,
         msg: &Inbound<'_>,
     ) -> Result<Step, Refused> {
-        let Place { id, seq, commit } = place;
+        let Place { id, seq, commit, has_level } = place;
         if id.len() > ID_MAX {
             return Err(ApiError::AtomicPublishInvalidBatchId.into());
         }
         let Some(seq) = seq.and_then(super::publish::number) else {
             return Err(ApiError::AtomicPublishMissingSeq.into());
         };
-        let stored = match commit {
-            None | Some(b"1") => true,
-            Some(b"eob") => false,
-            Some(_) => {
-                self.drop_batch(held, id);
-                return Err(ApiError::AtomicPublishInvalidBatchCommit.into());
-            }
-        };
+        let stored = commit != Some(b"eob");
         let known = self.open.get(id).map(|batch| batch.messages.len() as u64);
+        let is_large = stored && seq > MESSAGES_MAX as u64 || seq > MESSAGES_MAX as u64 + 1;
+        let too_large = |abandoned| {
+            let error = ApiError::AtomicPublishTooLargeBatch { size: "1000".into() };
+            Refused { error, abandoned }
+        };
         let incomplete =
             |abandoned| Refused { error: ApiError::AtomicPublishIncompleteBatch, abandoned };
-        match known {
-            Some(len) if seq != len + 1 => {
-                self.drop_batch(held, id);
-                return Err(incomplete(Some("incomplete")));
-            }
-            None if seq != 1 => return Err(incomplete(None)),
-            None if !stored => return Err(incomplete(Some("incomplete"))),
-            _ => {}
+        if known.is_none() && seq != 1 {
+            return Err(if is_large { too_large(None) } else { incomplete(None) });
         }
-        if stored && seq > MESSAGES_MAX as u64 {
+        // One that ends with its first message needs a place, too.
+        if known.is_none() && (self.open.len() >= STREAM_MAX || !held.has_room()) {
+            return Err(ApiError::AtomicPublishTooManyInflight.into());
+        }
+        if commit.is_some_and(|commit| stored && commit != b"1") {
             self.drop_batch(held, id);
-            let error = ApiError::AtomicPublishTooLargeBatch { size: "1000".into() };
-            return Err(Refused { error, abandoned: Some("large") });
+            return Err(ApiError::AtomicPublishInvalidBatchCommit.into());
+        }
+        if has_level == Some(false) {
+            self.drop_batch(held, id);
+            let error = ApiError::RequiredApiLevel;
+            return Err(Refused { error, abandoned: Some("unsupported") });
+        }
+        if known.is_some_and(|len| seq != len + 1) || (seq == 1 && !stored) {
+            self.drop_batch(held, id);
+            return Err(incomplete(Some("incomplete")));
+        }
+        if is_large {
+            self.drop_batch(held, id);
+            return Err(too_large(Some("large")));
         }
         if known.is_none() && commit.is_none() {
-            let crowded =
-                self.open.len() >= STREAM_MAX || held.batches.load(Ordering::Relaxed) >= SERVER_MAX;
-            if crowded {
+            if !held.open() {
                 return Err(ApiError::AtomicPublishTooManyInflight.into());
             }
-            held.batches.fetch_add(1, Ordering::Relaxed);
             self.open.insert(id.into(), Batch::default());
         }
-        let staged = stored.then(|| Staged::of(msg));
+        let mut staged = stored.then(|| Staged::of(msg));
+        if has_level.is_some() {
+            staged.iter_mut().for_each(Staged::forget_level);
+        }
         if commit.is_some() {
             let mut messages = self.drop_batch(held, id).unwrap_or_default();
-            messages.extend(staged);
+            match (staged, messages.last_mut()) {
+                (Some(staged), _) => messages.push(staged),
+                (None, Some(last)) => last.end_batch(),
+                (None, None) => {}
+            }
             return Ok(Step::Commit(messages));
         }
         let (Some(batch), Some(staged)) = (self.open.get_mut(id), staged) else {
@@ -166,7 +243,7 @@ impl Batches {
         batch.bytes += bytes;
         batch.last = now;
         batch.messages.push(staged);
-        if held.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
+        if !held.grow(bytes) {
             self.drop_batch(held, id);
             let error = ApiError::AtomicPublishTooManyInflight;
             return Err(Refused { error, abandoned: Some("large") });
@@ -180,27 +257,21 @@ impl Batches {
         messages.iter().map(|staged| &*staged.subject)
     }
 
-    /// Drops a batch. True if it was there.
-    pub(super) fn abandon(&mut self, held: &Held, id: &[u8]) -> bool {
-        self.drop_batch(held, id).is_some()
-    }
-
-    fn drop_batch(&mut self, held: &Held, id: &[u8]) -> Option<Vec<Staged>> {
+    fn drop_batch(&mut self, held: Holding<'_>, id: &[u8]) -> Option<Vec<Staged>> {
         let batch = self.open.remove(id)?;
-        held.batches.fetch_sub(1, Ordering::Relaxed);
-        held.bytes.fetch_sub(batch.bytes, Ordering::Relaxed);
+        held.close(batch.bytes);
         Some(batch.messages)
     }
 
     /// Drops all.
-    pub(super) fn clear(&mut self, held: &Held) {
+    pub(super) fn clear(&mut self, held: Holding<'_>) {
         for id in self.open.keys().cloned().collect::<Vec<_>>() {
             self.drop_batch(held, &id);
         }
     }
 
     /// Drops those whose publishers are silent. Their ids.
-    pub(super) fn expire(&mut self, held: &Held, now: u64) -> Vec<Box<[u8]>> {
+    pub(super) fn expire(&mut self, held: Holding<'_>, now: u64) -> Vec<Box<[u8]>> {
         let late = |batch: &Batch| batch.last.saturating_add(IDLE_MAX) <= now;
         let late = self.open.iter().filter(|(_, batch)| late(batch));
         let mut ids: Vec<Box<[u8]>> = late.map(|(id, _)| id.clone()).collect();
@@ -223,7 +294,7 @@ mod tests {
 
     fn take(
         batches: &mut Batches,
-        held: &Held,
+        held: Holding<'_>,
         (id, seq): (&str, &str),
         commit: Option<&str>,
     ) -> String {
@@ -231,6 +302,7 @@ mod tests {
             id: id.as_bytes(),
             seq: Some(seq.as_bytes()).filter(|seq| !seq.is_empty()),
             commit: commit.map(str::as_bytes),
+            has_level: None,
         };
         let msg = Inbound { subject: b"s", reply: None, headers: b"", payload: b"1234" };
         match batches.take(held, 5, place, &msg) {
@@ -242,7 +314,8 @@ mod tests {
 
     #[test]
     fn sequences_follow_the_reference() {
-        let (mut batches, held) = (Batches::default(), Held::default());
+        let (mut batches, server, account) = Default::default();
+        let held = Holding { server: &server, account: &account };
         let long = "x".repeat(65);
         let some = r#"10176 Some("incomplete")"#;
         for (id, seq, commit, expected) in [
@@ -257,6 +330,9 @@ mod tests {
             ("f", "1", None, "kept"),
             ("f", "1", None, some),
             ("f", "2", None, "10176 None"),
+            ("e", "1001", None, "10199 None"),
+            ("e", "1001", Some("eob"), "10176 None"),
+            ("e", "1002", Some("eob"), "10199 None"),
             ("g", "0", None, "10176 None"),
             ("g", "", None, "10175 None"),
             ("g", "x", None, "10175 None"),
@@ -265,30 +341,60 @@ mod tests {
             ("h", "2", Some("zz"), "10200 None"),
             ("h", "3", Some("1"), "10176 None"),
         ] {
-            assert_eq!(take(&mut batches, &held, (id, seq), commit), expected, "{id} {seq}");
+            assert_eq!(take(&mut batches, held, (id, seq), commit), expected, "{id} {seq}");
         }
-        assert_eq!(held.bytes.load(Ordering::Relaxed), 0);
-        assert_eq!(held.batches.load(Ordering::Relaxed), 0);
+        assert_eq!((counts(&server), counts(&account)), ((0, 0), (0, 0)));
+    }
+
+    fn counts(held: &Held) -> (usize, usize) {
+        (held.batches.load(Ordering::Relaxed), held.bytes.load(Ordering::Relaxed))
     }
 
     #[test]
     fn what_is_open_is_bounded() {
-        let (mut batches, held) = (Batches::default(), Held::default());
+        let (mut batches, server, account) = Default::default();
+        let held = Holding { server: &server, account: &account };
         for at in 0..STREAM_MAX {
-            assert_eq!(take(&mut batches, &held, (&at.to_string(), "1"), None), "kept");
+            assert_eq!(take(&mut batches, held, (&at.to_string(), "1"), None), "kept");
         }
-        assert_eq!(take(&mut batches, &held, ("more", "1"), None), "10210 None");
-        assert_eq!(take(&mut batches, &held, ("more", "1"), Some("1")), "commit 1");
+        assert_eq!(take(&mut batches, held, ("more", "1"), None), "10210 None");
+        assert_eq!(take(&mut batches, held, ("more", "1"), Some("1")), "10210 None");
         for seq in 2..=MESSAGES_MAX {
-            assert_eq!(take(&mut batches, &held, ("7", &seq.to_string()), None), "kept");
+            assert_eq!(take(&mut batches, held, ("7", &seq.to_string()), None), "kept");
         }
-        assert_eq!(take(&mut batches, &held, ("7", "1001"), None), r#"10199 Some("large")"#);
+        assert_eq!(take(&mut batches, held, ("7", "1001"), None), r#"10199 Some("large")"#);
         assert_eq!(batches.next_deadline(), Some(IDLE_MAX + 5));
-        assert!(batches.expire(&held, IDLE_MAX + 4).is_empty());
-        assert_eq!(batches.expire(&held, IDLE_MAX + 5).len(), STREAM_MAX - 1);
-        held.bytes.store(BYTES_MAX, Ordering::Relaxed);
-        assert_eq!(take(&mut batches, &held, ("9", "1"), None), r#"10210 Some("large")"#);
-        assert_eq!(held.bytes.load(Ordering::Relaxed), BYTES_MAX);
-        assert_eq!(held.batches.load(Ordering::Relaxed), 0);
+        assert!(batches.expire(held, IDLE_MAX + 4).is_empty());
+        assert_eq!(batches.expire(held, IDLE_MAX + 5).len(), STREAM_MAX - 1);
+        assert_eq!((counts(&server), counts(&account)), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn an_account_leaves_as_much_to_the_others_as_it_has() {
+        let (server, full, other) = <(Held, Held, Held)>::default();
+        let held = Holding { server: &server, account: &full };
+        let mut streams = Vec::new();
+        let mut open = 0;
+        'all: loop {
+            let mut batches = Batches::default();
+            for id in 0..STREAM_MAX {
+                if take(&mut batches, held, (&id.to_string(), "1"), None) != "kept" {
+                    break 'all;
+                }
+                open += 1;
+            }
+            streams.push(batches);
+        }
+        assert_eq!(open, SERVER_MAX / 2);
+        let mut batches = Batches::default();
+        let share = Holding { server: &server, account: &other };
+        assert_eq!(take(&mut batches, share, ("a", "1"), None), "kept");
+        // So it is with bytes.
+        full.bytes.store(BYTES_MAX / 2, Ordering::Relaxed);
+        server.bytes.store(BYTES_MAX / 2, Ordering::Relaxed);
+        let (counted, dropped) = (counts(&full), r#"10210 Some("large")"#);
+        assert_eq!(take(&mut streams[0], held, ("0", "2"), None), dropped);
+        assert_eq!(take(&mut batches, share, ("a", "2"), None), "kept");
+        assert!(counts(&full).1 < counted.1);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use natterjack_store::{LogPos, Next, Purge, Refused as Lost, SeqRange};
 
-use super::batch::{Place, Refused, Staged, Step};
+use super::batch::{Holding, Place, Refused, Staged, Step};
 use super::config::Discard;
 use super::headers::{self, PublishHeaders};
 use super::publish::{Admitted, Inbound, Rollup, check_no_incr, limit, number};
@@ -87,14 +87,10 @@ impl Stream {
             return Err(ApiError::AtomicPublishDisabled.into());
         }
         self.check_size(msg)?;
-        let held = &self.shared.batches;
+        let held = Holding::of(&self.shared, &self.account);
         let level = found.required_level.map(number);
-        if level.is_some_and(|level| level.is_none_or(|level| level > meta::API_LEVEL)) {
-            self.batches.abandon(held, id);
-            let error = ApiError::RequiredApiLevel;
-            return Err(Refused { error, abandoned: Some("unsupported") });
-        }
-        let place = Place { id, seq: found.batch_seq, commit: found.batch_commit };
+        let has_level = level.map(|level| level.is_some_and(|level| level <= meta::API_LEVEL));
+        let place = Place { id, seq: found.batch_seq, commit: found.batch_commit, has_level };
         self.batches.take(held, now.mono_ns, place, msg)
     }
 
@@ -137,15 +133,20 @@ impl Stream {
             self.log.note(NOTE_BATCH, &begun.note());
             self.log.hold(run);
         }
-        for (msg, found, admitted) in &admitted {
+        // As if a rollup of all had been performed when its message was stored.
+        let (mut since, is_part) = (0, run.first < run.last);
+        for ((msg, found, admitted), seq) in admitted.iter().zip(run.first..) {
             let Some(admitted) = admitted else {
                 let skipped = self.log.skip(time);
                 self.remember_id(found.msg_id, skipped.seq, time);
                 continue;
             };
             // Behind the last message: a torn batch must not have removed anything.
-            let single = Admitted { ttl: admitted.ttl, rollup: None };
+            let single = Admitted { ttl: admitted.ttl, rollup: None, since, is_part };
             self.store(host, time, msg, found, &single);
+            if admitted.rollup == Some(Rollup::All) {
+                since = seq;
+            }
         }
         for (filter, below) in self.rolled_by(&begun) {
             self.roll_up(&Purge { filter, below_seq: Some(below), keep: None });
@@ -229,7 +230,7 @@ impl Stream {
             None => None,
         };
         self.check_member_discard(msg.subject, before, sum)?;
-        Ok(Some(Admitted { ttl, rollup }))
+        Ok(Some(Admitted { ttl, rollup, since: 0, is_part: false }))
     }
 
     /// The sequences a member expects are those of a message by itself, and no other member may
@@ -323,31 +324,31 @@ impl Stream {
         rollups.filter(replaces).collect()
     }
 
-    /// After a restart: `begun` is the last batch of the log, of which a crash left a part, or all
-    /// but the removals.
-    pub(crate) fn finish_batch(&mut self, begun: Option<&Begun>) {
-        let Some(begun) = begun else { return };
-        let last = self.log.state().last_seq;
-        if last >= begun.run.last {
-            // Of one that the disk refused nothing is there: it replaces nothing.
-            let next = self.log.next_match(&[], begun.run.first);
-            if matches!(next, Next::Found(seq) if seq <= begun.run.last) {
-                for (filter, below) in self.rolled_by(begun) {
-                    self.purge_messages(&Purge { filter, below_seq: Some(below), keep: None });
-                }
+    /// After a restart: `begun` is the last batch of the log, of which a crash left a part, which was
+    /// `taken_back`, or all but the removals.
+    pub(crate) fn finish_batch(&mut self, begun: Option<&Begun>, taken_back: Option<SeqRange>) {
+        if let Some(run) = taken_back {
+            let last = run.last.min(self.log.state().last_seq);
+            if run.first <= last {
+                self.log.remove_runs(&[SeqRange { first: run.first, last }]);
             }
+            // What comes next may reach the sequences that the batch would have had.
+            self.log.note(NOTE_BATCH, &[]);
             return;
         }
-        if begun.run.first <= last {
-            self.log.remove_runs(&[SeqRange { first: begun.run.first, last }]);
+        let Some(begun) = begun else { return };
+        // Of one that the disk refused nothing is there: it replaces nothing.
+        let next = self.log.next_match(&[], begun.run.first);
+        if matches!(next, Next::Found(seq) if seq <= begun.run.last) {
+            for (filter, below) in self.rolled_by(begun) {
+                self.purge_messages(&Purge { filter, below_seq: Some(below), keep: None });
+            }
         }
-        // What comes next may reach the sequences that the batch would have had.
-        self.log.note(NOTE_BATCH, &[]);
     }
 
     /// Drops batches whose publishers are silent.
     pub(super) fn expire_batches(&mut self, host: &mut dyn Host, now: Now) {
-        for id in self.batches.expire(&self.shared.batches, now.mono_ns) {
+        for id in self.batches.expire(Holding::of(&self.shared, &self.account), now.mono_ns) {
             self.advise_abandoned(host, now, &id, "timeout");
         }
     }
@@ -374,6 +375,11 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// The sequences of its messages.
+    pub(crate) fn run(&self) -> SeqRange {
+        self.run
+    }
+
     /// The note: first and last sequence, then each rollup's sequence, length of subject, subject.
     fn note(&self) -> Vec<u8> {
         let mut out = [self.run.first.to_le_bytes(), self.run.last.to_le_bytes()].concat();

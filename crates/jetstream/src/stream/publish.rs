@@ -8,7 +8,7 @@ use super::fast::is_fast;
 use super::headers::{self, PublishHeaders};
 use super::rules::{Republished, republish_headers};
 use super::ttl::Ttl;
-use super::{FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Stream};
+use super::{FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Stream};
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
@@ -47,6 +47,10 @@ pub(super) enum Rollup {
 pub(super) struct Admitted {
     pub(super) ttl: Option<Ttl>,
     pub(super) rollup: Option<Rollup>,
+    /// Messages before this one are about to be rolled up: none of them counts as the last one.
+    pub(super) since: u64,
+    /// It counts only together with others.
+    pub(super) is_part: bool,
 }
 
 pub(super) enum Verdict {
@@ -307,7 +311,7 @@ impl Stream {
         };
         self.check_discard_new(msg.subject, bytes)?;
         self.check_blocked()?;
-        Ok(Verdict::Store(Admitted { ttl, rollup }))
+        Ok(Verdict::Store(Admitted { ttl, rollup, since: 0, is_part: false }))
     }
 
     pub(super) fn check_size(&self, msg: &Inbound<'_>) -> Result<(), ApiError> {
@@ -432,8 +436,9 @@ impl Stream {
             ttl = Some(Ttl::Seconds(marker));
             stored = headers::with_ttl(&stored, marker.unsigned_abs()).into();
         }
-        let flags = if msg.headers.is_empty() { 0 } else { flags(found, ttl, msg.headers) };
-        let last = self.last_to_tell(msg.subject);
+        let mut flags = if msg.headers.is_empty() { 0 } else { flags(found, ttl, msg.headers) };
+        flags |= if admitted.is_part { FLAG_BATCH } else { 0 };
+        let last = self.last_to_tell(msg.subject, admitted.since);
         let appended = self.log.append(NewMessage {
             subject: msg.subject,
             headers: &stored,
@@ -468,10 +473,12 @@ impl Stream {
         (appended.seq, pos)
     }
 
-    /// The last sequence on the subject of a message that comes, where it will be published again.
-    fn last_to_tell(&self, subject: &[u8]) -> Option<u64> {
+    /// The last sequence on the subject of a message that comes, where it will be published again; 0 for
+    /// one before `since`.
+    fn last_to_tell(&self, subject: &[u8], since: u64) -> Option<u64> {
         self.rules.republish.as_ref()?;
-        Some(self.log.subject(subject).map_or(0, |state| state.last))
+        let last = self.log.subject(subject).map_or(0, |state| state.last);
+        Some(if last < since { 0 } else { last })
     }
 
     /// Publishes a message again, where the configuration asks for it, once it is durable.

@@ -6,7 +6,9 @@ use crate::world::{SECOND, World, error_of};
 
 fn world(fields: &str) -> World {
     let mut world = World::new();
-    let body = format!(r#"{{"name":"S","subjects":["s.*"],"allow_atomic":true{fields}}}"#);
+    let body = format!(
+        r#"{{"name":"S","subjects":["s.*"],"allow_atomic":true,"allow_direct":true{fields}}}"#
+    );
     world.must("STREAM.CREATE.S", &body);
     world
 }
@@ -125,13 +127,90 @@ fn silence_abandons_a_batch() {
     assert_eq!(put(&mut world, "s.a", "c", 2, COMMIT), "10174 atomic publish is disabled");
 }
 
-/// A batch of three whose last write is cut after `cut` bytes when the power goes: the messages
-/// after that.
-fn torn(cut: usize) -> Option<u64> {
-    let mut world = world(r#","allow_rollup_hdrs":true"#);
-    (0..2).for_each(|_| drop(world.put("s.a", "", "x")));
-    put(&mut world, "s.a", "b", 1, "Nats-Rollup: sub");
+#[test]
+fn what_is_stored_last_says_that_it_ends_the_batch() {
+    let mut world = world("");
+    put(&mut world, "s.a", "b", 1, "");
+    put(&mut world, "s.b", "b", 2, "Nats-Required-Api-Level: 1");
+    put(&mut world, "s.c", "b", 3, "Nats-Batch-Commit: eob");
+    let mut headers = |seq: u64| {
+        let found = world.direct("S", &format!(r#"{{"seq":{seq}}}"#)).remove(0);
+        found.split("Nats-Stream").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(headers(1), "NATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\n");
+    let last = "NATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\n";
+    assert_eq!(headers(2), last);
+}
+
+#[test]
+fn republished_members_tell_what_was_before_them() {
+    let mut world = world(r#","allow_rollup_hdrs":true,"republish":{"src":"s.*","dest":"r.$1"}"#);
+    world.host.interest.insert("r.*".to_owned());
+    for subject in ["s.a", "s.b"] {
+        world.put(subject, "", "x");
+    }
+    world.host.sent.clear();
+    put(&mut world, "s.a", "b", 1, "Nats-Rollup: all");
     put(&mut world, "s.b", "b", 2, "");
+    put(&mut world, "s.a", "b", 3, "");
+    assert!(world.host.sent.is_empty());
+    put(&mut world, "s.b", "b", 4, COMMIT);
+    let field = |headers: &str, name: &str| -> u64 {
+        let line = headers.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.parse().unwrap()
+    };
+    let told: Vec<(u64, u64)> = world
+        .host
+        .sent
+        .iter()
+        .filter(|sent| sent.route.starts_with("r."))
+        .map(|sent| {
+            let number = |name| field(&sent.headers, name);
+            (number("Nats-Sequence: "), number("Nats-Last-Sequence: "))
+        })
+        .collect();
+    // The rollup took the message on s.b before its batch.
+    assert_eq!(told, [(3, 1), (4, 0), (5, 3), (6, 4)]);
+}
+
+#[test]
+fn an_account_with_many_open_batches_leaves_room_for_others() {
+    let mut world = World::new();
+    world.engine.set_account("B", Some(natterjack_jetstream::AccountLimits::default()));
+    let create = |world: &mut World, name: &str| {
+        let body = format!(r#"{{"name":"{name}","subjects":["{name}"],"allow_atomic":true}}"#);
+        world.must(&format!("STREAM.CREATE.{name}"), &body);
+    };
+    for stream in 0..20 {
+        let name = format!("S{stream}");
+        create(&mut world, &name);
+        for id in 0..50 {
+            assert_eq!(put(&mut world, &name, &id.to_string(), 1, ""), "");
+        }
+    }
+    create(&mut world, "T");
+    let refused = put(&mut world, "T", "b", 1, "");
+    assert_eq!(refused, "10210 atomic publish too many inflight");
+    world.account = "B";
+    create(&mut world, "T");
+    assert_eq!(put(&mut world, "T", "b", 1, ""), "");
+    assert!(put(&mut world, "T", "b", 2, COMMIT).contains(r#""count":2"#));
+}
+
+fn subjects(world: &mut World) -> String {
+    let info = world.must("STREAM.INFO.S", r#"{"subjects_filter":">"}"#);
+    info["state"]["subjects"].to_string()
+}
+
+/// A batch of three whose last write is cut after `cut` bytes when the power goes; with a `hole` the
+/// bytes behind it are there, but not the sixteen at it. Whether it is there, and what follows it counts.
+fn torn(fields: &str, cut: usize, hole: bool) -> Option<bool> {
+    let mut world = world(fields);
+    (0..2).for_each(|_| drop(world.put("s.a", "", "x")));
+    world.put("s.b", "Nats-Msg-Id: last", "x");
+    let before = subjects(&mut world);
+    put(&mut world, "s.a", "b", 1, if fields.contains("rollup") { "Nats-Rollup: sub" } else { "" });
+    put(&mut world, "s.b", "b", 2, "Nats-Msg-Id: id");
     world.slow_disk = true;
     put(&mut world, "s.c", "b", 3, COMMIT);
     let ops = world.host.disk.iter_mut().flat_map(|(_, request)| &mut request.ops);
@@ -143,26 +222,49 @@ fn torn(cut: usize) -> Option<u64> {
     if cut > data.len() {
         return None;
     }
-    *data = data.slice(..cut);
+    let mut bytes = data.to_vec();
+    if hole {
+        bytes.iter_mut().skip(cut).take(16).for_each(|byte| *byte = 0);
+    } else {
+        bytes.truncate(cut);
+    }
+    *data = bytes.into();
     world.slow_disk = false;
     world.run_disk();
     world.crash();
-    let found = messages(&mut world);
+    let found = subjects(&mut world);
+    let is_there = found != before;
+    if is_there {
+        assert!(found.contains("s.c"), "{fields} {cut} {hole}: {found} {before}");
+    } else {
+        let wrong = error_of(&world.put("s.d", "Nats-Expected-Last-Msg-Id: none", "x"));
+        assert_eq!(wrong, "10070 wrong last msg ID: last");
+    }
     // What follows is not taken for the rest of the batch, however often it starts.
-    let seq = world.put("s.d", "", "x");
     world.crash();
-    assert_eq!(messages(&mut world), found + 1, "{cut} {seq}");
-    Some(found)
+    assert_eq!(subjects(&mut world), found, "{cut}");
+    let seq = world.put("s.d", "", "x");
+    let later = subjects(&mut world);
+    world.crash();
+    assert_eq!(subjects(&mut world), later, "{cut} {seq}");
+    Some(is_there)
 }
 
 #[test]
 fn a_crash_leaves_all_or_nothing() {
-    let found: Vec<u64> = (0..).map_while(torn).collect();
-    let nothing = found.iter().take_while(|messages| **messages == 2).count();
-    let (nothing, all) = found.split_at(nothing);
-    assert!(nothing.len() > 100 && !all.is_empty(), "{found:?}");
-    // The removals of the rollup are the last record, and done again where it is missing.
-    assert!(all.len() > 1 && all.iter().all(|messages| *messages == 3), "{all:?}");
+    let limited = r#","max_msgs_per_subject":1"#;
+    for fields in [r#","allow_rollup_hdrs":true"#, limited, r#","max_msgs":2"#] {
+        let found: Vec<bool> = (0..).map_while(|cut| torn(fields, cut, false)).collect();
+        let nothing = found.iter().take_while(|is_there| !**is_there).count();
+        let (nothing, all) = found.split_at(nothing);
+        assert!(nothing.len() > 100, "{found:?}");
+        assert!(!all.is_empty() && all.iter().all(|is_there| *is_there), "{found:?}");
+        // The removals of the rollup are the last record, and done again where it is missing.
+        assert!(all.len() > 1 || !fields.contains("rollup"), "{all:?}");
+        let holes: Vec<bool> = (0..).step_by(7).map_while(|cut| torn(fields, cut, true)).collect();
+        let there = holes.iter().filter(|is_there| **is_there).count();
+        assert!(there < holes.len() / 2, "{holes:?}");
+    }
 }
 
 #[test]
