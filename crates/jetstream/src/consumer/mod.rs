@@ -315,6 +315,9 @@ impl Consumer {
 
     /// What changed since the last call, as one record; memory consumers have none.
     pub fn take_notes(&mut self) -> Option<Vec<u8>> {
+        if self.state.notes.take_whole() {
+            return Some(notes::encode_snapshot(&self.state));
+        }
         self.state.notes.take()
     }
 
@@ -326,6 +329,11 @@ impl Consumer {
     /// About how many bytes [`take_notes`](Consumer::take_notes) would give.
     pub fn note_bytes(&self) -> usize {
         self.state.notes.bytes()
+    }
+
+    /// The next record is the whole state, and until then nothing is kept for it.
+    pub(crate) fn condense_notes(&mut self) {
+        self.state.notes.condense();
     }
 
     /// The whole state as a record that replaces all earlier notes. Call it right after

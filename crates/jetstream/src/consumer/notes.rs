@@ -52,6 +52,8 @@ struct Run {
 pub(crate) struct Notes {
     /// False for memory consumers and during recovery: nothing is recorded.
     pub on: bool,
+    /// The next note is the whole state: what happens until then need not be recorded.
+    whole: bool,
     body: Vec<u8>,
     delivered: Run,
     settled: Run,
@@ -64,9 +66,20 @@ impl Notes {
         (!self.body.is_empty()).then(|| std::mem::take(&mut self.body))
     }
 
-    /// True when [`take`](Self::take) would give a record.
+    /// Forgets what was recorded: the next note is to be the whole state. For as long as it cannot be
+    /// written nothing more is kept here.
+    pub(crate) fn condense(&mut self) {
+        *self = Self { on: self.on, whole: self.on, ..Self::default() };
+    }
+
+    /// True when the next note is to be [the whole state](encode_snapshot); it is taken so.
+    pub(crate) fn take_whole(&mut self) -> bool {
+        std::mem::take(&mut self.whole)
+    }
+
+    /// True when there is a record to be taken.
     pub(crate) fn waiting(&self) -> bool {
-        !self.body.is_empty() || self.delivered.count > 0 || self.settled.count > 0
+        self.whole || !self.body.is_empty() || self.delivered.count > 0 || self.settled.count > 0
     }
 
     /// Bytes that wait, but for the open runs.
@@ -75,7 +88,7 @@ impl Notes {
     }
 
     pub(crate) fn delivered(&mut self, seq: u64, cseq: u64, unix_ns: i64) {
-        if !self.on {
+        if !self.on || self.whole {
             return;
         }
         let run = &mut self.delivered;
@@ -90,7 +103,7 @@ impl Notes {
     }
 
     pub(crate) fn settled(&mut self, seq: u64, unix_ns: i64) {
-        if !self.on {
+        if !self.on || self.whole {
             return;
         }
         let at = micros(unix_ns);
@@ -143,7 +156,7 @@ impl Notes {
     }
 
     fn plain(&mut self, op: u8, values: &[u64]) {
-        if !self.on {
+        if !self.on || self.whole {
             return;
         }
         self.flush();

@@ -349,8 +349,7 @@ impl Stream {
         if subject.is_empty() {
             return;
         }
-        let shared = self.consumers.configs().filter(|(_, c)| c.deliver_subject == *subject);
-        if shared.count() == 1 {
+        if self.consumers.delivering_to(subject.as_bytes()).len() == 1 {
             host.watch_interest(&self.scope.account, subject.as_bytes(), self.scope.stream_id, on);
         }
     }

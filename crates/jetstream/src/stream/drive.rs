@@ -21,6 +21,10 @@ const NOTES_EVERY: u64 = 20_000_000;
 /// … and earlier when they are this many bytes.
 const NOTES_BYTES: usize = 64 * 1024;
 
+/// While no notes can be written a consumer keeps this many bytes of them; then only that its whole state
+/// is to be written.
+const NOTES_KEPT: usize = 4 * 1024;
+
 /// When notes were written, and when the next ones are due.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
@@ -78,12 +82,8 @@ impl Stream {
 
     /// Subscriptions on a deliver subject came or went.
     pub(super) fn interest_changed(&mut self, host: &mut dyn Host, now: Now, subject: &[u8]) {
-        for slot in self.consumers.all() {
-            let concerned =
-                |entry: &Entry| entry.consumer.config().deliver_subject.as_bytes() == subject;
-            if self.consumers.entry(slot).is_some_and(concerned) {
-                self.call(host, now, slot, Consumer::interest_changed);
-            }
+        for slot in self.consumers.delivering_to(subject).to_vec() {
+            self.call(host, now, slot, Consumer::interest_changed);
         }
     }
 
@@ -175,6 +175,11 @@ impl Stream {
             self.pacing.due = None;
             return;
         }
+        if self.holds_notes() {
+            // A completion of the disk, or the next probe, comes here again.
+            self.pacing.due = None;
+            return self.consumers.condense(NOTES_KEPT);
+        }
         let due = self.pacing.last.map_or(0, |last| last.saturating_add(NOTES_EVERY));
         if due <= now.mono_ns || self.pacing.off || self.consumers.notes_are_due(NOTES_BYTES) {
             self.pacing.last = Some(now.mono_ns);
@@ -211,7 +216,9 @@ impl Stream {
 
     /// Writes what changed in one consumer, of which somebody is about to be told.
     pub(super) fn write_note_of(&mut self, name: &str) {
-        if let Some(slot) = self.consumers.slot(name) {
+        if !self.holds_notes()
+            && let Some(slot) = self.consumers.slot(name)
+        {
             self.write_note(slot);
         }
     }

@@ -1,6 +1,6 @@
 //! Removal by age and by TTL, and the markers it leaves (ADR-43).
 
-use natterjack_store::{Get, Next, Purge};
+use natterjack_store::{Get, LogPos, Next, Purge};
 
 use super::{FLAG_MARKER, Stream};
 use crate::host::Host;
@@ -14,6 +14,9 @@ const BATCH: usize = 4096;
 impl Stream {
     /// Removes what is too old, and makes what is due. True when more is due already.
     pub(super) fn expire(&mut self, host: &mut dyn Host, now: Now) -> bool {
+        if self.holds_markers() {
+            return false;
+        }
         let more = self.expire_ttls(host, now.unix_ns);
         let more = self.expire_age(host, now.unix_ns) || more;
         let more = self.run_schedules(host, now) || more;
@@ -21,6 +24,20 @@ impl Stream {
         self.expiry.compact(log.state().messages, |seq| log.contains(seq));
         self.plan.compact(log.state().messages, |seq| log.contains(seq));
         more
+    }
+
+    /// True while the disk takes no markers: what would leave one stays until it does.
+    pub(super) fn holds_markers(&self) -> bool {
+        self.config.subject_delete_marker_ttl > 0 && self.log.blocked().is_some()
+    }
+
+    /// The disk refused markers: what they stood for is there again, and due.
+    pub(super) fn expire_again(&mut self, after: LogPos, now: i64) {
+        for (pos, seq) in std::mem::take(&mut self.expired) {
+            if pos > after {
+                self.expiry.push_back(seq, now);
+            }
+        }
     }
 
     /// The wall-clock time at which something gets too old, or a schedule is due.
@@ -88,11 +105,13 @@ impl Stream {
 
     /// The first message at or after `from` that `max_age` applies to, with its time.
     fn first_mortal(&mut self, from: u64) -> Option<(u64, i64)> {
-        let mut from = from;
+        // Those that it does not apply to are passed once, however many stay in front.
+        let mut from = from.max(self.mortal_from);
         loop {
             let Next::Found(seq) = self.log.next_match(&[], from) else { return None };
             if self.expiry.never_ends(seq) {
                 from = seq + 1;
+                self.mortal_from = from;
                 continue;
             }
             return Some((seq, self.log.time_of(seq)?));
@@ -128,13 +147,22 @@ impl Stream {
             }
         };
         let last = self.log.subject(&subject).is_some_and(|state| state.count == 1);
-        self.remove_message(seq, false);
-        if last && flags & FLAG_MARKER == 0 {
+        if !last || flags & FLAG_MARKER != 0 {
+            self.remove_message(seq, false);
+        } else {
             let mut headers = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: ".to_vec();
             headers.extend_from_slice(go_duration(ttl).as_bytes());
             headers.extend_from_slice(b"\r\nNats-Rollup: sub\r\n\r\n");
             let ttl = Ttl::Seconds(ttl / 1_000_000_000);
             self.store_own(host, seq, now, &subject, &headers, Some(ttl));
+            // Without its marker it would be there again.
+            let below_seq = Some(self.log.state().last_seq);
+            let pos = self.roll_up(&Purge { filter: Some(&subject), below_seq, keep: None });
+            let durable = self.log.durable();
+            self.expired.retain(|(pos, _)| *pos > durable);
+            if pos > durable {
+                self.expired.push((pos, seq));
+            }
         }
         true
     }

@@ -62,7 +62,7 @@ impl Stream {
 
     /// Removes what was settled since the last settle, for somebody who is about to look.
     pub(crate) fn release_settled(&mut self) {
-        if self.unsettled && self.releases() {
+        if self.unsettled && self.releases() && !self.holds_notes() {
             self.consumers.releasing().into_iter().for_each(|slot| self.write_note(slot));
         }
     }

@@ -16,6 +16,11 @@ impl Stream {
             || self.log.backlog_bytes() + self.answers.bytes() + more > options.buffered_bytes
     }
 
+    /// True while the notes of consumers wait outside the log: what waits for the disk in it is enough.
+    pub(super) fn holds_notes(&self) -> bool {
+        self.log.backlog_bytes() > self.shared.options.buffered_bytes
+    }
+
     /// Whether another answer may wait.
     ///
     /// # Errors

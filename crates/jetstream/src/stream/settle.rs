@@ -13,7 +13,7 @@ const PROBE_INTERVAL: u64 = 1_000_000_000;
 impl Stream {
     /// Does all that the inputs since the last call made possible.
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
-        self.take_refusals();
+        self.take_refusals(now);
         self.answers.release(self.log.durable(), &self.scope.account, host);
         if self.closed {
             self.unsettled = false;
@@ -29,7 +29,7 @@ impl Stream {
         self.start_consumers();
         let more = self.pump(host, now);
         self.write_due_notes(now);
-        if self.log.wants_checkpoint() {
+        if !self.holds_notes() && self.log.wants_checkpoint() {
             self.checkpoint();
         }
         self.send_requests(host);
@@ -52,7 +52,7 @@ impl Stream {
     }
 
     /// Tells publishers of messages that the disk did not take (jetstream.md 6, invariant 1).
-    fn take_refusals(&mut self) {
+    fn take_refusals(&mut self, now: Now) {
         for refused in self.log.refused() {
             if let Some(gone) = refused.seqs {
                 self.dedupe.forget_seqs(gone.first, gone.last);
@@ -60,6 +60,8 @@ impl Stream {
                 self.fast.refuse(&self.shared.batches, gone.first);
             }
             // What was replaced is there again; consumers count anew.
+            self.mortal_from = 0;
+            self.expire_again(refused.after, now.unix_ns);
             (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
             self.plan.rearm(refused.after);
@@ -98,7 +100,8 @@ impl Stream {
             // The rest at once, after whoever waits for the lock.
             now.mono_ns
         } else {
-            let expiry = if self.expiry_reads { None } else { self.next_expiry() };
+            let expiry =
+                if self.expiry_reads || self.holds_markers() { None } else { self.next_expiry() };
             let expiry = expiry.map(|unix| now.mono_at(unix));
             let probe = self.log.blocked().map(|_| now.mono_ns.saturating_add(PROBE_INTERVAL));
             // A probe keeps its time while other things happen.

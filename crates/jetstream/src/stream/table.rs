@@ -82,6 +82,8 @@ pub(crate) struct Consumers {
     matching: Vec<u32>,
     /// The slots of consumers with filters.
     filters: Sublist<u32>,
+    /// The slots of push consumers, by where they deliver.
+    pushing: BTreeMap<Box<[u8]>, Vec<u32>>,
     /// How many have no filter and count as interest.
     unfiltered: usize,
     found: MatchSet<u32>,
@@ -108,6 +110,7 @@ impl Consumers {
             any: Vec::new(),
             matching: Vec::new(),
             filters: Sublist::with_seed(seed),
+            pushing: BTreeMap::new(),
             unfiltered: 0,
             found: MatchSet::new(),
             noted: Vec::new(),
@@ -203,6 +206,9 @@ impl Consumers {
         for filter in config.filters() {
             self.filters.insert(filter.as_bytes(), None, slot);
         }
+        if !config.deliver_subject.is_empty() {
+            self.pushing.entry(config.deliver_subject.as_bytes().into()).or_default().push(slot);
+        }
         self.unfiltered += usize::from(!config.direct && config.filters().next().is_none());
     }
 
@@ -214,6 +220,17 @@ impl Consumers {
             self.filters.remove(filter.as_bytes(), None, |other| *other == slot);
         }
         self.unfiltered -= usize::from(!config.direct && config.filters().next().is_none());
+        if let Some(slots) = self.pushing.get_mut(config.deliver_subject.as_bytes()) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.pushing.remove(config.deliver_subject.as_bytes());
+            }
+        }
+    }
+
+    /// The push consumers that deliver on a subject.
+    pub(super) fn delivering_to(&self, subject: &[u8]) -> &[u32] {
+        self.pushing.get(subject).map_or(&[], Vec::as_slice)
     }
 
     /// Something happens to the consumer: it is driven with the next settle.
@@ -373,6 +390,17 @@ impl Consumers {
             let waits = !entry.replies.is_empty() || entry.consumer.has_released();
             waits || bytes > bytes_max
         })
+    }
+
+    /// Of those that have more to write down than `bytes_max` the next note is the whole state.
+    pub(super) fn condense(&mut self, bytes_max: usize) {
+        for slot in &self.noted {
+            if let Some(Some(entry)) = self.slots.get_mut(*slot as usize)
+                && entry.consumer.note_bytes() > bytes_max
+            {
+                entry.consumer.condense_notes();
+            }
+        }
     }
 
     /// Who has something to write down.

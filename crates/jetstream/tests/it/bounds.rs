@@ -189,3 +189,50 @@ fn limits_by_tiers_hold_for_the_tier_of_one_node() {
     let info = world.must("INFO", "");
     assert!(info.get("tiers").is_none() && info["limits"]["max_storage"] == 1000);
 }
+
+#[test]
+fn what_consumers_note_while_the_disk_takes_nothing_is_bounded_and_not_lost() {
+    let mut world = with(Options { buffered_bytes: 20_000, ..Options::default() });
+    world.must("STREAM.CREATE.S0", &create(0));
+    let consumer = r#"{"stream_name":"S0","config":{"durable_name":"c","ack_policy":"explicit"}}"#;
+    world.must("CONSUMER.CREATE.S0.c", consumer);
+    for _ in 0..20 {
+        world.put("s0", "", "x");
+    }
+    let pull = |world: &mut World, count: usize| -> Vec<String> {
+        world.request_to("$JS.API.CONSUMER.MSG.NEXT.S0.c", "_I.pull", "", &count.to_string());
+        let sent = world.take_all("_I.pull");
+        sent.into_iter().filter_map(|sent| sent.reply).filter(|reply| !reply.is_empty()).collect()
+    };
+    let first = pull(&mut world, 10);
+    assert_eq!(world.ack(&first[0], "+ACK").as_deref(), Some(""));
+    let reached = |world: &World| world.engine.stream("$G", "S0").unwrap().backlog_bytes();
+    *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+    // Each asks for its message again, and again.
+    let mut most = 0;
+    for _ in 0..20_000 {
+        let again = world.ack(&first[1], "-NAK");
+        assert_eq!(again.as_deref(), Some("silence"));
+        pull(&mut world, 1);
+        world.pass(SECOND / 10);
+        most = most.max(reached(&world));
+    }
+    assert!((20_000..200_000).contains(&most), "{most}");
+    world.ack(&first[2], "+ACK");
+    world.ack(&first[4], "+TERM");
+    *world.disk.failing.lock().unwrap() = None;
+    world.pass(3 * SECOND);
+    assert_eq!(world.ack(&first[3], "+ACK").as_deref(), Some(""));
+    assert_eq!(reached(&world), 0);
+    let shown = |world: &mut World| {
+        let info = world.must("CONSUMER.INFO.S0.c", "");
+        let fields = ["delivered", "ack_floor", "num_ack_pending", "num_redelivered"];
+        fields.map(|field| info[field].clone()).map(|mut value| {
+            value.as_object_mut().map(|fields| fields.remove("last_active"));
+            value
+        })
+    };
+    let before = shown(&mut world);
+    world.crash();
+    assert_eq!(shown(&mut world), before);
+}

@@ -576,3 +576,49 @@ fn what_is_read_from_disk_is_waited_for() {
     world.pass(20 * SECOND);
     assert_eq!(world.state("S")["messages"], 0);
 }
+
+#[test]
+fn a_marker_that_the_disk_refuses_comes_later() {
+    for seconds in [1, 5] {
+        let mut world = World::new();
+        let body = CREATE.replace('}', r#","subject_delete_marker_ttl":60000000000}"#);
+        world.must("STREAM.CREATE.S", &body);
+        world.put("s.a", "Nats-TTL: 61", "x");
+        world.put("s.b", "", "x");
+        world.pass(60 * SECOND);
+        // The marker is the first that the disk refuses, or what came before it was.
+        *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+        if seconds > 1 {
+            assert!(world.put("s.b", "", "y").contains("10077"));
+        }
+        world.pass(seconds * SECOND);
+        *world.disk.failing.lock().unwrap() = None;
+        world.pass(3 * SECOND);
+        for _ in 0..2 {
+            let found = world.direct("S.s.a", "").remove(0);
+            assert!(found.contains("Nats-Marker-Reason: MaxAge"), "{found}");
+            assert_eq!(world.state("S")["messages"], 2);
+            world.crash();
+        }
+    }
+}
+
+#[test]
+fn many_messages_without_end_do_not_hide_those_that_age() {
+    let mut world = World::new();
+    let body = CREATE.replace('}', r#","max_age":1000000000}"#);
+    world.must("STREAM.CREATE.S", &body);
+    for n in 0..5 {
+        world.put("s.a", "Nats-TTL: never", "x");
+        world.put("s.b", "", "x");
+        world.pass(SECOND / 4 * n);
+    }
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("S")["messages"], 5);
+    world.must("STREAM.UPDATE.S", &CREATE.replace('}', r#","max_age":2000000000}"#));
+    world.put("s.b", "", "x");
+    world.pass(SECOND);
+    assert_eq!(world.state("S")["messages"], 6);
+    world.pass(SECOND);
+    assert_eq!(world.state("S")["messages"], 5);
+}
