@@ -1,9 +1,10 @@
 //! An account: its subscriptions, and the routing of one message among them.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hashbrown::HashMap;
 use natterjack_subject::{MatchSet, Sublist};
 
 use crate::batch::{Batch, LineKey};
@@ -36,7 +37,7 @@ pub struct Account {
     wild_generation: AtomicU64,
     mappings: RwLock<Option<Arc<Mappings>>>,
     is_mapped: AtomicBool,
-    watched: RwLock<HashMap<Box<[u8]>, usize>>,
+    watched: RwLock<BTreeMap<Box<[u8]>, usize>>,
     watchers: AtomicU64,
     watcher: Arc<dyn InterestWatcher>,
     /// Imports, and what is left to do for those who import from here.
@@ -217,7 +218,7 @@ impl Account {
     /// Does what is due for requests between accounts, such as forgetting those that waited too long.
     /// Returns when to come again, on the monotonic clock.
     pub fn tick(&self, batch: &mut Batch) -> Option<u64> {
-        self.shares.tick(batch)
+        self.shares.tick(self, batch)
     }
 
     /// Ends what [`Account::subscribe_service`] or [`Account::subscribe_stream`] began.
@@ -284,8 +285,14 @@ impl Account {
         }
         let concerned: Vec<Box<[u8]>> = {
             let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+            let is_wildcard = |byte: &u8| matches!(byte, b'*' | b'>');
+            let prefix = &subject[..subject.iter().position(is_wildcard).unwrap_or(subject.len())];
             watched
-                .keys()
+                .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+                .map(|(key, _)| key)
+                .take_while(|key| key.starts_with(prefix))
+                // Behind the subject itself come those that only begin like it.
+                .take(if natterjack_subject::has_wildcard(subject) { usize::MAX } else { 1 })
                 .filter(|key| natterjack_subject::matches(subject, key))
                 .cloned()
                 .collect()

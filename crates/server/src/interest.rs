@@ -3,6 +3,7 @@
 //! A SUB is performed deep inside a batch, where no stream may be called. The change is noted here and
 //! passed on when the batch is finished.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,15 +15,13 @@ pub(crate) type Change = (Arc<str>, Box<[u8]>);
 #[derive(Debug, Default)]
 pub(crate) struct InterestNotes {
     noted: AtomicBool,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<HashSet<Change>>,
 }
 
 impl InterestWatcher for InterestNotes {
     fn changed(&self, account: &Arc<str>, subject: &[u8]) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !changes.iter().any(|(known, watched)| known == account && **watched == *subject) {
-            changes.push((account.clone(), subject.into()));
-        }
+        changes.insert((account.clone(), subject.into()));
         self.noted.store(true, Ordering::Release);
     }
 }
@@ -34,9 +33,9 @@ impl InterestNotes {
     }
 
     /// What was noted since the last call.
-    pub(crate) fn take(&self) -> Vec<Change> {
+    pub(crate) fn take(&self) -> HashSet<Change> {
         if !self.noted.swap(false, Ordering::AcqRel) {
-            return Vec::new();
+            return HashSet::new();
         }
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -13,6 +13,7 @@
 //! imports pays nothing for them.
 
 mod answers;
+mod awaited;
 mod check;
 mod claims;
 mod client_info;

@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-use natterjack_subject::matches;
 use smallvec::SmallVec;
 
-use super::answers::{Answers, Awaited, Requests};
+use super::answers::{Answers, Awaited};
+use super::awaited::Waiters;
 use super::check::{export_for, rename};
 use super::client_info::ClientInfo;
 use super::declared::{ExportKind, Import, Service, Sharing};
@@ -71,7 +70,7 @@ pub(crate) struct Shares {
     /// Answers to accounts that ask this one, by their name.
     answers: Mutex<HashMap<Arc<str>, Arc<Answers>>>,
     /// Where answers to this account's requests are awaited, by reply subject.
-    awaited: Mutex<HashMap<Arc<[u8]>, Requests>>,
+    awaited: Mutex<Waiters>,
     awaiting: AtomicUsize,
     /// Measured requests whose requester went away, to be reported.
     left: Mutex<Vec<(Box<Tracked>, Arc<Account>)>>,
@@ -256,40 +255,30 @@ impl Shares {
     /// A request of this account waits for its answer.
     pub(super) fn awaits(&self, reply: Arc<[u8]>, request: Awaited) {
         let mut awaited = guard(&self.awaited);
-        match awaited.entry(reply) {
-            Entry::Occupied(mut known) => known.get_mut().push(request),
-            Entry::Vacant(place) => {
-                place.insert(Requests::One(request));
-            }
-        }
+        awaited.insert(reply, request);
         self.awaiting.store(awaited.len(), Ordering::Relaxed);
     }
 
     pub(super) fn no_longer_awaits(&self, reply: &[u8], request: &Awaited) {
         let mut awaited = guard(&self.awaited);
-        if awaited.get_mut(reply).is_some_and(|requests| requests.remove(request)) {
-            awaited.remove(reply);
-        }
+        awaited.remove(reply, request);
         self.awaiting.store(awaited.len(), Ordering::Relaxed);
     }
 
     /// Interest in `subject` ended: requests whose answers nobody would hear are forgotten.
     fn forget_requests(&self, account: &Account, subject: &[u8]) {
-        let lost: Vec<Awaited> = {
+        let mut lost = Vec::new();
+        let is_more = {
             let mut awaited = guard(&self.awaited);
             let is_lost = |reply: &[u8]| !account.is_anybody_there(reply);
-            let lost = if natterjack_subject::has_wildcard(subject) {
-                let gone = awaited.extract_if(|reply, _| matches(subject, reply) && is_lost(reply));
-                gone.flat_map(|(_, requests)| requests.into_all()).collect()
-            } else if awaited.contains_key(subject) && is_lost(subject) {
-                awaited.remove(subject).map(Requests::into_all).unwrap_or_default()
-            } else {
-                Vec::new()
-            };
+            let is_more = awaited.lost(subject, is_lost, &mut lost);
             self.awaiting.store(awaited.len(), Ordering::Relaxed);
-            lost
+            is_more
         };
         self.requesters_left(lost);
+        if is_more && let Some(reception) = self.reception() {
+            reception.call_at(0);
+        }
     }
 
     /// As above, for a reply subject between accounts on which nobody waits any more.
@@ -299,11 +288,11 @@ impl Shares {
         }
         let lost = {
             let mut awaited = guard(&self.awaited);
-            let lost = awaited.remove(reply);
+            let lost = awaited.take(reply);
             self.awaiting.store(awaited.len(), Ordering::Relaxed);
             lost
         };
-        self.requesters_left(lost.into_iter().flat_map(Requests::into_all));
+        self.requesters_left(lost);
     }
 
     fn requesters_left(&self, lost: impl IntoIterator<Item = Awaited>) {
@@ -325,7 +314,7 @@ impl Shares {
         let asked = guard(&self.answers).values().map(|answers| answers.len()).sum();
         let awaited = guard(&self.awaited);
         assert_eq!(awaited.len(), self.awaiting.load(Ordering::Relaxed));
-        (asked, awaited.values().map(Requests::len).sum())
+        (asked, awaited.requests())
     }
 
     /// Whether somebody waits for an answer on `subject`, which begins with `_R_.`.
@@ -334,12 +323,21 @@ impl Shares {
     }
 
     /// Reports and ends what is due. Returns when to come again.
-    pub(crate) fn tick(&self, batch: &mut Batch) -> Option<u64> {
+    pub(crate) fn tick(&self, account: &Account, batch: &mut Batch) -> Option<u64> {
+        let mut lost = Vec::new();
+        let sweeps = {
+            let mut awaited = guard(&self.awaited);
+            let is_lost = |reply: &[u8]| !account.is_anybody_there(reply);
+            let sweeps = awaited.sweep(batch.mono_ns, is_lost, &mut lost);
+            self.awaiting.store(awaited.len(), Ordering::Relaxed);
+            sweeps
+        };
+        self.requesters_left(lost);
         let left = std::mem::take(&mut *guard(&self.left));
         for (tracked, exporter) in left {
             latency::report_failure(&exporter, &tracked, latency::REQUESTER_GONE, batch);
         }
         let answers: Vec<_> = guard(&self.answers).values().cloned().collect();
-        answers.iter().filter_map(|answers| answers.expire(batch)).min()
+        answers.iter().filter_map(|answers| answers.expire(batch)).chain(sweeps).min()
     }
 }

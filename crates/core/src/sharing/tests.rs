@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use natterjack_proto::parser::{Limits, Parser, Step};
 
 use super::answers::{ENTRY_BYTES, MAX_WAITING};
+use super::awaited::{NEAR, STEP};
 use super::*;
 use crate::account::InterestWatcher;
 use crate::budget::Budget;
@@ -374,6 +375,34 @@ fn a_requester_that_goes_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_end_of_a_wildcard_looks_at_a_few_requests_at_a_time() {
+    let mut world = World::new(&["A", "B"]);
+    world.service(("A", "svc"), ("B", ""), Service::default());
+    world.wire();
+    let (mut a, mut b, mut c) = (world.peer("A"), world.peer("B"), world.peer("B"));
+    world.tell(&mut a, "SUB svc 1");
+    world.tell(&mut b, "SUB in.> 1\nSUB on.> 2");
+    world.tell(&mut c, "SUB in.9.> 1");
+    (0..10).for_each(|n| drop(world.tell(&mut b, &format!("PUB svc in.{n}.x 0\n"))));
+    (0..10).for_each(|n| drop(world.tell(&mut b, &format!("PUB svc on.{n}.x 0\n"))));
+    world.desk.calls.lock().unwrap().clear();
+    world.tell(&mut b, "UNSUB 1");
+    assert_eq!(waiting(&world), 20 - NEAR);
+    assert_eq!(*world.desk.calls.lock().unwrap(), [0]);
+    world.tick(1);
+    assert!(waiting(&world) < 20 - NEAR);
+    // What ends meanwhile is looked at anew.
+    world.tell(&mut b, "UNSUB 2");
+    for step in 1..9 {
+        let before = waiting(&world);
+        world.tick(1 + step * 5_000_000);
+        assert!(before - waiting(&world) <= STEP);
+    }
+    // Somebody else listens there.
+    assert_eq!(waiting(&world), 1);
+}
+
+#[test]
 fn a_requester_that_goes_is_forgotten_by_all_accounts_on_the_way() {
     let mut world = World::new(&["A", "B", "C"]);
     world.service(("A", "svc"), ("B", ""), Service::default());
@@ -419,6 +448,7 @@ fn who_asks_too_much_is_refused_and_nobody_loses_a_request() {
     assert!(b.heard().starts_with("MSG in.first 1 1\r\nx\r\n"));
     // Room that becomes free is given anew.
     world.tell(&mut c, "UNSUB 1");
+    (0..20).for_each(|step| world.tick(step * 5_000_000));
     world.tell(&mut c, "SUB out.> 1");
     assert_eq!(world.tell(&mut c, "PUB svc out.1 0\n"), "");
 }
