@@ -59,8 +59,6 @@ pub(crate) fn set_up(hub: &Arc<Hub>) {
         true => declared_by_jwt(hub, now_unix),
         false => declared(&options),
     };
-    let expires = declared.iter().filter_map(Sharing::expires_unix).filter(|at| *at > now_unix);
-    hub.reception().judge_again(hub, expires.min());
     // An account that is not configured any more shares nothing.
     for account in hub.accounts().all() {
         if !declared.iter().any(|sharing| sharing.account == *account.name()) {
@@ -76,6 +74,9 @@ fn declared_by_jwt(hub: &Hub, now_unix: i64) -> Vec<Sharing> {
     let ids = authenticator.claimed_accounts();
     let accounts = ids.iter().filter_map(|id| authenticator.account(id));
     let mut declared: Vec<Sharing> = accounts.map(|account| account.sharing.clone()).collect();
+    // Also for what is left out now: its time may come.
+    let changes = declared.iter().filter_map(|sharing| sharing.changes_unix(now_unix));
+    hub.reception().judge_again(hub, changes.min());
     let is_account = |name: &str| authenticator.account(name).is_some();
     let mut faults = check_declared(&declared, &is_account, now_unix);
     for fault in &faults {
@@ -167,8 +168,8 @@ pub(crate) struct Lobby {
     hub: Weak<Hub>,
     server_id: String,
     next_ns: AtomicU64,
-    /// When an activation expires, in seconds of Unix time.
-    expires_unix: AtomicI64,
+    /// When an activation begins or ends to count, in seconds of Unix time.
+    judge_unix: AtomicI64,
     changed: Notify,
 }
 
@@ -178,7 +179,7 @@ impl Lobby {
             hub,
             server_id,
             next_ns: AtomicU64::new(u64::MAX),
-            expires_unix: AtomicI64::new(i64::MAX),
+            judge_unix: AtomicI64::new(i64::MAX),
             changed: Notify::new(),
         }
     }
@@ -197,7 +198,7 @@ impl Lobby {
 
     /// Imports are to be judged again at this time.
     fn judge_again(&self, hub: &Hub, at_unix: Option<i64>) {
-        self.expires_unix.store(at_unix.unwrap_or(i64::MAX), Ordering::Release);
+        self.judge_unix.store(at_unix.unwrap_or(i64::MAX), Ordering::Release);
         if let Some(at_unix) = at_unix {
             let left = i128::from(at_unix) * 1_000_000_000 - i128::from(hub.clock().unix_ns());
             let left = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
@@ -251,12 +252,12 @@ pub(crate) async fn run(hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
         if lobby.next_ns.load(Ordering::Acquire) <= hub.clock().mono_ns() {
             // Whoever asks from here on is asked again.
             lobby.next_ns.store(u64::MAX, Ordering::Release);
-            let expires_unix = lobby.expires_unix.load(Ordering::Acquire);
-            if hub.clock().unix_ns() / 1_000_000_000 >= expires_unix {
+            let judge_unix = lobby.judge_unix.load(Ordering::Acquire);
+            if hub.clock().unix_ns() / 1_000_000_000 >= judge_unix {
                 let _changing = hub.changing();
                 set_up(&hub);
-            } else if expires_unix != i64::MAX {
-                lobby.judge_again(&hub, Some(expires_unix));
+            } else if judge_unix != i64::MAX {
+                lobby.judge_again(&hub, Some(judge_unix));
             }
             let next = with_batch(&hub, |batch| {
                 hub.accounts().all().iter().filter_map(|account| account.tick(batch)).min()

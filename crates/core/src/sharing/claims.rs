@@ -249,6 +249,23 @@ mod tests {
     }
 
     #[test]
+    fn the_next_change_is_the_next_begin_or_end_of_an_activation() {
+        let token = |nbf, exp| {
+            let claims = json!({"sub": "AME", "nbf": nbf, "exp": exp, "nats": {}});
+            Some(serde_json::from_value::<ActivationClaims>(claims).unwrap())
+        };
+        let import = json!({"subject": "a", "account": "AX", "type": "stream"});
+        let mut sharing = of_claims(&claims(json!([]), json!([import, import, import]))).unwrap();
+        assert_eq!(sharing.changes_unix(10), None);
+        for (at, (nbf, exp)) in [(0, 5), (20, 40), (0, 30)].into_iter().enumerate() {
+            sharing.imports[at].activation = token(nbf, exp);
+        }
+        // The one that is over hides none of the others.
+        let changes = [10, 20, 30, 40].map(|now| sharing.changes_unix(now));
+        assert_eq!(changes, [Some(20), Some(30), Some(40), None]);
+    }
+
+    #[test]
     fn more_than_the_operator_allows_makes_the_account_unusable() {
         let export = json!([{"subject": "s.>", "type": "stream"}]);
         let import = json!([{"subject": "s.>", "account": "AX", "type": "stream"}]);

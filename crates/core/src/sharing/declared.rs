@@ -23,11 +23,12 @@ impl Sharing {
         Sharing { account: account.clone(), exports: Vec::new(), imports: Vec::new() }
     }
 
-    /// When the first activation of an import expires, in seconds of Unix time.
+    /// When the next activation of an import begins or ends to count after `now_unix`, in seconds of
+    /// Unix time.
     #[must_use]
-    pub fn expires_unix(&self) -> Option<i64> {
+    pub fn changes_unix(&self, now_unix: i64) -> Option<i64> {
         let activations = self.imports.iter().filter_map(|import| import.activation.as_ref());
-        activations.map(|token| token.exp).filter(|exp| *exp != 0).min()
+        activations.flat_map(|token| [token.nbf, token.exp]).filter(|at| *at > now_unix).min()
     }
 }
 

@@ -6,7 +6,7 @@ use natterjack_core::jwt::{
 };
 use natterjack_server::Server;
 use nkeys::KeyPair;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Seconds of Unix time; later than any clock that runs this.
 const FAR: i64 = 10_000_000_000;
@@ -206,4 +206,75 @@ fn a_directory_needs_the_system_account() {
     assert!(start("").starts_with("using nats based account resolver"));
     let system = format!("system_account: {}", world.system.public_key());
     assert!(start(&system).starts_with("error resolving system account: open "));
+}
+
+fn unix_now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
+}
+
+#[test]
+fn activations_begin_and_end_when_their_time_comes() {
+    let world = world();
+    let importer = KeyPair::new_account();
+    let begin = unix_now() + 2;
+    let activation = |subject: &str, nbf: i64, exp: i64| {
+        let mut claims = Claims::<jwt::Activation>::new("x", &importer.public_key());
+        claims.nats.import_subject = subject.into();
+        claims.nats.import_kind = "stream".into();
+        (claims.nbf, claims.exp) = (nbf, exp);
+        claims.encode(&world.account, 1).unwrap()
+    };
+    let exports = world.jwt(&world.account, |account| {
+        account.limits = serde_json::from_value(json!({"imports": 9, "exports": 9, "conn": -1,
+            "subs": -1, "data": -1, "payload": -1}))
+        .unwrap();
+        account.exports = vec![
+            json!({"subject": "open", "type": "stream"}),
+            json!({"subject": "soon", "type": "stream", "token_req": true}),
+            json!({"subject": "brief", "type": "stream", "token_req": true}),
+        ];
+    });
+    let imports = world.jwt(&importer, |account| {
+        account.limits = serde_json::from_value(json!({"imports": 9, "exports": 9, "conn": -1,
+            "subs": -1, "data": -1, "payload": -1}))
+        .unwrap();
+        // What is over already, where none is needed, and what is not yet hide nothing.
+        let tokens = [("open", 0, 2), ("soon", begin, FAR), ("brief", 0, begin)];
+        account.imports = tokens
+            .map(|(subject, nbf, exp)| {
+                let token = activation(subject, nbf, exp);
+                let exporter = world.account.public_key();
+                json!({"subject": subject, "account": exporter, "type": "stream", "token": token})
+            })
+            .into();
+    });
+    let server = world.server("{type: full, dir: \"DIR\"}");
+    let mut admin = world.administrator(&server);
+    for jwt in [&exports, &imports] {
+        let pushed = ask(&mut admin, "$SYS.REQ.CLAIMS.UPDATE", jwt);
+        assert_eq!(pushed["data"]["message"], "jwt updated");
+    }
+    let mut exporter = log_in(&server, &bearer(&world.account, |_| {}));
+    let mut subscriber = log_in(&server, &bearer(&importer, |_| {}));
+    subscriber.send("SUB > 1\r\nPING\r\n");
+    subscriber.expect("PONG");
+    let mut heard = Vec::new();
+    while unix_now() < begin + 20 {
+        exporter.send("PUB soon 0\r\n\r\nPUB brief 0\r\n\r\nPING\r\n");
+        exporter.expect("PONG");
+        subscriber.send("PING\r\n");
+        let lines = std::iter::from_fn(|| Some(subscriber.line()).filter(|line| line != "PONG"));
+        let subjects = lines.filter_map(|line| Some(line.split(' ').nth(1)?.to_owned()));
+        let subjects: Vec<String> = subjects.collect();
+        if heard.last() != Some(&subjects) {
+            heard.push(subjects);
+        }
+        if heard.last().is_some_and(|last| *last == ["soon"]) {
+            break;
+        }
+    }
+    assert_eq!(heard.first().map(Vec::as_slice), Some(&["brief".to_owned()][..]));
+    assert_eq!(heard.last().map(Vec::as_slice), Some(&["soon".to_owned()][..]));
+    server.shutdown_blocking();
 }
