@@ -187,13 +187,24 @@ impl Connection {
             Err((error, reason)) => return Err(self.refuse(&error, reason)),
         };
         let limits = self.hub.session_limits(Some(&identity));
-        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
+        self.limit_sizes(&identity);
         self.parser.allow_headers(self.session.takes_headers());
         self.session.set_limits(limits);
         self.session.bind(account, identity.permissions.clone());
         self.login.bound(&self.hub, &identity);
         self.info.bound(identity);
         Ok(())
+    }
+
+    /// What is larger is refused: by the parser, and before it is inflated.
+    fn limit_sizes(&mut self, identity: &Identity) {
+        let limits = self.hub.parser_limits(Some(identity));
+        if let Some(tunnel) = self.wire.tunnel() {
+            // Who may publish nothing may still say so (nats-server 2.15.1).
+            let max = if limits.max_payload > 0 { limits.max_payload } else { 1 << 20 };
+            tunnel.set_max_payload(max.unsigned_abs());
+        }
+        self.parser.set_limits(limits);
     }
 
     /// After a reload: limits and permissions as they are now, or the end of a login that no longer
@@ -214,7 +225,7 @@ impl Connection {
                 None => failure.closed_reason(),
             }
         })?;
-        self.parser.set_limits(self.hub.parser_limits(Some(&identity)));
+        self.limit_sizes(&identity);
         self.session.set_limits(self.hub.session_limits(Some(&identity)));
         self.session.set_permissions(identity.permissions.clone());
         self.login.bound(&self.hub, &identity);

@@ -159,6 +159,13 @@ impl Tunnel {
         pending.splice(0..0, rest.iter().copied());
     }
 
+    /// Replaces the largest message that is inflated.
+    pub(crate) fn set_max_payload(&self, max_payload: u64) {
+        if let Some(websocket) = &mut self.lock().websocket {
+            websocket.set_max_payload(max_payload);
+        }
+    }
+
     /// What cookies supply to CONNECT.
     pub(crate) fn cookies(&self) -> Cookies {
         self.lock().websocket.as_ref().map(|ws| ws.terms.cookies.clone()).unwrap_or_default()

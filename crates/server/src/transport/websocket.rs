@@ -89,6 +89,11 @@ impl Websocket {
         }
     }
 
+    /// Replaces the largest message: it counts from the next bytes on.
+    pub(super) fn set_max_payload(&mut self, max_payload: u64) {
+        self.max_payload = max_payload;
+    }
+
     /// Takes frames from `input` and gives payload to `output` until one of them is used up. What must be
     /// sent back is added to `replies`.
     ///

@@ -246,6 +246,52 @@ fn messages_are_compressed_and_cut_for_browsers() {
     server.shutdown_blocking();
 }
 
+fn deflated(text: &[u8]) -> Vec<u8> {
+    let mut deflater = flate2::Compress::new(flate2::Compression::default(), false);
+    let mut deflated = Vec::with_capacity(text.len() + 100);
+    deflater.compress_vec(text, &mut deflated, flate2::FlushCompress::Sync).unwrap();
+    deflated.strip_suffix(&[0, 0, 0xff, 0xff]).unwrap().to_owned()
+}
+
+#[test]
+fn a_reload_changes_what_may_be_inflated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.conf");
+    let write = |max: u64| {
+        let text = format!(
+            "host: 127.0.0.1, port: -1, max_payload: {max}\n\
+             websocket {{ port: -1, no_tls: true, compression: true }}"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write(200);
+    let server = Server::builder().config_file(&file).unwrap().start_blocking().unwrap();
+    let enter = || {
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let mut browser = Browser::request(&server, extension);
+        browser.frame().unwrap();
+        browser.send_frame(0xc2, &deflated(b"CONNECT {\"verbose\":false}\r\nPING\r\n"));
+        browser.frame().unwrap();
+        browser
+    };
+    let message = deflated(format!("PUB a 400\r\n{}\r\nPING\r\n", "x".repeat(400)).as_bytes());
+    let mut browser = enter();
+    write(2000);
+    server.reload().unwrap();
+    browser.send("PING\r\n");
+    assert_eq!(browser.text("\r\n"), "PONG\r\n");
+    browser.send_frame(0xc2, &message);
+    assert_eq!(browser.text("\r\n"), "PONG\r\n");
+    write(200);
+    server.reload().unwrap();
+    browser.send("PING\r\n");
+    assert_eq!(browser.text("\r\n"), "PONG\r\n");
+    browser.send_frame(0xc2, &message);
+    let close = browser.frame().unwrap();
+    assert_eq!((close.first, &close.payload[2..]), (0x88, &b"compressed message too large"[..]));
+    server.shutdown_blocking();
+}
+
 #[test]
 fn what_is_no_handshake_gets_an_answer_of_http() {
     let server = server("no_tls: true, same_origin: true", "");
