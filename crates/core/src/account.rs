@@ -11,7 +11,7 @@ use crate::batch::{Batch, LineKey};
 use crate::cache::Hit;
 use crate::client::Client;
 use crate::mapping::Mappings;
-use crate::service::{Message, Origin, Service};
+use crate::service::{Inlet, Message, Origin, Service};
 use crate::sharing::{self, Relay, Shares, Via};
 use crate::subscription::{Count, Subscription, Target};
 use crate::trace;
@@ -198,6 +198,18 @@ impl Account {
         subscription
     }
 
+    /// Lets a queue of the server receive `subject`, as a subscriber would: also from streams that the
+    /// account imports.
+    pub fn subscribe_inlet(
+        self: &Arc<Self>,
+        subject: &[u8],
+        inlet: Arc<dyn Inlet>,
+    ) -> Arc<Subscription> {
+        let subscription = Subscription::for_inlet(self, inlet, subject);
+        self.add(subscription.clone());
+        subscription
+    }
+
     /// Lets another account receive `subject`. What imports stand for has no imports of its own: no lock
     /// of [`Shares`] is taken.
     pub(crate) fn subscribe_relay(
@@ -221,7 +233,8 @@ impl Account {
         self.shares.tick(self, batch)
     }
 
-    /// Ends what [`Account::subscribe_service`] or [`Account::subscribe_stream`] began.
+    /// Ends what [`Account::subscribe_service`], [`Account::subscribe_stream`] or
+    /// [`Account::subscribe_inlet`] began.
     pub fn unsubscribe_service(&self, subscription: &Arc<Subscription>) {
         self.remove(subscription);
     }
@@ -462,6 +475,11 @@ impl Account {
             Target::Client(client) => client,
             Target::Service(service) => return batch.call(service, &self.name, message, origin),
             Target::Import(relay) => return relay.pass(self, out, batch),
+            Target::Inlet(inlet) => {
+                inlet.take(shown, message);
+                batch.settle_later(inlet.key(), || inlet.service());
+                return true;
+            }
         };
         if let Origin::Client(publisher) = origin
             && publisher.cid == client.cid

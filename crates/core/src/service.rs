@@ -1,5 +1,7 @@
 //! Parts of the server that receive messages like a subscriber: streams, the JetStream API, acks.
 
+use std::sync::Arc;
+
 use crate::batch::Batch;
 use crate::client::Client;
 
@@ -51,4 +53,18 @@ pub trait Service: Send + Sync {
     fn key(&self) -> u64 {
         0
     }
+}
+
+/// A receiver that keeps what it gets in a queue of its own until the end of the batch: a mirror, to which
+/// a consumer of another stream delivers. What is sent first is taken first, whichever thread sends.
+pub trait Inlet: Send + Sync {
+    /// Takes a message whose stored subject is `shown`. A stream may be locked meanwhile: nothing but
+    /// the queue may be.
+    fn take(&self, shown: &[u8], message: &Message<'_>);
+
+    /// The [`Service::key`] of who empties the queue.
+    fn key(&self) -> u64;
+
+    /// Who empties the queue when it is settled; `None` when nobody does any more.
+    fn service(&self) -> Option<Arc<dyn Service>>;
 }

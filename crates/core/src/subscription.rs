@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::account::Account;
 use crate::client::Client;
-use crate::service::Service;
+use crate::service::{Inlet, Service};
 use crate::sharing::Relay;
 
 /// Who receives what a subscription matches.
@@ -18,6 +18,8 @@ pub enum Target {
     Service(Box<Arc<dyn Service>>),
     /// Somebody in another account.
     Import(Arc<Relay>),
+    /// A queue of a part of the server, such as a mirror's. Boxed as a service is.
+    Inlet(Box<Arc<dyn Inlet>>),
 }
 
 /// One subscription. Immutable but for its counters; shared by the sublist, match caches and its owner.
@@ -86,6 +88,14 @@ impl Subscription {
         Arc::new(Subscription { stream, ..made })
     }
 
+    pub(crate) fn for_inlet(
+        account: &Arc<Account>,
+        inlet: Arc<dyn Inlet>,
+        subject: &[u8],
+    ) -> Arc<Self> {
+        Self::new(account, Target::Inlet(Box::new(inlet)), b"", subject, None, false)
+    }
+
     pub(crate) fn for_relay(
         account: &Arc<Account>,
         relay: Relay,
@@ -138,7 +148,7 @@ impl Subscription {
     pub fn client(&self) -> Option<&Arc<Client>> {
         match &self.target {
             Target::Client(client) => Some(client),
-            Target::Service(_) => None,
+            Target::Service(_) | Target::Inlet(_) => None,
             Target::Import(relay) => relay.client(),
         }
     }

@@ -327,6 +327,7 @@ pub(crate) fn offer(
             let message = Message { headers: &disabled(&headers), ..*out.message };
             return batch.call(service, account.name(), &message, out.origin);
         }
+        Target::Inlet(_) => return is_only(batch) || account.offer(subscription, out, batch),
     };
     let only = is_only(batch);
     let error = match refusal(subscription, client, out) {

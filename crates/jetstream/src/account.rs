@@ -1,6 +1,6 @@
 //! Accounts as JetStream sees them: limits, usage and counters of API calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -101,6 +101,8 @@ pub(crate) struct Account {
     streams: RwLock<BTreeMap<Arc<str>, Arc<StreamCell>>>,
     /// Which stream, by its id, listens where: so that a create need not ask each.
     subjects: RwLock<Sublist<u64>>,
+    /// The ids of those that take the messages of others.
+    sourcing: RwLock<BTreeSet<u64>>,
     /// Streams that are recorded and cannot be served, with the reason.
     offline: RwLock<BTreeMap<String, String>>,
 }
@@ -120,6 +122,7 @@ impl Account {
             api_errors: AtomicU64::new(0),
             streams: RwLock::default(),
             subjects: RwLock::default(),
+            sourcing: RwLock::default(),
             offline: RwLock::default(),
         }
     }
@@ -205,13 +208,34 @@ impl Account {
     pub(crate) fn add_stream(&self, stream: &Arc<StreamCell>, subjects: &[String]) {
         let name = Arc::clone(&stream.scope().stream);
         sync::write(&self.streams).insert(name, Arc::clone(stream));
+        self.set_sourcing(stream.id(), stream.lock().is_sourcing());
         self.move_subjects(stream.id(), &[], subjects);
     }
 
     /// Takes a stream out that listens to `subjects`.
     pub(crate) fn remove_stream(&self, stream: &StreamCell, subjects: &[String]) {
         sync::write(&self.streams).remove(&*stream.scope().stream);
+        self.set_sourcing(stream.id(), false);
         self.move_subjects(stream.id(), subjects, &[]);
+    }
+
+    /// Notes whether a stream takes the messages of others.
+    pub(crate) fn set_sourcing(&self, id: u64, sourcing: bool) {
+        let mut known = sync::write(&self.sourcing);
+        match sourcing {
+            true => known.insert(id),
+            false => known.remove(&id),
+        };
+    }
+
+    /// The streams that take the messages of others.
+    pub(crate) fn sourcing_streams(&self) -> Vec<Arc<StreamCell>> {
+        let known = sync::read(&self.sourcing);
+        if known.is_empty() {
+            return Vec::new();
+        }
+        let streams = sync::read(&self.streams);
+        streams.values().filter(|stream| known.contains(&stream.id())).cloned().collect()
     }
 
     /// A stream listens to `new` in place of `old`.

@@ -39,6 +39,9 @@ pub const NOTE_BATCH: u8 = 2;
 /// The kind of a log note that says when schedules are due that have fired before.
 pub const NOTE_SCHEDULE: u8 = 3;
 
+/// The kind of a log note that says how far the stream has taken its sources.
+pub const NOTE_SOURCES: u8 = 4;
+
 /// Names and settings of a stream that its consumers use; unchanged for the stream's life.
 #[derive(Debug, Clone)]
 pub struct Scope {

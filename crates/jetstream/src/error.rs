@@ -274,12 +274,6 @@ impl ApiError {
         Self::StreamInvalidConfig { err: err.into() }
     }
 
-    /// 10052 for a configuration field that this server knows but does not serve yet. Such a field
-    /// is refused rather than accepted and ignored.
-    pub fn not_supported(field: &str) -> Self {
-        Self::invalid_config(format!("{field} is not supported yet"))
-    }
-
     /// 10157: strict clients are told what would be corrected silently.
     pub fn pedantic(err: impl Into<Text>) -> Self {
         Self::Pedantic { err: err.into() }

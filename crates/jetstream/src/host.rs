@@ -72,6 +72,18 @@ pub trait Host {
     /// Ends what [`subscribe`](Host::subscribe) began.
     fn unsubscribe(&mut self, account: &str, subject: &[u8], stream_id: u64);
 
+    /// Hands what is published on `subject` in `account` to [`StreamCell::arrive`] of a stream, under
+    /// `token`, at once and in order; [`StreamCell::settle`] follows. It may be called while that or
+    /// another stream is locked.
+    fn open_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64, token: u64) {
+        let _ = (account, subject, stream_id, token);
+    }
+
+    /// Ends what [`open_inlet`](Host::open_inlet) began.
+    fn close_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64) {
+        let _ = (account, subject, stream_id);
+    }
+
     /// While on, `StreamCell::interest_changed` is called when subscriptions that match `subject`
     /// come or go: a push consumer delivers there.
     fn watch_interest(&mut self, account: &str, subject: &[u8], stream_id: u64, on: bool);

@@ -29,6 +29,7 @@ mod room;
 mod rules;
 pub(crate) mod schedule;
 mod settle;
+mod sourcing;
 mod table;
 pub mod ttl;
 pub mod validate;
@@ -48,6 +49,8 @@ pub use info::{ListState, StreamInfo, StreamState};
 pub use publish::Inbound;
 pub(crate) use publish::number;
 pub(crate) use reads::{DirectRequest, GetRequest};
+pub(crate) use sourcing::Places;
+pub use sourcing::{SourceError, SourceInfo};
 
 use crate::account::Account;
 use crate::ctx::Scope;
@@ -69,6 +72,7 @@ use parked::Lot;
 use publish::limit;
 use rules::Rules;
 use schedule::Plan;
+use sourcing::{Arrivals, Sourcing};
 use table::Consumers;
 use ttl::Expiry;
 
@@ -82,6 +86,8 @@ pub(crate) const FLAG_MSG_ID: u8 = 4;
 pub(crate) const FLAG_SCHEDULE: u8 = 8;
 /// The message is one of several that were published as one batch.
 pub(crate) const FLAG_BATCH: u8 = 16;
+/// The message comes from another stream, which its header names.
+pub(crate) const FLAG_SOURCED: u8 = 32;
 
 /// One stream behind its lock. The server keeps an `Arc` of it at each subject of the stream.
 #[derive(Debug)]
@@ -91,6 +97,8 @@ pub struct StreamCell {
     created: i64,
     /// `max_bytes` where set, for the account's reservations.
     reserved: AtomicU64,
+    /// What its origins sent, where it has some.
+    arrivals: Arrivals,
     stream: Mutex<Stream>,
 }
 
@@ -116,6 +124,8 @@ pub(crate) struct Stream {
     totals: Totals,
     /// Publishes that wait for a read.
     parked: Lot,
+    /// The streams whose messages it takes.
+    sourcing: Option<Box<Sourcing>>,
     /// Batches that were stored and are not durable yet, with the positions that cover them.
     committed: Vec<(LogPos, SeqRange)>,
     /// `state.bytes` as last added to the usage of account and server.
@@ -187,6 +197,7 @@ impl StreamCell {
             fast: Fast::default(),
             totals: Totals::default(),
             parked: Lot::default(),
+            sourcing: None,
             committed: Vec::new(),
             reported_bytes: 0,
             turned_away: 0,
@@ -209,7 +220,14 @@ impl StreamCell {
             config,
         };
         let reserved = AtomicU64::new(stream.config.max_bytes.max(0).unsigned_abs());
-        Self { id: scope.stream_id, scope, created, reserved, stream: Mutex::new(stream) }
+        Self {
+            id: scope.stream_id,
+            scope,
+            created,
+            reserved,
+            arrivals: Arrivals::default(),
+            stream: Mutex::new(stream),
+        }
     }
 
     /// The stream's id, never 0: the `owner` of its disk requests and timers.
@@ -249,10 +267,19 @@ impl StreamCell {
     /// Ends a batch of calls: hands out disk requests, releases answers, delivers, sets the timer.
     pub fn settle(&self, host: &mut dyn Host, now: Now) {
         let mut stream = self.lock();
+        if self.arrivals.is_waiting() {
+            stream.take_arrivals(host, now, &self.arrivals);
+        }
         // Another request of the batch may have done it already.
         if stream.unsettled {
             stream.settle(host, now);
         }
+    }
+
+    /// Takes what came on a subject that was given to [`Host::open_inlet`] with this token: `subject` is
+    /// the one that it has in its stream. Call [`settle`](Self::settle) afterwards.
+    pub fn arrive(&self, token: u64, subject: &[u8], reply: &[u8], headers: &[u8], payload: &[u8]) {
+        self.arrivals.push(token, subject, reply, headers, payload);
     }
 
     /// What the timer calls.
@@ -387,6 +414,7 @@ impl Stream {
         if !config.allow_batched {
             self.fast.clear(&self.shared.batches);
         }
+        self.log.set_reuse(config.mirror.is_some());
         self.config = config;
         if retained {
             self.retention_changed();
@@ -458,6 +486,10 @@ impl Stream {
             return Err(failed("message delete not permitted"));
         }
         self.check_load()?;
+        if secure && self.log.contains(seq) {
+            // Its header may be the one that tells where its source goes on.
+            self.note_places();
+        }
         if !self.remove_message(seq, secure) {
             let state = self.log.state();
             return Err(if !self.is_memory() && seq > state.last_seq {
@@ -500,6 +532,12 @@ impl Stream {
         self.answers.payload(end, reply, payload);
     }
 
+    /// As [`answer`](Self::answer), with headers.
+    pub(crate) fn answer_with(&mut self, reply: &[u8], headers: &[u8], payload: &[u8]) {
+        let end = self.log.end();
+        self.answers.republish(end, 0, reply, headers, payload);
+    }
+
     fn close(&mut self, host: &mut dyn Host, now: Now) -> Vec<u64> {
         let names: Vec<String> = self.consumers.configs().map(|(name, _)| name.into()).collect();
         let mut stored = Vec::new();
@@ -513,6 +551,7 @@ impl Stream {
         self.batches.clear(Holding::of(&self.shared, &self.account));
         self.fast.clear(&self.shared.batches);
         self.parked.clear();
+        self.stop_feeds(host);
         self.closed = true;
         self.wake_readers();
         host.wake_at(self.scope.stream_id, u64::MAX);

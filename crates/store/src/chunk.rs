@@ -129,6 +129,22 @@ impl Chunk {
         self.kill(self.words.len() - 1);
     }
 
+    /// Forgets the entries behind `seq`, which are dead, and where records were behind the first of them.
+    pub(crate) fn cut_behind(&mut self, seq: u64) {
+        let kept = self.lower_bound(seq.saturating_add(1));
+        let Some(end) = self.words.get(kept).map(|word| word & OFFSET) else { return };
+        let mut times = Times::default();
+        self.times.iter().take(kept).for_each(|time| times.push(time));
+        self.times = times;
+        self.words.truncate(kept);
+        self.subjects.truncate(kept);
+        if let Some(seqs) = &mut self.seqs {
+            seqs.truncate(kept);
+        }
+        self.others.retain(|&other| other < end);
+        self.end = end;
+    }
+
     /// Notes a record that is no message, or a region that is no record.
     pub(crate) fn push_other(&mut self, offset: u32, len: u32) {
         self.others.push(offset);

@@ -135,6 +135,20 @@ impl Index {
         }
     }
 
+    /// Forgets that sequences behind `seq` were handed out; their messages are removed.
+    pub(crate) fn rewind(&mut self, seq: u64) {
+        if seq >= self.state.last_seq {
+            return;
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.cut_behind(seq);
+        }
+        self.state.last_seq = seq;
+        if self.state.messages == 0 {
+            self.state.first_seq = seq + 1;
+        }
+    }
+
     /// Removes what the limits do not allow after a message on a subject was added. `gone` is told
     /// of each with its subject.
     pub(crate) fn enforce_after(&mut self, subject: u32, gone: &mut impl FnMut(u64, &[u8])) {

@@ -287,6 +287,14 @@ impl Log {
         }
     }
 
+    /// Says whether sequences of messages that the disk refuses are handed out again
+    /// ([`FileOptions::reuse`]), from now on.
+    pub fn set_reuse(&mut self, on: bool) {
+        if let Some(file) = &mut self.file {
+            file.set_reuse(on);
+        }
+    }
+
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         &self.index.limits

@@ -27,7 +27,7 @@ impl Shadow {
     pub(super) fn client(&self) -> Option<&Arc<Client>> {
         match self.original.target() {
             Target::Client(client) => Some(client),
-            Target::Service(_) | Target::Import(_) => None,
+            Target::Service(_) | Target::Import(_) | Target::Inlet(_) => None,
         }
     }
 
@@ -44,7 +44,11 @@ impl Shadow {
         }
         let Some(account) = self.original.account() else { return false };
         let message = Message { subject: &subject, ..*out.message };
-        let out = Routed { shown: &subject, message: &message, key: None, ..out };
+        // A mirror takes what a consumer delivers under the subject that it has in the stream.
+        let keeps =
+            matches!(self.original.target(), Target::Inlet(_)) && out.shown != out.message.subject;
+        let shown = if keeps { out.shown } else { &subject };
+        let out = Routed { shown, message: &message, key: None, ..out };
         if trace::is_traced(out, batch) {
             let what =
                 What::StreamExport { account: account.name().clone(), to: (*subject).into() };

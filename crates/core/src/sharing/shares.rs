@@ -220,7 +220,7 @@ impl Streams {
 /// what stands for imports itself, and not the server's own services.
 fn is_shaded(subscription: &Subscription) -> bool {
     match subscription.target() {
-        Target::Client(_) => true,
+        Target::Client(_) | Target::Inlet(_) => true,
         Target::Service(_) => subscription.is_stream(),
         Target::Import(_) => false,
     }

@@ -9,7 +9,9 @@ use super::endpoint::Endpoint;
 use super::respond::{Addressee, Outcome, Success, envelope};
 use super::streams::{Page, expect_empty, find, optional};
 use crate::account::Account;
-use crate::consumer::{self, Action, ConsumerInfo, CreateRequest, CreateSubject, Limits};
+use crate::consumer::{
+    self, AckPolicy, Action, ConsumerInfo, CreateRequest, CreateSubject, Limits,
+};
 use crate::engine::JetStream;
 use crate::engine::catalog::Change;
 use crate::error::ApiError;
@@ -17,8 +19,8 @@ use crate::host::{Host, Outgoing};
 use crate::json::{self, int, time};
 use crate::nuid;
 use crate::stream::config::Retention;
-use crate::stream::{Stream, StreamCell};
-use crate::time::Now;
+use crate::stream::{Stream, StreamCell, headers};
+use crate::time::{Now, rfc3339};
 
 const NAMES_PAGE: usize = 1024;
 const LIST_PAGE: usize = 256;
@@ -75,6 +77,41 @@ struct Reset {
 /// An answer that says no more than its type.
 #[derive(Serialize)]
 struct Nothing {}
+
+/// Tells which of the streams that had a name this is (nats-server 2.14).
+const IDENTITY: &str = "Nats-Stream-Identity";
+
+fn stream_identity(created: i64) -> String {
+    nuid::hash8(rfc3339(created).as_bytes()).iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// 10225 for a request that is meant for another stream of this name.
+fn check_identity(block: &[u8], identity: &str) -> Result<(), ApiError> {
+    match headers::get(block, IDENTITY.as_bytes()) {
+        Some(asked) if asked != identity.as_bytes() => {
+            Err(ApiError::ConsumerStreamIdentityMismatch { msg: identity.to_owned().into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a mirror or source that asks for a consumer gets (nats-server 2.14): of a stream that keeps what
+/// nobody settled, one that is kept and settles by flow control; else one of its own, since the name
+/// that it asks for is always the same.
+fn fill_sourcing(host: &mut dyn Host, stream: &Stream, config: &mut consumer::Config) {
+    if !config.direct || !config.sourcing || config.name.is_empty() {
+        return;
+    }
+    if stream.config.retention == Retention::Limits {
+        let random = nuid::text(NAME_LEN, || host.random());
+        config.name = format!("{}-{random}", config.name);
+        return;
+    }
+    config.direct = false;
+    config.durable_name.clone_from(&config.name);
+    config.ack_policy = AckPolicy::FlowControl;
+    (config.ack_wait, config.max_deliver, config.inactive_threshold) = (0, 0, 0);
+}
 
 /// One request with what it is served from.
 struct Call<'a> {
@@ -152,20 +189,38 @@ impl JetStream {
             max_request_batch: options.max_request_batch.unwrap_or(0),
             queue: stream.config.retention == Retention::Workqueue,
         };
+        let identity = stream_identity(cell.created());
+        let mut to = Addressee::of(request, &self.shared.load);
+        if asked.config.direct || asked.config.sourcing {
+            check_identity(request.headers, &identity)?;
+            let headers = format!("NATS/1.0\r\n{IDENTITY}: {identity}\r\n\r\n");
+            to = to.with_headers(headers.into_bytes());
+        }
         let mut config = asked.config;
+        fill_sourcing(host, &stream, &mut config);
         consumer::fill_defaults(&mut config, &limits, asked.pedantic)?;
         consumer::check(&config, &limits)?;
         let known = stream.consumers.get(&config.name).filter(|_| !config.name.is_empty());
-        let to = Addressee::of(request, &self.shared.load);
         if let Some(known) = known {
             let name = config.name.clone();
+            if config.sourcing && config.is_durable() {
+                let old = known.config();
+                config.deliver_policy = old.deliver_policy;
+                (config.opt_start_seq, config.opt_start_time) =
+                    (old.opt_start_seq, old.opt_start_time);
+            }
             let same = known.config().same_as(&config);
             if asked.action == Action::Create && !same {
                 return Err(ApiError::ConsumerAlreadyExists);
             }
             if !same {
                 stream.check_queue(&name, &config)?;
+                let sourcing = config.sourcing;
                 stream.update_consumer(host, now, &name, config)?;
+                if sourcing {
+                    // Whoever asks anew lost what was open.
+                    stream.reset_consumer(host, now, &name, 0).transpose()?;
+                }
             }
             self.consumer_stored(host, now, &cell, stream, &name, to, false);
             return Ok(Outcome::Later);
@@ -173,7 +228,7 @@ impl JetStream {
         if asked.action == Action::Update {
             return Err(ApiError::ConsumerDoesNotExist);
         }
-        if !config.direct {
+        if !config.direct && !config.sourcing {
             // Of both limits the lower one, for each stream (nats-server 2.15.1).
             let own = u64::try_from(stream.config.max_consumers).ok().filter(|max| *max > 0);
             let max = own.into_iter().chain(limits_of.max_consumers.filter(|max| *max > 0)).min();
@@ -188,7 +243,7 @@ impl JetStream {
         } else {
             config.name.clone()
         };
-        if !stream.scope.memory && !config.mem_storage {
+        if !stream.scope.memory && config.is_kept() {
             self.shared.check_writable()?;
         }
         stream.add_consumer(host, now, &name, self.shared.next_id(), config);
@@ -224,7 +279,10 @@ impl JetStream {
             if stream.log.durable() >= stream.log.end() {
                 engine.respond(host, now, &to, &payload, false);
             } else if let Some(reply) = to.reply() {
-                stream.answer(reply, &payload);
+                match to.headers() {
+                    [] => stream.answer(reply, &payload),
+                    headers => stream.answer_with(reply, headers, &payload),
+                }
             }
             stream.settle(host, now);
             if created {
@@ -335,7 +393,14 @@ impl JetStream {
         let payload = envelope("consumer_reset_response", Reset { info, reset_seq });
         stream.write_notes();
         if let Some(reply) = request.reply() {
-            stream.answer(reply, &payload);
+            // Who knows a stream by its identity is told which one this is.
+            if headers::get(request.headers, IDENTITY.as_bytes()).is_some() {
+                let identity = stream_identity(cell.created());
+                let headers = format!("NATS/1.0\r\n{IDENTITY}: {identity}\r\n\r\n");
+                stream.answer_with(reply, headers.as_bytes(), &payload);
+            } else {
+                stream.answer(reply, &payload);
+            }
         }
         stream.settle(host, now);
         Ok(Outcome::Later)

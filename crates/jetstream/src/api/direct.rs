@@ -1,13 +1,26 @@
 //! Direct Get: answers are the messages themselves (ADR-31).
 
+use std::sync::Arc;
+
 use super::ApiRequest;
 use crate::engine::JetStream;
 use crate::host::{Host, Outgoing};
 use crate::json;
-use crate::stream::GetRequest;
+use crate::stream::{GetRequest, StreamCell};
 use crate::time::Now;
 
 impl JetStream {
+    /// Who answers for a stream: itself, or else a mirror that may and has caught up. A mirror never
+    /// answers where the origin can, so that who writes reads what they wrote.
+    fn direct_stream(&self, account: &str, name: &str) -> Option<Arc<StreamCell>> {
+        let own = self.stream(account, name);
+        if let Some(own) = own.filter(|own| own.lock().config.allow_direct) {
+            return Some(own);
+        }
+        let mirrors = self.account(account)?.sourcing_streams();
+        mirrors.into_iter().find(|mirror| mirror.lock().answers_for(name))
+    }
+
     /// False where nobody serves the stream: a requester hears 503.
     pub(super) fn direct_get(
         &self,
@@ -17,11 +30,8 @@ impl JetStream {
         stream: &str,
         subject: Option<&str>,
     ) -> bool {
-        let Some(cell) = self.stream(request.account, stream) else { return false };
+        let Some(cell) = self.direct_stream(request.account, stream) else { return false };
         let mut stream = cell.lock();
-        if !stream.config.allow_direct {
-            return false;
-        }
         let Some(reply) = request.reply() else { return true };
         if let Some(subject) = subject
             && request.headers.is_empty()

@@ -54,6 +54,8 @@ pub(crate) struct Addressee {
     reply: Option<Vec<u8>>,
     request: Vec<u8>,
     client: Vec<u8>,
+    /// The header block of the answer, or empty.
+    headers: Vec<u8>,
     /// A request counts among what waits.
     _kept: Option<Kept>,
 }
@@ -68,6 +70,7 @@ impl Addressee {
             reply: request.reply().map(<[u8]>::to_vec),
             request: request.payload.to_vec(),
             client: serde_json::to_vec(request.client).unwrap_or_default(),
+            headers: Vec::new(),
         }
     }
 }
@@ -82,7 +85,17 @@ impl Addressee {
             reply: Some(reply.to_vec()),
             request: Vec::new(),
             client: Vec::new(),
+            headers: Vec::new(),
         }
+    }
+
+    /// The answer has this header block.
+    pub(super) fn with_headers(self, headers: Vec<u8>) -> Self {
+        Self { headers, ..self }
+    }
+
+    pub(super) fn headers(&self) -> &[u8] {
+        &self.headers
     }
 
     pub(super) fn reply(&self) -> Option<&[u8]> {
@@ -107,7 +120,7 @@ impl JetStream {
                 queue: None,
                 subject: reply,
                 reply: None,
-                headers: &[],
+                headers: &to.headers,
                 payload,
             });
         }

@@ -39,7 +39,7 @@ json_enum! {
         All = "all",
         /// Each message is settled by itself.
         Explicit = "explicit",
-        /// Flow-control answers settle (mirrors and sources since 2.14). Not built yet.
+        /// Flow-control answers settle everything up to what they name (mirrors and sources since 2.14).
         FlowControl = "flow_control",
     }
 }
@@ -198,7 +198,7 @@ pub struct Config {
     /// Made by a mirror or source of another stream; not counted and not listed.
     #[serde(skip_serializing_if = "is_false")]
     pub direct: bool,
-    /// Made by a mirror or source of 2.14 or newer. Not built yet with `direct`.
+    /// Made by a mirror or source of 2.14 or newer.
     #[serde(skip_serializing_if = "is_false")]
     pub sourcing: bool,
     /// Free pairs, at most 128 KiB together.
@@ -248,6 +248,12 @@ impl Config {
     /// True when it survives the loss of interest by default.
     pub fn is_durable(&self) -> bool {
         !self.durable_name.is_empty()
+    }
+
+    /// True when it survives the process, in a stream that does. One that a mirror or a source asked for
+    /// is asked for again.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.mem_storage && !self.direct
     }
 
     /// All filters; none means every message.

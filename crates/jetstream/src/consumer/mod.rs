@@ -131,7 +131,7 @@ impl Consumer {
         ctx: &Ctx<'_>,
     ) -> Self {
         let mut state = State::new(config.ack_policy, waits(&config), now);
-        state.notes.on = !memory && !config.mem_storage;
+        state.notes.on = !memory && config.is_kept();
         let mut scratch = Scratch::default();
         ack_subject::write_prefix(scratch.prefix(), &ctx.scope.stream, name);
         Self {
@@ -173,7 +173,7 @@ impl Consumer {
 
     /// True when its state is lost with the process.
     pub fn is_memory(&self, ctx: &Ctx<'_>) -> bool {
-        ctx.scope.memory || self.config.mem_storage
+        ctx.scope.memory || !self.config.is_kept()
     }
 
     /// Changes the configuration; `new` is filled in and checked.

@@ -14,15 +14,15 @@ use serde::Deserialize;
 use super::JetStream;
 use super::catalog::{Book, CONSUMER, ConsumerRecord, DYING, STREAM, StreamRecord};
 use crate::account::{Account, AccountLimits};
-use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER, NOTE_SCHEDULE};
+use crate::ctx::{NOTE_BATCH, NOTE_CONSUMER, NOTE_SCHEDULE, NOTE_SOURCES};
 use crate::host::Host;
 use crate::json;
 use crate::stream::meta;
 use crate::stream::schedule::{self, Plan};
 use crate::stream::ttl::{Expiry, Ttl};
 use crate::stream::{
-    Begun, FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Parts, StreamCell,
-    headers, log_limits,
+    Begun, FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_SOURCED, FLAG_TTL, Parts,
+    Places, StreamCell, headers, log_limits,
 };
 use crate::sync;
 use crate::time::Now;
@@ -83,6 +83,8 @@ struct Memory {
     batch: Option<Begun>,
     id_before: Vec<u8>,
     in_batch: bool,
+    /// How far sources were taken.
+    places: Places,
 }
 
 impl Replay for Memory {
@@ -98,6 +100,9 @@ impl Replay for Memory {
             self.id_before.clone_from(&self.last_id);
         }
         self.in_batch = is_part;
+        if message.flags & FLAG_SOURCED != 0 {
+            self.places.message(message.seq, message.headers);
+        }
         self.last_id.clear();
         if message.flags & FLAG_MSG_ID != 0
             && let Some(id) = headers::get(message.headers, b"Nats-Msg-Id")
@@ -138,6 +143,11 @@ impl Replay for Memory {
         }
         if kind == NOTE_SCHEDULE {
             self.fired.extend(schedule::read_note(body));
+        }
+        if kind == NOTE_SOURCES
+            && let Some(places) = Places::read(body)
+        {
+            self.places = places;
         }
     }
 
@@ -233,6 +243,10 @@ impl JetStream {
                 Err(error) => report.offline.push(self.set_aside(id, &value, error.to_string())),
             }
         }
+        // Once all origins are there again.
+        for cell in self.every_stream() {
+            cell.lock().start_feeds(host, now);
+        }
         Ok(report)
     }
 
@@ -284,9 +298,10 @@ impl JetStream {
             batch: None,
             id_before: Vec::new(),
             in_batch: false,
+            places: Places::default(),
         };
         let limits = log_limits(&config);
-        let options = self.log_options(id, host.random(), config.persist_mode);
+        let options = self.log_options(id, host.random(), &config);
         let (mut log, found) = Log::recover(disk, config.first_seq, limits, options, &mut memory)?;
         if *log.limits() != limits {
             log.set_limits(limits);
@@ -310,6 +325,7 @@ impl JetStream {
         }
         memory.plan.apply(&memory.fired);
         stream.restore_memory(memory.ids, memory.last_id, memory.expiry, memory.plan);
+        stream.restore_places(memory.places);
         let mut blank = Log::memory(1, Limits::default());
         let count = consumers.len();
         for (consumer, record) in consumers {

@@ -70,7 +70,6 @@ impl JetStream {
         if account.is_taken(&config.subjects, None) {
             return Err(ApiError::StreamSubjectOverlap);
         }
-        validate::refuse_unbuilt(&config)?;
         if config.storage == Storage::File {
             self.shared.check_writable()?;
         }
@@ -82,6 +81,7 @@ impl JetStream {
         let owner = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             engine.listen(host, &owner, &stream);
+            engine.start_sourcing(host, now, &owner, &stream);
             done(engine, host, now, &stream);
             engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
         });
@@ -123,7 +123,7 @@ impl JetStream {
         let log = match config.storage {
             Storage::Memory => Log::memory(config.first_seq, limits),
             Storage::File => {
-                let options = self.log_options(id, host.random(), config.persist_mode);
+                let options = self.log_options(id, host.random(), &config);
                 Log::file(config.first_seq, limits, options)
             }
         };
@@ -151,12 +151,14 @@ impl JetStream {
         }
     }
 
-    pub(super) fn log_options(&self, id: u64, salt: u64, mode: PersistMode) -> FileOptions {
+    pub(super) fn log_options(&self, id: u64, salt: u64, config: &Config) -> FileOptions {
         let options = &self.shared.options;
         // A directory is named by its stream's id, so that a name may be used again at once.
         let mut log = FileOptions::new(&stream_dir(id), id, salt);
         log.reserve = Some(RESERVE.to_owned());
-        log.sync = match (mode, options.sync) {
+        // What the disk refused of a mirror is asked for again, and has its sequence already.
+        log.reuse = config.mirror.is_some();
+        log.sync = match (config.persist_mode, options.sync) {
             (PersistMode::Async, SyncPolicy::Always) => SyncPolicy::Interval(ASYNC_INTERVAL),
             (_, sync) => sync,
         };
@@ -171,6 +173,28 @@ impl JetStream {
         if locked.start_listening() {
             for subject in &locked.config.subjects {
                 host.subscribe(&account.name, subject.as_bytes(), stream);
+            }
+        }
+    }
+
+    /// A stream is there: it begins to take the messages of others, and others take its own.
+    pub(super) fn start_sourcing(
+        &self,
+        host: &mut dyn Host,
+        now: Now,
+        account: &Account,
+        stream: &StreamCell,
+    ) {
+        stream.lock().start_feeds(host, now);
+        Self::hurry_followers(host, now, account, &stream.scope().stream);
+    }
+
+    /// The stream of this name came or went, which concerns those that take its messages.
+    fn hurry_followers(host: &mut dyn Host, now: Now, account: &Account, origin: &str) {
+        for other in account.sourcing_streams() {
+            let mut other = other.lock();
+            if other.takes_from(origin) {
+                other.hurry_feeds(host, now, origin);
             }
         }
     }
@@ -202,7 +226,6 @@ impl JetStream {
         if account.is_taken(&config.subjects, Some(stream.id())) {
             return Err(ApiError::StreamSubjectOverlap);
         }
-        validate::refuse_unbuilt(&config)?;
         if !stream.scope().memory {
             self.shared.check_writable()?;
         }
@@ -218,6 +241,8 @@ impl JetStream {
         }
         stream.reserve(config.max_bytes);
         locked.update(config);
+        locked.update_feeds(host, now);
+        account.set_sourcing(stream.id(), locked.is_sourcing());
         locked.settle(host, now);
         drop(locked);
         let change = stream_change(&stream);
@@ -255,6 +280,7 @@ impl JetStream {
             host.unsubscribe(&account.name, subject.as_bytes(), stream.id());
         }
         account.remove_stream(&stream, &subjects);
+        Self::hurry_followers(host, now, account, name);
         let change = (!memory).then_some(Change::DeleteStream(stream.id(), consumers));
         let account = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {

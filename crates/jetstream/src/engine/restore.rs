@@ -265,7 +265,6 @@ impl JetStream {
         config.sealed = sealed;
         config = self.complete(account, config)?;
         validate::check_filters(&config)?;
-        validate::refuse_unbuilt(&config)?;
         let memory = config.storage == Storage::Memory;
         if !memory {
             self.shared.check_writable()?;
@@ -530,6 +529,7 @@ impl JetStream {
             }
             stream.settle(host, now);
             drop(stream);
+            engine.start_sourcing(host, now, &restore.account, &cell);
             engine.stream_advisory(host, now, &restore.account.name, &cell.scope().stream, CREATED);
             engine.answer_created(host, now, &reply, &cell);
             restore.ended(host, now, engine.shared.options.domain.as_deref());
@@ -599,7 +599,7 @@ fn restored_change(cell: &StreamCell) -> Change {
         created: cell.created(),
         config: stream.config.clone(),
     };
-    let stored = stream.consumers.entries().filter(|entry| !entry.consumer.config().mem_storage);
+    let stored = stream.consumers.entries().filter(|entry| entry.consumer.config().is_kept());
     let consumers = stored.map(|entry| {
         let record = ConsumerRecord {
             stream: cell.id(),

@@ -15,7 +15,7 @@ use super::headers::{self, VERSION_LINE};
 use super::info::{Details, StreamState};
 use super::publish::Inbound;
 use super::ttl::Ttl;
-use super::{FLAG_MARKER, FLAG_SCHEDULE, Stream, StreamCell};
+use super::{FLAG_MARKER, FLAG_SCHEDULE, FLAG_SOURCED, Stream, StreamCell};
 use crate::archive::{ArchiveWriter, Entry};
 use crate::consumer::Archived;
 use crate::ctx::NOTE_CONSUMER;
@@ -160,7 +160,11 @@ impl Stream {
             self.log.skip_to(seq);
             return Ok(());
         }
-        let flags = super::publish::flags(&found, ttl, headers);
+        let mut flags = super::publish::flags(&found, ttl, headers);
+        if found.stream_source.is_some() && self.is_sourcing() {
+            flags |= FLAG_SOURCED;
+            self.remember_place(seq, headers);
+        }
         self.log.append_at(seq, NewMessage { subject, headers, payload, time, flags });
         if let Some(ttl) = ttl {
             self.expiry.add(seq, time, ttl);

@@ -230,11 +230,12 @@ impl Stream {
         let stored = self
             .consumers
             .entries()
-            .filter(|entry| !self.scope.memory && !entry.consumer.config().mem_storage);
+            .filter(|entry| !self.scope.memory && entry.consumer.config().is_kept());
         let plan = self.plan.notes(|seq| self.log.contains(seq));
         let notes: Vec<(u8, Vec<u8>)> = stored
             .map(|entry| (NOTE_CONSUMER, note(entry.id, &entry.consumer.checkpoint())))
             .chain(plan.into_iter().map(|note| (NOTE_SCHEDULE, note)))
+            .chain(self.places_note())
             .collect();
         self.log.checkpoint(&notes);
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use super::config::Config;
+use super::sourcing::SourceInfo;
 use super::{Stream, StreamCell, meta};
 use crate::json::with::stamp;
 use crate::time::Now;
@@ -29,6 +30,10 @@ pub struct StreamInfo {
     pub domain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Leader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<SourceInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceInfo>,
     #[serde(with = "stamp")]
     pub ts: i64,
 }
@@ -144,6 +149,8 @@ impl StreamCell {
             state,
             domain: stream.scope.domain.as_deref().map(str::to_owned),
             cluster: details.leader.then_some(leader),
+            mirror: stream.mirror_info(now),
+            sources: stream.sources_info(now),
             ts: now.unix_ns,
         };
         (info, page)

@@ -8,13 +8,13 @@ use super::fast::is_fast;
 use super::headers::{self, PublishHeaders};
 use super::rules::{Republished, republish_headers};
 use super::ttl::Ttl;
-use super::{FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_TTL, Stream};
+use super::{FLAG_BATCH, FLAG_MARKER, FLAG_MSG_ID, FLAG_SCHEDULE, FLAG_SOURCED, FLAG_TTL, Stream};
 use crate::error::ApiError;
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
 
 const HEADER_MAX: usize = 65_535;
-const RECORD_MAX: usize = 32 << 20;
+pub(super) const RECORD_MAX: usize = 32 << 20;
 
 /// A publish that matched one of the stream's subjects.
 #[derive(Debug, Clone, Copy)]
@@ -383,7 +383,7 @@ impl Stream {
     }
 
     /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).
-    fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
+    pub(super) fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
         if self.config.discard != Discard::New {
             return Ok(());
         }
@@ -425,6 +425,19 @@ impl Stream {
         found: &PublishHeaders<'_>,
         admitted: &Admitted,
     ) -> (u64, LogPos) {
+        self.store_at(host, (None, 0), time, msg, found, admitted)
+    }
+
+    /// As [`store`](Self::store), with more flags, and at a sequence that the stream did not reach yet.
+    pub(super) fn store_at(
+        &mut self,
+        host: &mut dyn Host,
+        (seq, flags): (Option<u64>, u8),
+        time: i64,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        admitted: &Admitted,
+    ) -> (u64, LogPos) {
         let mut stored = headers::stored_form(msg.headers);
         let mut ttl = admitted.ttl;
         let marker = self.config.subject_delete_marker_ttl / 1_000_000_000;
@@ -436,16 +449,23 @@ impl Stream {
             ttl = Some(Ttl::Seconds(marker));
             stored = headers::with_ttl(&stored, marker.unsigned_abs()).into();
         }
-        let mut flags = if msg.headers.is_empty() { 0 } else { flags(found, ttl, msg.headers) };
+        let more = if msg.headers.is_empty() { 0 } else { self::flags(found, ttl, msg.headers) };
+        // A schedule of another stream fires there.
+        let elsewhere = seq.is_some() || flags & FLAG_SOURCED != 0;
+        let mut flags = flags | if elsewhere { more & !FLAG_SCHEDULE } else { more };
         flags |= if admitted.is_part { FLAG_BATCH } else { 0 };
         let last = self.last_to_tell(msg.subject, admitted.since);
-        let appended = self.log.append(NewMessage {
+        let message = NewMessage {
             subject: msg.subject,
             headers: &stored,
             payload: msg.payload,
             time,
             flags,
-        });
+        };
+        let appended = match seq {
+            Some(seq) => self.log.append_at(seq, message),
+            None => self.log.append(message),
+        };
         if let Some(ttl) = ttl {
             self.expiry.add(appended.seq, time, ttl);
         }

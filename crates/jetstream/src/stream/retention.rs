@@ -126,7 +126,7 @@ impl Stream {
         name: &str,
         config: &consumer::Config,
     ) -> Result<(), ApiError> {
-        if self.config.retention != Retention::Workqueue || config.direct {
+        if self.config.retention != Retention::Workqueue || config.direct || config.sourcing {
             return Ok(());
         }
         let each = [consumer::AckPolicy::Explicit, consumer::AckPolicy::FlowControl];
@@ -140,7 +140,7 @@ impl Stream {
         let mut others = self
             .consumers
             .configs()
-            .filter(|(other, config)| *other != name && !config.direct)
+            .filter(|(other, config)| *other != name && !config.direct && !config.sourcing)
             .map(|(_, config)| config)
             .peekable();
         if others.peek().is_some() {

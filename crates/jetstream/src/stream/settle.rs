@@ -13,7 +13,7 @@ const PROBE_INTERVAL: u64 = 1_000_000_000;
 impl Stream {
     /// Does all that the inputs since the last call made possible.
     pub(crate) fn settle(&mut self, host: &mut dyn Host, now: Now) {
-        self.take_refusals(now);
+        self.take_refusals(host, now);
         self.answers.release(self.log.durable(), &self.scope.account, host);
         if self.closed {
             self.unsettled = false;
@@ -52,7 +52,7 @@ impl Stream {
     }
 
     /// Tells publishers of messages that the disk did not take (jetstream.md 6, invariant 1).
-    fn take_refusals(&mut self, now: Now) {
+    fn take_refusals(&mut self, host: &mut dyn Host, now: Now) {
         for refused in self.log.refused() {
             if let Some(gone) = refused.seqs {
                 self.dedupe.forget_seqs(gone.first, gone.last);
@@ -65,6 +65,9 @@ impl Stream {
             (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
             self.plan.rearm(refused.after);
+            if let Some(gone) = refused.seqs {
+                self.feeds_refused(host, now, gone);
+            }
             let err = refused.error.to_string().into();
             self.answers.refuse(&refused, self.log.end(), &ApiError::StreamStoreFailed { err });
         }
@@ -93,6 +96,7 @@ impl Stream {
         self.expire_batches(host, now);
         self.fast.expire(&self.shared.batches, now.mono_ns);
         self.tick_consumers(host, now);
+        self.tick_feeds(host, now);
     }
 
     fn set_timer(&mut self, host: &mut dyn Host, now: Now, more: bool) {
@@ -111,6 +115,7 @@ impl Stream {
             let batches = self.batches.next_deadline();
             let fast = self.fast.next_deadline();
             let others = [clocks[0], clocks[1], self.log.next_deadline(), probe, batches, fast];
+            let others = others.into_iter().chain([self.feeds_deadline()]);
             expiry.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(u64::MAX)
         };
         // A timer that comes too early finds nothing to do and is set anew.

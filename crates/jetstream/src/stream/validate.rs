@@ -272,19 +272,6 @@ fn check_subjects(config: &Config) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Fields that are understood and not served yet are never accepted and ignored (D-0002). This comes
-/// last: what breaks a rule hears which.
-///
-/// # Errors
-/// 10052 with the name of the field.
-pub fn refuse_unbuilt(config: &Config) -> Result<(), ApiError> {
-    let fields = [(config.mirror.is_some(), "mirror"), (!config.sources.is_empty(), "sources")];
-    match fields.into_iter().find(|(set, _)| *set) {
-        Some((_, field)) => Err(ApiError::not_supported(field)),
-        None => Ok(()),
-    }
-}
-
 /// What only a create refuses, before anything else.
 ///
 /// # Errors
@@ -364,9 +351,7 @@ mod tests {
         let config: Config = decode(body.as_bytes(), true)?;
         check_create(&config)?;
         let around = Surroundings { window_limit, stream: &|_| None, bytes: &|_| Ok(()) };
-        let config = complete(config, &around)?;
-        refuse_unbuilt(&config)?;
-        Ok(config)
+        complete(config, &around)
     }
 
     fn refusal(body: &str) -> String {
@@ -458,7 +443,6 @@ mod tests {
                 r#"{"name":"S","mirror":{"name":"O"},"subjects":["x"]}"#,
                 "10034 stream mirrors can not contain subjects",
             ),
-            (r#"{"name":"S","mirror":{"name":"O"}}"#, "10052 mirror is not supported yet"),
             (
                 r#"{"name":"S","placement":{"preferred":"x"}}"#,
                 "10052 preferred server not permitted in placement",

@@ -11,6 +11,7 @@ mod counters;
 mod disk;
 mod durable;
 mod fast;
+mod mirrors;
 mod modes;
 mod publish;
 mod reads;

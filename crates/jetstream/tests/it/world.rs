@@ -30,8 +30,24 @@ impl Sent {
     }
 }
 
+/// What streams and the API send to each other, in order.
+pub(crate) enum Internal {
+    /// To a stream's queue, under a token.
+    Arrival(u64, u64, Sent),
+    /// To the API or as an answer to flow control.
+    Request(String, Sent),
+    /// Interest in a subject came or went.
+    Interest(String),
+}
+
 #[derive(Default)]
 pub(crate) struct Recorder {
+    /// Account, subject, stream and token.
+    pub(crate) inlets: Vec<(String, String, u64, u64)>,
+    pub(crate) internal: VecDeque<Internal>,
+    /// Bytes that went to streams' queues.
+    pub(crate) arrived: usize,
+    watched: BTreeSet<(String, u64)>,
     pub(crate) sent: VecDeque<Sent>,
     /// Subjects that somebody subscribes to; everything under `_I.` is subscribed.
     pub(crate) interest: BTreeSet<String>,
@@ -51,6 +67,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     fn listens(&self, subject: &str) -> bool {
         subject.starts_with("_I.")
+            || self.inlets.iter().any(|(_, own, ..)| own == subject)
             || self
                 .interest
                 .iter()
@@ -61,16 +78,29 @@ impl Recorder {
 impl Host for Recorder {
     fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if !self.listens(&text(out.route)) {
-            return Delivered::No;
-        }
-        self.sent.push_back(Sent {
+        let sent = || Sent {
             route: text(out.route),
             subject: text(out.subject),
             reply: out.reply.map(text),
             headers: text(out.headers),
             payload: text(out.payload),
-        });
+        };
+        let (account, route) = (out.account, text(out.route));
+        if let Some((_, _, id, token)) =
+            self.inlets.iter().find(|(of, own, ..)| of == account && *own == route)
+        {
+            self.arrived += out.payload.len();
+            self.internal.push_back(Internal::Arrival(*id, *token, sent()));
+            return Delivered::Yes;
+        }
+        if route.starts_with("$JS.API.") || route.starts_with("$JS.FC.") {
+            self.internal.push_back(Internal::Request(account.to_owned(), sent()));
+            return Delivered::Yes;
+        }
+        if !self.listens(&text(out.route)) {
+            return Delivered::No;
+        }
+        self.sent.push_back(sent());
         if self.congested { Delivered::Congested } else { Delivered::Yes }
     }
 
@@ -101,7 +131,26 @@ impl Host for Recorder {
         });
     }
 
-    fn watch_interest(&mut self, _account: &str, _subject: &[u8], _stream_id: u64, _on: bool) {}
+    fn open_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64, token: u64) {
+        let subject = String::from_utf8_lossy(subject).into_owned();
+        self.inlets.push((account.to_owned(), subject.clone(), stream_id, token));
+        self.internal.push_back(Internal::Interest(subject));
+    }
+
+    fn close_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64) {
+        let subject = String::from_utf8_lossy(subject).into_owned();
+        self.inlets.retain(|(of, own, id, _)| of != account || *own != subject || *id != stream_id);
+        self.internal.push_back(Internal::Interest(subject));
+    }
+
+    fn watch_interest(&mut self, _account: &str, subject: &[u8], stream_id: u64, on: bool) {
+        let watched = (String::from_utf8_lossy(subject).into_owned(), stream_id);
+        if on {
+            self.watched.insert(watched);
+        } else {
+            self.watched.remove(&watched);
+        }
+    }
 
     fn damaged(&mut self, _account: &str, _stream: &str, damage: &natterjack_store::Damage) {
         self.damage.push(damage.clone());
@@ -180,9 +229,69 @@ impl World {
 
     /// Performs what was asked of the disk, and all that follows from it.
     pub(crate) fn run_disk(&mut self) {
-        while let Some((owner, request)) = self.host.disk.pop_front() {
-            let result = request.run(&self.disk);
-            self.engine.completed(&mut self.host, self.now, owner, request.id, result);
+        while self.run_one() {}
+    }
+
+    /// Performs the next request to the disk, and what streams send to each other because of it.
+    /// False when there is none.
+    pub(crate) fn run_one(&mut self) -> bool {
+        self.run_internal();
+        let Some((owner, request)) = self.host.disk.pop_front() else { return false };
+        let result = request.run(&self.disk);
+        self.engine.completed(&mut self.host, self.now, owner, request.id, result);
+        self.run_internal();
+        true
+    }
+
+    fn run_internal(&mut self) {
+        while let Some(next) = self.host.internal.pop_front() {
+            match next {
+                Internal::Arrival(id, token, Sent { subject, reply, headers, payload, .. }) => {
+                    let Some(cell) = self.engine.by_id(id) else { continue };
+                    let reply = reply.unwrap_or_default();
+                    let (headers, payload) = (headers.as_bytes(), payload.as_bytes());
+                    cell.arrive(token, subject.as_bytes(), reply.as_bytes(), headers, payload);
+                    // A batch ends with a settle; what came with it is taken together.
+                    if !matches!(self.host.internal.front(), Some(Internal::Arrival(next, ..)) if *next == id)
+                    {
+                        cell.settle(&mut self.host, self.now);
+                    }
+                }
+                Internal::Request(account, Sent { subject, reply, headers, payload, .. }) => {
+                    let client = ClientInfo::nobody();
+                    let request = ApiRequest {
+                        account: &account,
+                        subject: subject.as_bytes(),
+                        reply: reply.as_deref().map(str::as_bytes),
+                        headers: headers.as_bytes(),
+                        payload: payload.as_bytes(),
+                        client: &client,
+                    };
+                    if subject.starts_with("$JS.API.") {
+                        self.engine.api(&mut self.host, self.now, &request);
+                        continue;
+                    }
+                    let content = (request.headers, request.payload);
+                    let to = (account.as_str(), request.subject);
+                    let engine = &self.engine;
+                    let host = &mut self.host;
+                    if let Some(cell) = engine.take_ack(host, self.now, None, to, None, content) {
+                        cell.settle(host, self.now);
+                    }
+                }
+                Internal::Interest(subject) => {
+                    let ids: Vec<u64> = self
+                        .host
+                        .watched
+                        .iter()
+                        .filter(|(own, _)| *own == subject)
+                        .map(|(_, id)| *id)
+                        .collect();
+                    for cell in ids.into_iter().filter_map(|id| self.engine.by_id(id)) {
+                        cell.interest_changed(&mut self.host, self.now, subject.as_bytes());
+                    }
+                }
+            }
         }
     }
 
@@ -195,6 +304,7 @@ impl World {
     }
 
     fn settle_disk(&mut self) {
+        self.run_internal();
         if !self.slow_disk {
             self.run_disk();
         }
@@ -253,6 +363,11 @@ impl World {
     fn next_inbox(&mut self) -> String {
         self.inbox += 1;
         format!("_I.{}", self.inbox)
+    }
+
+    /// A publish whose PubAck goes to `reply`.
+    pub(crate) fn publish(&mut self, subject: &str, reply: &str, payload: &str) {
+        self.publish_to(subject, Some(reply), "", payload);
     }
 
     /// A publish that waits for its PubAck; `503` when no stream listens, empty when none came.

@@ -10,7 +10,7 @@ use natterjack_core::service::{Message, Origin};
 use natterjack_jetstream::{Delivered, Host, Outgoing, Restore, Snapshot, StreamCell};
 use natterjack_store::{Blocked, Damage, DiskRequest};
 
-use super::services::Ingest;
+use super::services::{Feed, Ingest};
 use super::{JetStreamGlue, guard};
 use crate::hub::Hub;
 
@@ -224,6 +224,18 @@ impl Host for Effects<'_> {
         if let Some(subscription) = guard(&glue.ingests).remove(&key) {
             target.unsubscribe_service(&subscription);
         }
+    }
+
+    fn open_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64, token: u64) {
+        let (Some(glue), Some(target)) = (self.glue(), self.account(account)) else { return };
+        let Some(cell) = glue.engine.by_id(stream_id) else { return };
+        let feed = Feed::new(self.hub.weak(), cell, token);
+        let subscription = target.subscribe_inlet(subject, Arc::new(feed));
+        guard(&glue.ingests).insert((account.into(), subject.into(), stream_id), subscription);
+    }
+
+    fn close_inlet(&mut self, account: &str, subject: &[u8], stream_id: u64) {
+        self.unsubscribe(account, subject, stream_id);
     }
 
     fn watch_interest(&mut self, account: &str, subject: &[u8], stream_id: u64, on: bool) {

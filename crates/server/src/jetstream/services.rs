@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 use natterjack_core::batch::Batch;
-use natterjack_core::service::{Message, Origin, Service};
+use natterjack_core::service::{Inlet, Message, Origin, Service};
 use natterjack_jetstream::{ApiRequest, ClientInfo, Inbound, StreamCell};
 
 use super::effects::Effects;
@@ -58,6 +58,34 @@ impl Service for Ingest {
 
     fn key(&self) -> u64 {
         self.cell.id()
+    }
+}
+
+/// What an origin sends to a mirror or a sourcing stream.
+pub(crate) struct Feed {
+    hub: Weak<Hub>,
+    cell: Arc<StreamCell>,
+    token: u64,
+}
+
+impl Feed {
+    pub(crate) fn new(hub: Weak<Hub>, cell: Arc<StreamCell>, token: u64) -> Self {
+        Feed { hub, cell, token }
+    }
+}
+
+impl Inlet for Feed {
+    fn take(&self, shown: &[u8], message: &Message<'_>) {
+        let reply = message.reply.unwrap_or_default();
+        self.cell.arrive(self.token, shown, reply, message.headers, message.payload);
+    }
+
+    fn key(&self) -> u64 {
+        self.cell.id()
+    }
+
+    fn service(&self) -> Option<Arc<dyn Service>> {
+        Some(Ingest::new(self.hub.clone(), self.cell.clone()))
     }
 }
 

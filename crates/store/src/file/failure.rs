@@ -73,7 +73,8 @@ pub struct Refused {
     /// them later: removals and notes among them were appended again and are durable with
     /// the [`Log::end`](crate::Log::end) at this moment; messages are gone.
     pub upto: LogPos,
-    /// The sequences of the messages that are gone; they are not handed out again.
+    /// The sequences of the messages that are gone; they are not handed out again, unless
+    /// [`FileOptions::reuse`](crate::FileOptions::reuse) says so.
     pub seqs: Option<SeqRange>,
     /// Why.
     pub error: DiskError,
@@ -197,6 +198,9 @@ impl FileLog {
             self.health.stopped = false;
         }
         self.cut_back(index);
+        if self.options.reuse {
+            index.rewind(self.durable_seq);
+        }
         let erase = self.compaction.cancel(self.durable);
         self.derived.cancel(self.durable);
         let removed = self.replaced_again(index, &flight, &round);

@@ -81,6 +81,9 @@ pub struct FileOptions {
     /// A file of the store that is given up when the disk is full, so that removals and notes
     /// still find room, and written again by the probe that finds room.
     pub reserve: Option<String>,
+    /// Sequences of messages that never became durable are handed out again, for an owner who appends
+    /// the same message at the same sequence then: a mirror.
+    pub reuse: bool,
 }
 
 impl FileOptions {
@@ -95,6 +98,7 @@ impl FileOptions {
             tail_bytes: 4 << 20,
             block_bytes: 2 << 20,
             reserve: None,
+            reuse: false,
         }
     }
 }
@@ -243,6 +247,10 @@ impl FileLog {
 
     pub(crate) fn durable_seq(&self) -> u64 {
         self.durable_seq
+    }
+
+    pub(crate) fn set_reuse(&mut self, on: bool) {
+        self.options.reuse = on;
     }
 
     /// Whether nothing was ever written, so that there is no directory.

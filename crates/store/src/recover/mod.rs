@@ -309,6 +309,7 @@ impl Opener<'_> {
         let basis = start.table.as_ref().map(|table| table.checkpoint);
         let mut replayer =
             Replayer::new(index, replay, start.checkpoint.as_deref(), start.table.take());
+        replayer.reuse = self.options.reuse;
         let (mut closed, mut scanned) = (false, 0);
         let erasures: OnceCell<Vec<TornErasure>> = OnceCell::new();
         for (at, (file, cut)) in files.iter().enumerate() {

@@ -66,6 +66,8 @@ pub(super) struct Replayer<'a> {
     lost: Vec<SeqRange>,
     /// Bytes of notes behind the checkpoint.
     pub(super) notes: u64,
+    /// Sequences that may have been in a torn tail are handed out again.
+    pub(super) reuse: bool,
     /// What was removed by name; that it is not there is no loss.
     removed: Vec<SeqRange>,
     /// Messages whose bytes must still be overwritten.
@@ -114,6 +116,7 @@ impl<'a> Replayer<'a> {
             runs: Runs::default(),
             lost: Vec::new(),
             notes: 0,
+            reuse: false,
             removed: Vec::new(),
             erase: Vec::new(),
             erased: BTreeSet::new(),
@@ -232,6 +235,9 @@ impl<'a> Replayer<'a> {
     ///
     /// Tells up to which sequence they are, if there may be any.
     pub(super) fn torn(&mut self, bytes: &[u8]) -> Option<u64> {
+        if self.reuse {
+            return None;
+        }
         let after = self.last_seq();
         let upto = match readable_seqs(bytes, after).last() {
             Some(&seq) => Some(seq),
