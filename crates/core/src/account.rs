@@ -490,6 +490,9 @@ impl Account {
         if subscription.is_closed() || client.closed().is_some() {
             return false;
         }
+        if batch.leaves_out && matches!(origin, Origin::Client(_)) && client.outbox().is_high() {
+            return false;
+        }
         if subscription.is_filtered()
             && client.permissions().is_some_and(|rights| {
                 rights.denies_delivery_to(message.subject, subscription.queue())

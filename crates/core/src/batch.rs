@@ -92,6 +92,9 @@ pub type Tracer = Arc<dyn Fn(&Client, &[u8]) + Send + Sync>;
 pub struct Batch {
     /// Told of everything that leaves, while traces are on.
     pub tracer: Option<Tracer>,
+    /// Publishers do not wait for clients that are nearly full: these are left out
+    /// (`no_fast_producer_stall`).
+    pub leaves_out: bool,
     /// The monotonic clock at the beginning of the batch, in nanoseconds.
     pub mono_ns: u64,
     /// The wall clock at the beginning of the batch, in nanoseconds since 1970.

@@ -107,6 +107,11 @@ impl Outbox {
         self.pending() > self.max_pending / 2
     }
 
+    /// True when more than three quarters of the limit wait: producers should pause.
+    pub fn is_high(&self) -> bool {
+        self.pressure(&self.lock()) != Pressure::Fine
+    }
+
     /// Calls `waiter` once less than a quarter of the limit waits, or when the outbox closes; at once
     /// if that is so now. The ticket is for [`Outbox::forget`]; a waiter that was called has none.
     pub fn when_low(&self, waiter: Waiter) -> Option<Ticket> {

@@ -54,6 +54,8 @@ pub(crate) struct Hub {
     runtime: Handle,
     log: Arc<Log>,
     options: RwLock<Arc<Options>>,
+    /// `no_fast_producer_stall`, for each batch.
+    leaves_out: AtomicBool,
     overrides: Option<Overrides>,
     program_logins: Option<Program>,
     authenticator: RwLock<Arc<Authenticator>>,
@@ -129,6 +131,7 @@ impl Hub {
             clock: parts.clock,
             runtime: parts.runtime,
             log: parts.log,
+            leaves_out: AtomicBool::new(parts.options.no_fast_producer_stall),
             options: RwLock::new(Arc::new(parts.options)),
             overrides: parts.overrides,
             program_logins: parts.program_logins,
@@ -238,6 +241,7 @@ impl Hub {
 
     pub(crate) fn set_options(&self, options: Arc<Options>) {
         self.configured_unix_ns.store(self.clock.unix_ns(), Ordering::Relaxed);
+        self.leaves_out.store(options.no_fast_producer_stall, Ordering::Relaxed);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
@@ -591,6 +595,7 @@ impl Hub {
     pub(crate) fn stamp(&self, batch: &mut Batch) {
         batch.mono_ns = self.clock.mono_ns();
         batch.unix_ns = self.clock.unix_ns();
+        batch.leaves_out = self.leaves_out.load(Ordering::Relaxed);
         if self.log.is_trace() != batch.tracer.is_some() {
             batch.tracer = self.log.is_trace().then(|| trace::tracer(&self.me));
         }
