@@ -1,120 +1,247 @@
-//! Requests to the JetStream API, publishes with headers and acks: never a panic, each answer is JSON.
+//! Requests to the JetStream API, publishes with headers and acks: never a panic, each answer is JSON of
+//! its kind, what streams and consumers say of themselves is what they hold, and a start after a kill
+//! finds the same.
 //!
 //! The input is lines: a subject, a blank, a body. `=` in front makes it a publish whose headers stand
-//! before a tab, `+` an ack.
+//! before a tab, `+` an ack, `@` moves the time by as many seconds.
 
 #![no_main]
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use natterjack_jetstream::{
-    AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
-    Outgoing, StreamCell,
-};
-use natterjack_sim::SimDisk;
-use natterjack_store::{DiskRequest, directory};
+use natterjack_fuzz::{MemDisk, NOW, Server};
+use natterjack_jetstream::AccountLimits;
+use natterjack_subject::matches;
+use serde_json::Value;
 
-#[derive(Default)]
-struct World {
-    requests: VecDeque<(u64, DiskRequest)>,
-    listeners: Vec<(String, Arc<StreamCell>)>,
-    random: u64,
-}
+/// Lines that count.
+const LINES: usize = 40;
+/// Streams with more sequences than this between first and last are not looked through.
+const LOOK: u64 = 200;
 
-impl Host for World {
-    fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
-        // Stored messages come with headers or with where their ack goes.
-        let is_stored = out.reply.is_some() || !out.headers.is_empty();
-        if out.route == b"answer" && !is_stored && !out.payload.is_empty() {
-            serde_json::from_slice::<serde_json::Value>(out.payload).expect("an answer is JSON");
-        }
-        Delivered::Yes
-    }
-
-    fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
-        true
-    }
-
-    fn disk(&mut self, owner: u64, request: DiskRequest) {
-        self.requests.push_back((owner, request));
-    }
-
-    fn wake_at(&mut self, _: u64, _: u64) {}
-
-    fn subscribe(&mut self, _: &str, subject: &[u8], stream: &Arc<StreamCell>) {
-        let subject = String::from_utf8_lossy(subject).into_owned();
-        self.listeners.push((subject, stream.clone()));
-    }
-
-    fn unsubscribe(&mut self, _: &str, subject: &[u8], id: u64) {
-        self.listeners.retain(|(known, cell)| known.as_bytes() != subject || cell.id() != id);
-    }
-
-    fn watch_interest(&mut self, _: &str, _: &[u8], _: u64, _: bool) {}
-
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
-        self.random
-    }
+fn limits() -> AccountLimits {
+    AccountLimits { max_memory: Some(1 << 20), max_file: Some(4 << 20), ..AccountLimits::default() }
 }
 
 fuzz_target!(|data: &[u8]| {
-    let disk = SimDisk::new(1);
-    directory::open(&disk).expect("an empty disk");
-    let engine = JetStream::new(Options::default());
-    let mut world = World::default();
-    let mut now = Now { mono_ns: 1_000_000_000, unix_ns: 1_700_000_000_000_000_000 };
-    engine.recover(&disk, now, &mut world).expect("an empty disk");
-    let limits = AccountLimits { max_memory: Some(1 << 20), ..AccountLimits::default() };
-    engine.set_account("$G", Some(limits));
-    for line in data.split(|byte| *byte == b'\n').take(40) {
-        now.mono_ns += 700_000_000;
-        now.unix_ns += 700_000_000;
-        let mut parts = line.splitn(2, |byte| *byte == b' ');
-        let (subject, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        match subject.split_first() {
-            Some((b'=', subject)) => {
-                let mut parts = body.splitn(2, |byte| *byte == b'\t');
-                let (headers, payload) =
-                    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                let block = match headers {
-                    b"" => Vec::new(),
-                    _ => [b"NATS/1.0\r\n", headers, b"\r\n\r\n"].concat(),
-                };
-                let to = world.listeners.iter().filter(|(own, _)| own.as_bytes() == subject);
-                let to: Vec<Arc<StreamCell>> = to.map(|(_, cell)| cell.clone()).collect();
-                for cell in to {
-                    let reply = Some(&b"ack"[..]);
-                    let message = Inbound { subject, reply, headers: &block, payload };
-                    cell.publish(&mut world, now, &message);
-                    cell.settle(&mut world, now);
-                }
+    let mut server = Server::start(MemDisk::default(), limits(), NOW).expect("an empty disk");
+    if data.len() % 8 == 1 {
+        server.hear_advisories();
+    }
+    for line in data.split(|byte| *byte == b'\n').take(LINES) {
+        server.sleep(700_000_000);
+        step(&mut server, line);
+        for sent in server.take_sent() {
+            // Stored messages come with headers or with where their ack goes.
+            let stored = !sent.reply.is_empty() || !sent.headers.is_empty();
+            if sent.route == b"answer" && !stored && !sent.payload.is_empty() {
+                check_answer(&sent.payload);
             }
-            Some((b'+', subject)) => {
-                engine.ack(&mut world, now, "$G", subject, Some(b"acked"), body);
-            }
-            _ => {
-                let subject = [b"$JS.API.", subject].concat();
-                let client = ClientInfo::default();
-                let request = ApiRequest {
-                    account: "$G",
-                    subject: &subject,
-                    reply: Some(b"answer"),
-                    headers: b"",
-                    payload: body,
-                    client: &client,
-                };
-                engine.api(&mut world, now, &request);
-            }
-        }
-        while let Some((owner, request)) = world.requests.pop_front() {
-            let result = request.run(&disk);
-            engine.completed(&mut world, now, owner, request.id, result);
-        }
-        for owner in 0..4 {
-            engine.tick(&mut world, now, owner);
         }
     }
+    let before = audit(&mut server);
+    if data.len() % 4 == 0 {
+        restart(server, &before);
+    }
 });
+
+fn step(server: &mut Server, line: &[u8]) {
+    let mut parts = line.splitn(2, |byte| *byte == b' ');
+    let (subject, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match subject.split_first() {
+        Some((b'=', subject)) => {
+            let mut parts = body.splitn(2, |byte| *byte == b'\t');
+            let (headers, payload) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let block = match headers {
+                b"" => Vec::new(),
+                _ => [b"NATS/1.0\r\n", headers, b"\r\n\r\n"].concat(),
+            };
+            server.publish(subject, &block, payload);
+        }
+        Some((b'+', subject)) => server.ack(subject, body),
+        Some((b'@', seconds)) => {
+            let seconds = str::from_utf8(seconds).ok().and_then(|text| text.parse::<u16>().ok());
+            server.sleep(u64::from(seconds.unwrap_or(0)) * 1_000_000_000);
+        }
+        _ => server.api(subject, b"", body),
+    }
+}
+
+/// An answer is an object; an error in it has a code, a text and the number of the text.
+fn check_answer(payload: &[u8]) {
+    let answer: Value = serde_json::from_slice(payload).expect("an answer is JSON");
+    let object = answer.as_object().expect("an answer is an object");
+    // The answer to a publish has no type.
+    let kind = object.get("type").map(|kind| kind.as_str().expect("a type is a text"));
+    assert!(kind.is_none_or(|kind| kind.starts_with("io.nats.jetstream.")), "{kind:?}");
+    if let Some(error) = object.get("error") {
+        let code = error["code"].as_u64().expect("an error has a code");
+        assert!((400..=503).contains(&code), "{code}");
+        assert!(error["description"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}
+
+/// What a stream holds: its sequences with subject and payload.
+type Held = BTreeMap<u64, (String, String)>;
+
+/// What is there: of each stream whether it is in files, what it holds, its last sequence, and the names
+/// and floors of its consumers.
+type Seen = BTreeMap<String, Stream>;
+
+#[derive(Debug, PartialEq)]
+struct Stream {
+    file: bool,
+    held: Option<Held>,
+    last: u64,
+    bytes: u64,
+    consumers: BTreeMap<String, Consumer>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Consumer {
+    durable: bool,
+    floor: u64,
+    memory: bool,
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+fn list(server: &mut Server, call: &str, field: &str) -> Vec<Value> {
+    let mut answer: Value =
+        serde_json::from_slice(&server.ask(call, "")).expect("an answer is JSON");
+    match answer[field].take() {
+        Value::Array(items) => items,
+        other => panic!("{call}: {field} is {other}"),
+    }
+}
+
+/// Compares what all streams and consumers say of themselves with what they hold.
+fn audit(server: &mut Server) -> Seen {
+    let mut seen = Seen::new();
+    let (mut file_bytes, mut memory_bytes) = (0, 0);
+    for info in list(server, "STREAM.LIST", "streams") {
+        let (config, state) = (&info["config"], &info["state"]);
+        let name = config["name"].as_str().expect("a stream has a name").to_owned();
+        let [messages, bytes, first, last, deleted] =
+            ["messages", "bytes", "first_seq", "last_seq", "num_deleted"]
+                .map(|field| number(&state[field]));
+        if messages == 0 {
+            assert_eq!((first, bytes, deleted), (last + 1, 0, 0), "{name} is empty");
+        } else {
+            assert_eq!(messages + deleted, last - first + 1, "{name}: {first} to {last}");
+        }
+        let within = |field: &str, what: u64| {
+            let limit = config[field].as_i64().unwrap_or(-1);
+            assert!(limit <= 0 || what <= limit as u64, "{name}: {what} above {field} {limit}");
+        };
+        within("max_msgs", messages);
+        within("max_bytes", bytes);
+        let file = config["storage"] == "file";
+        *(if file { &mut file_bytes } else { &mut memory_bytes }) += bytes;
+        let held = (last + 1 - first <= LOOK).then(|| hold(server, &name, first, last));
+        if let Some(held) = &held {
+            assert_eq!(held.len() as u64, messages, "{name}: messages that can be read");
+            let mut subjects: BTreeMap<&str, u64> = BTreeMap::new();
+            held.values().for_each(|(on, _)| *subjects.entry(on).or_default() += 1);
+            assert_eq!(subjects.len() as u64, number(&state["num_subjects"]), "{name}: subjects");
+            subjects.values().for_each(|count| within("max_msgs_per_subject", *count));
+        }
+        let consumers = consumers(server, &name, held.as_ref(), messages, last);
+        assert_eq!(consumers.len() as u64, number(&state["consumer_count"]), "{name}: consumers");
+        seen.insert(name, Stream { file, held, last, bytes, consumers });
+    }
+    let usage = server.engine.account_usage("$G").expect("it is there");
+    assert_eq!((usage.file, usage.memory), (file_bytes, memory_bytes), "what the account uses");
+    assert_eq!(server.engine.bytes_in_use(), (memory_bytes, file_bytes), "what all use");
+    assert_eq!(usage.streams, seen.len() as u64, "streams of the account");
+    seen
+}
+
+/// Reads every message of a stream.
+fn hold(server: &mut Server, name: &str, first: u64, last: u64) -> Held {
+    let mut held = Held::new();
+    for seq in first.max(1)..=last {
+        let answer = server.ask(&format!("STREAM.MSG.GET.{name}"), &format!("{{\"seq\":{seq}}}"));
+        let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+        let message = &answer["message"];
+        match answer["error"]["err_code"].as_u64() {
+            None => {
+                assert_eq!(message["seq"], seq, "{name}: another message");
+                let text = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
+                held.insert(seq, (text("subject"), text("data")));
+            }
+            // There is no such message.
+            Some(10037) => {}
+            Some(other) => panic!("{name}: {seq} cannot be read: {other}"),
+        }
+    }
+    held
+}
+
+fn consumers(
+    server: &mut Server,
+    stream: &str,
+    held: Option<&Held>,
+    messages: u64,
+    last: u64,
+) -> BTreeMap<String, Consumer> {
+    let mut seen = BTreeMap::new();
+    for info in list(server, &format!("CONSUMER.LIST.{stream}"), "consumers") {
+        let config = &info["config"];
+        let name = info["name"].as_str().expect("a consumer has a name").to_owned();
+        let at = |place: &str| {
+            (number(&info[place]["consumer_seq"]), number(&info[place]["stream_seq"]))
+        };
+        let (delivered, floor) = (at("delivered"), at("ack_floor"));
+        let [acks, again, waiting, pending] =
+            ["num_ack_pending", "num_redelivered", "num_waiting", "num_pending"]
+                .map(|field| number(&info[field]));
+        assert!(floor.0 <= delivered.0 && floor.1 <= delivered.1, "{name}: {info}");
+        assert!(acks <= delivered.0 - floor.0, "{name}: acks pending: {info}");
+        assert!(again <= acks, "{name}: redelivered: {info}");
+        assert!(pending <= messages, "{name}: pending: {info}");
+        let most = number(&config["max_waiting"]);
+        assert!(most == 0 || waiting <= most, "{name}: waiting: {info}");
+        // Each message that matches counts once, until it was delivered.
+        if let Some(held) = held.filter(|_| config["deliver_policy"] == "all") {
+            let one = config["filter_subject"].as_str().into_iter();
+            let many = config["filter_subjects"].as_array().into_iter().flatten();
+            let filters: Vec<&str> = one.chain(many.filter_map(Value::as_str)).collect();
+            let wanted = |subject: &str| {
+                let fits = |filter: &&str| matches(filter.as_bytes(), subject.as_bytes());
+                filters.is_empty() || filters.iter().any(fits)
+            };
+            let ahead = held.range(delivered.1 + 1..).filter(|(_, (on, _))| wanted(on)).count();
+            assert_eq!(pending, ahead as u64, "{name}: pending of {last}: {info}");
+        }
+        let durable = config["durable_name"].is_string();
+        let memory = config["mem_storage"] == true;
+        seen.insert(name, Consumer { durable, floor: floor.1, memory });
+    }
+    seen
+}
+
+/// Kills the server and starts it again: what was in files is there, and no more.
+fn restart(server: Server, before: &Seen) {
+    let Server { disk, now, .. } = server;
+    let mut server = Server::start(disk, limits(), now).expect("a store opens after a kill");
+    let after = audit(&mut server);
+    for (name, stream) in before {
+        let Some(again) = after.get(name) else { panic!("{name} is gone") };
+        if !stream.file {
+            continue;
+        }
+        assert_eq!((again.last, again.bytes), (stream.last, stream.bytes), "{name}");
+        assert_eq!(again.held, stream.held, "{name}");
+        for (consumer, was) in stream.consumers.iter().filter(|(_, was)| was.durable && !was.memory)
+        {
+            let Some(is) = again.consumers.get(consumer) else { panic!("{consumer} is gone") };
+            assert!(is.floor >= was.floor, "{consumer}: {is:?}, it was {was:?}");
+        }
+    }
+    assert_eq!(after.len(), before.len(), "streams after a kill");
+}

@@ -2,177 +2,77 @@
 //! on from there.
 //!
 //! The input changes the files of a small store that is otherwise whole: catalog, segments, sidecars,
-//! table, journal, and the notes of consumers in the segments. Checksums do not count here (`cfg(fuzzing)`).
+//! table, journal, and the notes of consumers in the segments. Checksums do not count here, and segments
+//! are small (`cfg(fuzzing)`).
 
 #![no_main]
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
-use natterjack_jetstream::{
-    AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
-    Outgoing, StreamCell,
-};
-use natterjack_sim::SimDisk;
+use natterjack_fuzz::{Files, MemDisk, NOW, Server};
+use natterjack_jetstream::AccountLimits;
 use natterjack_store::commit::{Journal, JournalOptions, commit};
-use natterjack_store::{Disk, DiskOp, DiskRequest, RequestId, directory};
+use natterjack_store::{Disk, DiskOp, DiskRequest, RequestId};
+use serde_json::Value;
 
-const NOW: Now = Now { mono_ns: 1_000_000_000, unix_ns: 1_700_000_000_000_000_000 };
-
-#[derive(Default)]
-struct World {
-    requests: VecDeque<(u64, DiskRequest)>,
-    listeners: Vec<(String, Arc<StreamCell>)>,
-    sent: Vec<(String, String)>,
-    random: u64,
-}
-
-impl Host for World {
-    fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
-        let reply = String::from_utf8_lossy(out.reply.unwrap_or_default()).into_owned();
-        self.sent.push((reply, String::from_utf8_lossy(out.payload).into_owned()));
-        Delivered::Yes
-    }
-
-    fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
-        true
-    }
-
-    fn disk(&mut self, owner: u64, request: DiskRequest) {
-        self.requests.push_back((owner, request));
-    }
-
-    fn wake_at(&mut self, _: u64, _: u64) {}
-
-    fn subscribe(&mut self, _: &str, subject: &[u8], stream: &Arc<StreamCell>) {
-        let subject = String::from_utf8_lossy(subject).into_owned();
-        self.listeners.push((subject, stream.clone()));
-    }
-
-    fn unsubscribe(&mut self, _: &str, subject: &[u8], id: u64) {
-        self.listeners.retain(|(known, cell)| known.as_bytes() != subject || cell.id() != id);
-    }
-
-    fn watch_interest(&mut self, _: &str, _: &[u8], _: u64, _: bool) {}
-
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
-        self.random
-    }
-}
-
-struct Server {
-    engine: JetStream,
-    world: World,
-}
-
-impl Server {
-    fn start(disk: &SimDisk) -> Option<Self> {
-        directory::open(disk).ok()?;
-        Journal::open(disk, JournalOptions::default(), 3).ok()?;
-        let engine = JetStream::new(Options::default());
-        let mut world = World::default();
-        engine.recover(disk, NOW, &mut world).ok()?;
-        engine.set_account("$G", Some(AccountLimits::default()));
-        let mut server = Server { engine, world };
-        server.settle(disk);
-        Some(server)
-    }
-
-    fn settle(&mut self, disk: &SimDisk) {
-        // A store that never comes to rest is one that the fuzzer reports as a hang.
-        while let Some((owner, request)) = self.world.requests.pop_front() {
-            let result = request.run(disk);
-            self.engine.completed(&mut self.world, NOW, owner, request.id, result);
-        }
-    }
-
-    fn api(&mut self, disk: &SimDisk, call: &str, body: &str) {
-        let (subject, client) = (format!("$JS.API.{call}"), ClientInfo::default());
-        let request = ApiRequest {
-            account: "$G",
-            subject: subject.as_bytes(),
-            reply: Some(b"answer"),
-            headers: b"",
-            payload: body.as_bytes(),
-            client: &client,
-        };
-        self.engine.api(&mut self.world, NOW, &request);
-        self.settle(disk);
-    }
-
-    fn publish(&mut self, disk: &SimDisk, subject: &str, payload: &[u8]) {
-        let to = self.world.listeners.iter().filter(|(own, _)| *own == subject);
-        let to: Vec<Arc<StreamCell>> = to.map(|(_, cell)| cell.clone()).collect();
-        for cell in to {
-            let message =
-                Inbound { subject: subject.as_bytes(), reply: Some(b"ack"), headers: b"", payload };
-            cell.publish(&mut self.world, NOW, &message);
-            cell.settle(&mut self.world, NOW);
-        }
-        self.settle(disk);
-    }
-
-    fn ack_all(&mut self, disk: &SimDisk) {
-        for (reply, _) in std::mem::take(&mut self.world.sent) {
-            if reply.starts_with("$JS.ACK.") {
-                self.engine.ack(&mut self.world, NOW, "$G", reply.as_bytes(), Some(b"a"), b"+ACK");
-                self.settle(disk);
-            }
-        }
-    }
+fn start(disk: MemDisk) -> Option<Server> {
+    Server::start(disk, AccountLimits::default(), NOW)
 }
 
 /// A store with all kinds of files, and their names.
-fn whole() -> &'static (SimDisk, Vec<String>) {
-    static WHOLE: OnceLock<(SimDisk, Vec<String>)> = OnceLock::new();
+fn whole() -> &'static (Files, Vec<Arc<str>>) {
+    static WHOLE: OnceLock<(Files, Vec<Arc<str>>)> = OnceLock::new();
     WHOLE.get_or_init(|| {
-        let disk = SimDisk::new(1);
-        let mut server = Server::start(&disk).expect("an empty disk");
-        server.api(&disk, "STREAM.CREATE.S", r#"{"name":"S","subjects":["s"],"allow_msg_ttl":true}"#);
-        server.api(
-            &disk,
+        let mut server = start(MemDisk::default()).expect("an empty disk");
+        server.ask(
+            "STREAM.CREATE.S",
+            r#"{"name":"S","subjects":["s"],"allow_msg_ttl":true,"allow_atomic":true}"#,
+        );
+        server.ask(
             "STREAM.CREATE.K",
-            r#"{"name":"K","subjects":["k"],"max_msgs_per_subject":2,"retention":"workqueue"}"#,
+            r#"{"name":"K","subjects":["k.*"],"max_msgs_per_subject":2,"retention":"workqueue"}"#,
         );
         for stream in ["S", "K"] {
             let body = format!(
                 r#"{{"stream_name":"{stream}","config":{{"durable_name":"c","ack_policy":"explicit"}}}}"#
             );
-            server.api(&disk, &format!("CONSUMER.DURABLE.CREATE.{stream}.c"), &body);
+            server.ask(&format!("CONSUMER.DURABLE.CREATE.{stream}.c"), &body);
         }
         for number in 0..20_u8 {
-            server.publish(&disk, "s", &[number; 40]);
-            server.publish(&disk, "k", &[number; 20]);
+            server.publish(b"s", b"", &[number; 40]);
+            server.publish(&[b'k', b'.', b'a' + number % 3], b"", &[number; 20]);
         }
-        server.api(&disk, "CONSUMER.MSG.NEXT.S.c", "7");
-        server.api(&disk, "CONSUMER.MSG.NEXT.K.c", "1");
-        server.ack_all(&disk);
-        server.api(&disk, "STREAM.MSG.DELETE.S", r#"{"seq":12}"#);
-        // So much that an orderly end writes what stands beside the segments.
-        for _ in 0..3 {
-            server.publish(&disk, "s", &[7; 100_000]);
+        server.publish(b"s", b"NATS/1.0\r\nNats-TTL: 1h\r\nNats-Msg-Id: a\r\n\r\n", b"x");
+        server.ask("CONSUMER.MSG.NEXT.S.c", "7");
+        server.api(b"CONSUMER.MSG.NEXT.S.c", b"", b"7");
+        server.api(b"CONSUMER.MSG.NEXT.K.c", b"", b"1");
+        server.ack_all();
+        server.ask("STREAM.MSG.DELETE.S", r#"{"seq":12}"#);
+        // So much that segments are full and an orderly end writes what stands beside them.
+        for _ in 0..6 {
+            server.publish(b"s", b"", &[7; 900]);
         }
-        server.engine.shutdown(&mut server.world, NOW);
-        server.settle(&disk);
-        server.publish(&disk, "s", b"behind the checkpoint");
-        journal(&disk);
-        let mut paths = disk.paths();
-        paths.sort();
-        (disk, paths)
+        let disk = server.shutdown();
+        let mut server = start(disk).expect("its own files");
+        server.publish(b"s", b"", b"behind the checkpoint");
+        journal(&server.disk);
+        let files = server.disk.files();
+        let paths = files.paths();
+        (files, paths)
     })
 }
 
 /// A journal with a record.
-fn journal(disk: &SimDisk) {
-    let options = JournalOptions { file_bytes: 32 << 10, ..JournalOptions::default() };
+fn journal(disk: &MemDisk) {
+    let options = JournalOptions { file_bytes: 16 << 10, ..JournalOptions::default() };
     let (journal, _) = Journal::open(disk, options, 3).expect("a sound disk");
     let journal = Mutex::new(journal);
-    let path = disk.paths().into_iter().find(|path| path.ends_with(".seg"));
-    let path: Arc<str> = path.expect("there is a stream").into();
-    let data = disk.read_at(&path, 160, 200).expect("a sound disk");
-    let ops = vec![DiskOp::Write { path: path.clone(), offset: 160, data }, DiskOp::Sync(path)];
+    let paths = disk.files().paths();
+    let path = paths.iter().rfind(|path| path.ends_with(".seg")).expect("there is a stream");
+    let data = disk.read_at(path, 160, 200).expect("a sound disk");
+    let ops =
+        vec![DiskOp::Write { path: path.clone(), offset: 160, data }, DiskOp::Sync(path.clone())];
     let request = DiskRequest { id: RequestId(1), ops };
     let weight = Journal::weight(&request);
     // It is made when it was asked for often enough.
@@ -194,13 +94,40 @@ fn journal(disk: &SimDisk) {
 
 fuzz_target!(|data: &[u8]| {
     let (whole, paths) = whole();
-    let disk = whole.copy();
-    // A file, a place, a length, and bytes for there; or where it is cut off.
+    let disk = MemDisk::from(whole.clone());
+    damage(&disk, paths, data);
+    let Some(mut server) = start(disk) else { return };
+    let before = ["S", "K"].map(|stream| look(&mut server, stream));
+    server.ask("CONSUMER.MSG.NEXT.S.c", "5");
+    server.api(b"CONSUMER.MSG.NEXT.K.c", b"", b"5");
+    server.ack_all();
+    server.publish(b"s", b"", b"new");
+    server.publish(b"k.a", b"", b"new");
+    server.sleep(60_000_000_000);
+    let after = ["S", "K"].map(|stream| look(&mut server, stream));
+    for (before, after) in before.iter().zip(&after) {
+        // A sequence is handed out once.
+        if let (Some(before), Some(after)) = (before, after) {
+            assert!(after.last >= before.last && after.first >= before.first);
+        }
+    }
+    // What it wrote itself it reads again, and finds what it had.
+    let now = server.now;
+    let disk = server.shutdown();
+    let limits = AccountLimits::default();
+    let mut server =
+        Server::start(disk, limits, now).expect("a store does not open after its own end");
+    let again = ["S", "K"].map(|stream| look(&mut server, stream));
+    assert_eq!(again, after, "after an orderly end");
+});
+
+/// A file, a place, a length, and bytes for there; or where it is cut off.
+fn damage(disk: &MemDisk, paths: &[Arc<str>], data: &[u8]) {
     let mut rest = data;
     while let Some(([file, high, low, len], bytes)) = rest.split_first_chunk() {
         let path = &paths[usize::from(*file) % paths.len()];
         let size = disk.len(path).unwrap_or(0);
-        // Near the beginning or the end, where everything but payloads is.
+        // From the beginning or the end.
         let at = u64::from(u16::from_be_bytes([*high & 0x3f, *low]));
         let at = if high & 0x40 == 0 { at } else { size.saturating_sub(at) };
         if high & 0x80 != 0 && *len == 255 {
@@ -210,25 +137,52 @@ fuzz_target!(|data: &[u8]| {
         let _ = disk.write_at(path, at.min(size), bytes);
         rest = after;
     }
-    let Some(mut server) = Server::start(&disk) else { return };
-    for call in ["STREAM.INFO.S", "STREAM.INFO.K", "CONSUMER.INFO.S.c", "CONSUMER.INFO.K.c"] {
-        server.api(&disk, call, "");
+}
+
+/// What a stream says of itself.
+#[derive(Debug, PartialEq)]
+struct Looked {
+    messages: u64,
+    bytes: u64,
+    first: u64,
+    last: u64,
+    deleted: u64,
+}
+
+/// What can be read of a stream, which fits what it says; `None` if it is not there.
+fn look(server: &mut Server, stream: &str) -> Option<Looked> {
+    let answer = server.ask(&format!("STREAM.INFO.{stream}"), r#"{"subjects_filter":">"}"#);
+    let info: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+    let state = info.get("state")?;
+    let number = |field: &str| state[field].as_u64().unwrap_or_default();
+    let looked = Looked {
+        messages: number("messages"),
+        bytes: number("bytes"),
+        first: number("first_seq"),
+        last: number("last_seq"),
+        deleted: number("num_deleted"),
+    };
+    if looked.messages == 0 {
+        assert_eq!((Some(looked.first), looked.bytes), (looked.last.checked_add(1), 0), "{info}");
+    } else {
+        assert_eq!(looked.messages + looked.deleted, looked.last - looked.first + 1, "{info}");
     }
-    for seq in [1, 5, 12, 20, 22, 24] {
-        server.api(&disk, "STREAM.MSG.GET.S", &format!("{{\"seq\":{seq}}}"));
+    let counts = state["subjects"].as_object().into_iter().flatten();
+    let counted: u64 = counts.filter_map(|(_, count)| count.as_u64()).sum();
+    // Names that are not UTF-8 may look the same.
+    assert!(counted <= looked.messages, "{info}");
+    for seq in [looked.first, looked.first / 2 + looked.last / 2, looked.last, 5, 12] {
+        server.ask(&format!("STREAM.MSG.GET.{stream}"), &format!("{{\"seq\":{seq}}}"));
     }
-    server.api(&disk, "STREAM.MSG.GET.K", r#"{"last_by_subj":"k"}"#);
-    server.api(&disk, "CONSUMER.MSG.NEXT.S.c", "5");
-    server.api(&disk, "CONSUMER.MSG.NEXT.K.c", "5");
-    server.ack_all(&disk);
-    server.publish(&disk, "s", b"new");
-    server.publish(&disk, "k", b"new");
-    for id in 0..8 {
-        server.engine.tick(&mut server.world, NOW, id);
-        server.settle(&disk);
+    server.ask(&format!("STREAM.MSG.GET.{stream}"), r#"{"seq":1,"next_by_subj":">"}"#);
+    server.ask(&format!("STREAM.MSG.GET.{stream}"), r#"{"last_by_subj":"k.*"}"#);
+    let answer = server.ask(&format!("CONSUMER.INFO.{stream}.c"), "");
+    let info: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+    if info.get("ack_floor").is_some() {
+        let at = |place: &str, field: &str| info[place][field].as_u64().unwrap_or_default();
+        for field in ["consumer_seq", "stream_seq"] {
+            assert!(at("ack_floor", field) <= at("delivered", field), "{info}");
+        }
     }
-    server.engine.shutdown(&mut server.world, NOW);
-    server.settle(&disk);
-    // What it wrote itself it reads again.
-    assert!(Server::start(&disk).is_some(), "a store does not open after its own end");
-});
+    Some(looked)
+}

@@ -131,7 +131,12 @@ pub fn redact(json: &[u8]) -> Vec<u8> {
         let is_name = after.get(value) == Some(&b':');
         value += 1;
         value += gap(after.get(value..).unwrap_or_default());
-        let secret = SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name));
+        let secret = match name.is_ascii() && !name.contains(&b'\\') {
+            true => SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)),
+            // Escapes, and letters that are folded to others: whatever `parse` takes for a secret.
+            false => serde_json::from_slice(&rest[open..rest.len().min(open + name.len() + 2)])
+                .is_ok_and(|Key(name)| SECRETS.contains(&name.as_bytes())),
+        };
         let used = open + 1 + name.len();
         if secret && is_name && after.get(value) == Some(&b'"') {
             out.extend_from_slice(&rest[..=used + value]);

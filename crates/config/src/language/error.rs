@@ -70,6 +70,12 @@ pub enum SyntaxError {
         /// The integer as written.
         digits: String,
     },
+    /// A float is beyond what 64 bits can express.
+    #[error("float '{text}' is out of the range")]
+    FloatRange {
+        /// The float as written.
+        text: String,
+    },
     /// A date has the right form but names no day.
     #[error("expected Zulu formatted DateTime, but got '{text}'")]
     Date {

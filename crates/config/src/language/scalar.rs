@@ -211,7 +211,8 @@ fn float(cursor: &mut Cursor<'_>, start: usize) -> Result<Bare, SyntaxError> {
     if cursor.peek() == Some(b'.') {
         return bare_from(cursor, text.into_bytes());
     }
-    match text.parse() {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_infinite() => Err(SyntaxError::FloatRange { text }),
         Ok(number) => Ok(Bare::Value(Kind::Float(number))),
         Err(_) => cursor.error(format!("Expected a float but got '{text}'.")),
     }

@@ -216,6 +216,9 @@ fn errors() {
     ] {
         check(text, expected);
     }
+    let long = format!("{}.5", "9".repeat(310));
+    check(&format!("a {long}"), &format!("float '{long}' is out of the range"));
+    check(&format!("a -{long}"), &format!("float '-{long}' is out of the range"));
 }
 
 #[test]

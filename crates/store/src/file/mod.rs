@@ -60,6 +60,9 @@ pub enum SyncPolicy {
     Never,
 }
 
+/// Bytes of a segment by default. A fuzzer does not write megabytes, and is to see segments end.
+const SEGMENT: u32 = if cfg!(fuzzing) { 4 << 10 } else { 8 << 20 };
+
 /// Where and how a file log is kept.
 #[derive(Debug, Clone)]
 pub struct FileOptions {
@@ -94,7 +97,7 @@ impl FileOptions {
             stream_id,
             salt,
             sync: SyncPolicy::Always,
-            segment_bytes: 8 << 20,
+            segment_bytes: SEGMENT,
             tail_bytes: 4 << 20,
             block_bytes: 2 << 20,
             reserve: None,
