@@ -1,6 +1,6 @@
 //! Requests to the JetStream API, publishes with headers and acks: never a panic, each answer is JSON of
 //! its kind, what streams and consumers say of themselves is what they hold, and a start after a kill
-//! finds the same.
+//! finds the same, as does a restore of a snapshot.
 //!
 //! The input is lines: a subject, a blank, a body. `=` in front makes it a publish whose headers stand
 //! before a tab, `+` an ack, `@` moves the time by as many seconds.
@@ -45,8 +45,10 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let before = audit(&mut server);
-    if data.len() % 4 == 0 {
-        restart(server, limits, &before);
+    match data.len() % 4 {
+        0 => restart(server, limits, &before),
+        1 => backup(&mut server, &before),
+        _ => {}
     }
 });
 
@@ -227,6 +229,25 @@ fn consumers(
         seen.insert(name, Consumer { durable, floor: floor.1, memory });
     }
     seen
+}
+
+/// Restores what a snapshot of each stream gives in another server: it holds the same.
+fn backup(server: &mut Server, before: &Seen) {
+    for (name, stream) in before {
+        let answer = server.ask(&format!("STREAM.SNAPSHOT.{name}"), r#"{"deliver_subject":"d"}"#);
+        let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+        assert!(answer.get("error").is_none(), "{name}: {answer}");
+        let mut other = Server::start(MemDisk::default(), AccountLimits::default(), server.now)
+            .expect("an empty disk");
+        other.archive = std::mem::take(&mut server.archive);
+        let config = format!(r#"{{"config":{}}}"#, answer["config"]);
+        let answer = other.ask(&format!("STREAM.RESTORE.{name}"), &config);
+        let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+        assert!(answer.get("error").is_none(), "{name}: {answer}");
+        let restored = audit(&mut other).remove(name).expect("it was restored");
+        assert_eq!((restored.last, restored.bytes), (stream.last, stream.bytes), "{name}");
+        assert_eq!(restored.held, stream.held, "{name}");
+    }
 }
 
 /// Kills the server and starts it again: what was in files is there, and no more.

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use natterjack_jetstream::{
     AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
-    Outgoing, StreamCell,
+    Outgoing, Restore, Snapshot, Step, StreamCell,
 };
 use natterjack_store::commit::{Journal, JournalOptions};
 use natterjack_store::{Damage, Disk as _, DiskRequest, directory};
@@ -41,6 +42,8 @@ struct World {
     listeners: Vec<(Vec<u8>, Arc<StreamCell>)>,
     sent: Vec<Sent>,
     wakes: BTreeMap<u64, u64>,
+    snapshots: Vec<Snapshot>,
+    restores: Vec<Restore>,
     damage: usize,
     advisories: bool,
     random: u64,
@@ -86,6 +89,14 @@ impl Host for World {
         self.random ^ (self.random >> 29)
     }
 
+    fn send_snapshot(&mut self, snapshot: Snapshot) {
+        self.snapshots.push(snapshot);
+    }
+
+    fn take_restore(&mut self, restore: Restore) {
+        self.restores.push(restore);
+    }
+
     fn damaged(&mut self, _: &str, _: &str, _: &Damage) {
         self.damage += 1;
     }
@@ -99,6 +110,8 @@ pub struct Server {
     pub disk: MemDisk,
     /// The time.
     pub now: Now,
+    /// The last archive that a snapshot gave.
+    pub archive: Vec<u8>,
     world: World,
 }
 
@@ -113,7 +126,7 @@ impl Server {
         let mut world = World::default();
         engine.recover(&disk, now, &mut world).ok()?;
         engine.set_account(ACCOUNT, Some(limits));
-        let mut server = Server { engine, disk, now, world };
+        let mut server = Server { engine, disk, now, archive: Vec::new(), world };
         server.settle();
         Some(server)
     }
@@ -140,6 +153,67 @@ impl Server {
             client: &CLIENT,
         };
         self.engine.api(&mut self.world, self.now, &request);
+        self.settle();
+        while let Some(snapshot) = self.world.snapshots.pop() {
+            self.send(snapshot);
+        }
+        while let Some(restore) = self.world.restores.pop() {
+            self.take(restore);
+        }
+    }
+
+    /// Takes what a snapshot sends.
+    fn send(&mut self, mut snapshot: Snapshot) {
+        self.archive.clear();
+        let error = loop {
+            match snapshot.next_chunk(&mut self.world, self.now, Waker::noop()) {
+                Poll::Ready(Ok(Some(chunk))) => self.archive.extend_from_slice(&chunk),
+                Poll::Ready(Ok(None)) => break None,
+                Poll::Ready(Err(error)) => break Some(error),
+                Poll::Pending => self.settle(),
+            }
+        };
+        self.archive.extend_from_slice(&snapshot.rest());
+        snapshot.ended(&mut self.world, self.now, error.as_deref());
+    }
+
+    /// Feeds a restore with the last archive.
+    fn take(&mut self, mut restore: Restore) {
+        let waker = Waker::noop();
+        let archive = std::mem::take(&mut self.archive);
+        let mut outcome = Ok(());
+        for part in archive.chunks(200) {
+            restore.push(part);
+            while outcome.is_ok() {
+                let (host, now) = (&mut self.world, self.now);
+                match self.engine.restore_step(host, now, &mut restore, waker, 1 << 20) {
+                    Ok(Step::Idle) => break,
+                    Ok(Step::More) => {}
+                    Ok(Step::Waits) => self.settle(),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+        }
+        self.archive = archive;
+        if outcome.is_ok() {
+            outcome = self.engine.complete_restore(&mut self.world, self.now, &mut restore);
+        }
+        while outcome.is_ok() {
+            match self.engine.is_restored(&mut self.world, self.now, &mut restore, waker) {
+                Ok(true) => break,
+                Ok(false) => self.settle(),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        let (host, now) = (&mut self.world, self.now);
+        let published = match outcome {
+            Ok(()) => self.engine.publish_restored(host, now, restore, b"answer", |_| {}),
+            Err(error) => Err((Box::new(restore), error)),
+        };
+        if let Err((mut restore, error)) = published {
+            self.engine.refuse_restored(&mut self.world, now, &restore, b"answer", &error);
+            self.engine.abandon_restore(&mut self.world, now, &mut restore, false);
+        }
         self.settle();
     }
 
