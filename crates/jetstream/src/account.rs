@@ -238,6 +238,12 @@ impl Account {
         streams.values().filter(|stream| known.contains(&stream.id())).cloned().collect()
     }
 
+    /// Lets go of all streams, which hold the account; for the end.
+    pub(crate) fn forget_streams(&self) {
+        let streams = std::mem::take(&mut *sync::write(&self.streams));
+        drop(streams);
+    }
+
     /// A stream listens to `new` in place of `old`.
     pub(crate) fn move_subjects(&self, id: u64, old: &[String], new: &[String]) {
         let mut subjects = sync::write(&self.subjects);

@@ -13,7 +13,7 @@ pub(crate) mod restore;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 use natterjack_store::{DiskResult, RequestId};
@@ -192,5 +192,13 @@ impl JetStream {
     /// A stream by its id.
     pub fn by_id(&self, id: u64) -> Option<Arc<StreamCell>> {
         sync::read(&self.by_id).get(&id).cloned()
+    }
+}
+
+impl Drop for JetStream {
+    /// An account and its streams hold each other: a server that stops within a process would keep them.
+    fn drop(&mut self) {
+        let accounts = self.accounts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        accounts.values().for_each(|account| account.forget_streams());
     }
 }

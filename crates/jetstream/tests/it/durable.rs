@@ -622,3 +622,14 @@ fn many_messages_without_end_do_not_hide_those_that_age() {
     world.pass(SECOND);
     assert_eq!(world.state("S")["messages"], 5);
 }
+
+#[test]
+fn a_server_that_is_gone_holds_no_streams() {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#);
+    world.must("STREAM.CREATE.M", r#"{"name":"M","subjects":["m.>"],"storage":"memory"}"#);
+    world.put("m.a", "", "held in memory");
+    let streams = ["S", "M"].map(|name| Arc::downgrade(&world.engine.stream("$G", name).unwrap()));
+    drop(world);
+    assert!(streams.iter().all(|stream| stream.upgrade().is_none()));
+}
