@@ -629,7 +629,8 @@ fn a_server_that_is_gone_holds_no_streams() {
     world.must("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#);
     world.must("STREAM.CREATE.M", r#"{"name":"M","subjects":["m.>"],"storage":"memory"}"#);
     world.put("m.a", "", "held in memory");
-    let streams = ["S", "M"].map(|name| Arc::downgrade(&world.engine.stream("$G", name).unwrap()));
+    let streams =
+        ["S", "M"].map(|name| std::sync::Arc::downgrade(&world.engine.stream("$G", name).unwrap()));
     drop(world);
     assert!(streams.iter().all(|stream| stream.upgrade().is_none()));
 }

@@ -77,8 +77,9 @@ pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         && bytes.get(16..).is_some_and(|rest| fits(u32_at(bytes, 12), Some(crc32c::crc32c(rest))))
 }
 
-/// The inverse of [`encode`]; `None` if it is damaged or of another log.
-pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Table> {
+/// The inverse of [`encode`], for a checkpoint that knows no sequence above `last_seq`; `None` if it is
+/// damaged or of another log.
+pub(crate) fn decode(bytes: &[u8], salt: u64, last_seq: u64) -> Option<Table> {
     let fits = bytes.starts_with(MAGIC)
         && u32_at(bytes, 8)? == VERSION
         && fits(u32_at(bytes, 12)?, crc32c::crc32c(bytes.get(16..)?))
@@ -96,8 +97,8 @@ pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Table> {
         let crc = u32::try_from(take_number(from)?).ok()?;
         named.push((segment, u32::try_from(generation).ok()?, crc));
     }
-    let (subjects, counted) = Subjects::load(from)?;
-    let whole = from.is_empty() && counted == messages;
+    let (subjects, counted) = Subjects::load(from, last_seq)?;
+    let whole = from.is_empty() && counted == messages && first_seq <= last_seq.saturating_add(1);
     whole.then_some(Table { checkpoint, messages, bytes, first_seq, first_time, named, subjects })
 }
 
@@ -133,7 +134,7 @@ mod tests {
         };
         let named = [(3, 0, 5), (4, 2, u32::MAX)];
         let bytes = encode(6, checkpoint, &state, &named, &subjects);
-        let table = decode(&bytes, 6).expect("it fits");
+        let table = decode(&bytes, 6, 8).expect("it fits");
         assert_eq!((table.checkpoint, &table.named[..]), (checkpoint, &named[..]));
         let counters = (table.messages, table.bytes, table.first_seq, table.first_time);
         assert_eq!(counters, (8, 800, 1, -3));
@@ -141,10 +142,11 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&bad, 6).is_none(), "bit {bit}");
+            assert!(decode(&bad, 6, 8).is_none(), "bit {bit}");
         }
-        assert!((0..bytes.len()).all(|len| decode(&bytes[..len], 6).is_none()));
-        assert!(decode(&bytes, 7).is_none());
+        assert!((0..bytes.len()).all(|len| decode(&bytes[..len], 6, 8).is_none()));
+        assert!(decode(&bytes, 7, 8).is_none());
+        assert!(decode(&bytes, 6, 7).is_none(), "a message from behind the checkpoint");
         assert_eq!(parse_name(&name(0x4d)), Some(0x4d));
     }
 }

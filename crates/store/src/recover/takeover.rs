@@ -69,7 +69,10 @@ impl Opener<'_> {
                 true => newest.1.clone(),
                 false => self.checkpoint(file, salt)?,
             };
-            let Some(body) = checkpoint.filter(|body| parse_checkpoint(body).is_some()) else {
+            let last_seq = |body: &Bytes| parse_checkpoint(body).map(|state| state.last_seq);
+            let Some((body, last_seq)) =
+                checkpoint.and_then(|body| last_seq(&body).map(|last_seq| (body, last_seq)))
+            else {
                 continue;
             };
             let path = self.path(&table::name(id));
@@ -79,7 +82,8 @@ impl Opener<'_> {
                 self.report.derived.push(path);
                 continue;
             }
-            let fitting = table::decode(&data, salt).filter(|table| table.checkpoint == basis);
+            let fitting = table::decode(&data, salt, last_seq);
+            let fitting = fitting.filter(|table| table.checkpoint == basis);
             if let Some(table) = fitting {
                 let (checkpoint, table_len) = (Some(body), data.len() as u64);
                 return Ok(Some(Start { at, checkpoint, table: Some(table), table_len }));

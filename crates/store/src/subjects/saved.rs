@@ -46,8 +46,8 @@ impl Subjects {
     }
 
     /// The inverse of [`Subjects::save`], and how many messages the subjects have; `None` if the
-    /// bytes do not fit together.
-    pub(crate) fn load(from: &mut &[u8]) -> Option<(Subjects, u64)> {
+    /// bytes do not fit together, or speak of messages above `last_seq`.
+    pub(crate) fn load(from: &mut &[u8], last_seq: u64) -> Option<(Subjects, u64)> {
         let (ids, free) = (take_number(from)?, take_number(from)?);
         // Each takes a byte at least: nobody can ask for memory that is not there.
         if ids.checked_add(free)? > from.len() as u64 || ids > u64::from(u32::MAX - 1) {
@@ -65,7 +65,7 @@ impl Subjects {
         }
         let mut messages = 0u64;
         for id in 0..ids as u32 {
-            let slot = take_slot(from)?;
+            let slot = take_slot(from).filter(|slot| slot.state.last <= last_seq)?;
             messages = messages.checked_add(slot.state.count)?;
             if slot.state.count > 0 {
                 let hash = subjects.hash(&slot.name);
@@ -127,7 +127,7 @@ mod tests {
         }
         let mut bytes = Vec::new();
         subjects.save(&mut bytes);
-        let (loaded, messages) = Subjects::load(&mut &bytes[..]).expect("it fits");
+        let (loaded, messages) = Subjects::load(&mut &bytes[..], 499).expect("it fits");
         assert_eq!(messages, subjects.slots.iter().map(|slot| slot.state.count).sum::<u64>());
         assert_eq!(format!("{:?}", loaded.slots), format!("{:?}", subjects.slots));
         assert_eq!((loaded.len(), &loaded.free), (subjects.len(), &subjects.free));
@@ -135,6 +135,7 @@ mod tests {
             let used = subjects.state(id).count > 0;
             assert_eq!(loaded.find(subjects.name(id)), used.then_some(id));
         }
-        assert!((0..bytes.len()).all(|len| Subjects::load(&mut &bytes[..len]).is_none()));
+        assert!(Subjects::load(&mut &bytes[..], 498).is_none());
+        assert!((0..bytes.len()).all(|len| Subjects::load(&mut &bytes[..len], 499).is_none()));
     }
 }
