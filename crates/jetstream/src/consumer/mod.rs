@@ -365,6 +365,7 @@ impl Consumer {
         self.state.clock(ctx.now);
         self.state.notes.on = !self.is_memory(ctx);
         self.last_interest = ctx.now.mono_ns;
+        self.state.lower_floor();
         self.pace.replay(&self.config, ctx.log.state().last_seq);
         self.start(ctx);
         let end = ctx.log.state().last_seq.saturating_add(1);

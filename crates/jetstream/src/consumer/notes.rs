@@ -5,6 +5,7 @@
 //! Deliveries and acks are runs of sequences; an ack commutes with later deliveries, so a batch of
 //! interleaved deliveries and acks is two runs. Times are microseconds since 1970.
 
+use super::archived::SEQ_MAX;
 use super::state::{Pair, State};
 
 /// Opcodes. Permanent: they are on disk.
@@ -292,7 +293,7 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
             op::SNAPSHOT => read_snapshot(state, &mut reader)?,
             op::DELIVERED => {
                 let [seq, cseq, count, at] = reader.array()?;
-                if count > RUN_MAX {
+                if count > RUN_MAX || seq.max(cseq) > SEQ_MAX {
                     return Err(BadNote);
                 }
                 state.consumer_seq = cseq.saturating_sub(1);
@@ -336,6 +337,9 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
             }
             op::RESET => {
                 let [next] = reader.array()?;
+                if next > SEQ_MAX {
+                    return Err(BadNote);
+                }
                 state.reset(next);
             }
             _ => return Err(BadNote),
@@ -347,6 +351,10 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
 fn read_snapshot(state: &mut State, reader: &mut Reader<'_>) -> Result<(), BadNote> {
     let [next, last, consumer_seq, floor_consumer, floor_stream, delivered, acked] =
         reader.array()?;
+    // What is handed out later must fit, too.
+    if [next, last, consumer_seq, floor_consumer, floor_stream].iter().any(|seq| *seq > SEQ_MAX) {
+        return Err(BadNote);
+    }
     state.reset(next);
     state.last = last;
     state.consumer_seq = consumer_seq;

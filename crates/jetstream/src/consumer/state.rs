@@ -270,6 +270,14 @@ impl State {
         self.notes = notes;
     }
 
+    /// After notes of which some are lost the floor may be above what was delivered: what is between
+    /// comes again.
+    pub(crate) fn lower_floor(&mut self) {
+        let delivered = self.delivered();
+        self.floor.consumer = self.floor.consumer.min(delivered.consumer);
+        self.floor.stream = self.floor.stream.min(delivered.stream);
+    }
+
     /// Starts again at `next` with consumer sequence 1.
     pub(crate) fn reset(&mut self, next: u64) {
         self.next = next;
@@ -394,6 +402,34 @@ mod tests {
             state.notes.on = false;
             let _ = apply(&mut state, &body);
         }
+    }
+
+    #[test]
+    fn a_floor_without_its_deliveries_is_lowered() {
+        let mut live = state(AckPolicy::All);
+        for seq in 1..=3 {
+            live.deliver(seq, NOW.unix_ns);
+        }
+        let mut replayed = state(AckPolicy::All);
+        apply(&mut replayed, &live.notes.take().unwrap()).unwrap();
+        for seq in 4..=9 {
+            live.deliver(seq, NOW.unix_ns);
+        }
+        // This note is lost.
+        live.notes.take();
+        live.settle_through(9, 9, NOW.unix_ns);
+        apply(&mut replayed, &live.notes.take().unwrap()).unwrap();
+        replayed.lower_floor();
+        assert_eq!((replayed.floor, replayed.next), (Pair { consumer: 3, stream: 3 }, 4));
+    }
+
+    #[test]
+    fn sequences_that_leave_no_room_for_more_are_damage() {
+        let mut live = state(AckPolicy::Explicit);
+        live.deliver(u64::MAX - 1, NOW.unix_ns);
+        let mut replayed = state(AckPolicy::Explicit);
+        assert!(apply(&mut replayed, &encode_snapshot(&live)).is_err());
+        assert!(apply(&mut replayed, &live.notes.take().unwrap()).is_err());
     }
 
     #[test]
