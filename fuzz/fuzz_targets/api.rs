@@ -56,8 +56,9 @@ fn step(server: &mut Server, line: &[u8]) {
     let mut parts = line.splitn(2, |byte| *byte == b' ');
     let (subject, body) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     match subject.split_first() {
-        // The protocol ends a subject at a blank, whichever.
-        Some((b'=', subject)) if subject.contains(&b'\t') || subject.contains(&b'\r') => {}
+        // The protocol ends a subject at a blank. One with a form feed is stored, and a
+        // restore refuses it.
+        Some((b'=', subject)) if subject.iter().any(u8::is_ascii_whitespace) => {}
         Some((b'=', subject)) => {
             let mut parts = body.splitn(2, |byte| *byte == b'\t');
             let (headers, payload) =
