@@ -239,9 +239,6 @@ impl Stream {
 
     /// Goes on with what waited for the disk.
     pub(super) fn retry_parked(&mut self, host: &mut dyn Host, now: Now) {
-        if self.parked.is_empty() {
-            return;
-        }
         let mut queue = self.parked.take();
         while let Some(parked) = queue.pop_front() {
             let msg = parked.message();

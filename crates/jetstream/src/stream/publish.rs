@@ -113,7 +113,7 @@ impl Stream {
             }
             &scanned
         };
-        self.publish_found(host, now, msg, found, reply);
+        self.take(host, now, msg, found, reply);
     }
 
     /// Where the publisher is answered, if it is.
@@ -122,7 +122,21 @@ impl Stream {
     }
 
     /// As [`publish`](Self::publish), with the subject renamed and the headers read.
+    #[cold]
     pub(super) fn publish_found(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        reply: Option<&[u8]>,
+    ) {
+        self.take(host, now, msg, found, reply);
+    }
+
+    // Every publish runs through this and what it calls: in one piece it takes 70 instructions less.
+    #[inline(always)]
+    fn take(
         &mut self,
         host: &mut dyn Host,
         now: Now,
@@ -160,9 +174,21 @@ impl Stream {
         }
     }
 
+    /// Stores a message of a fast batch, or says why not.
+    #[cold]
+    pub(super) fn put_fast(
+        &mut self,
+        host: &mut dyn Host,
+        now: Now,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Put, ApiError> {
+        self.put(host, now, msg, found)
+    }
+
     /// Stores a message, or says why not.
-    #[inline]
-    pub(super) fn put(
+    #[inline(always)]
+    fn put(
         &mut self,
         host: &mut dyn Host,
         now: Now,
@@ -228,6 +254,7 @@ impl Stream {
 
     /// The checks in the order of jetstream.md 2.4, which decides what a message that breaks two
     /// rules hears.
+    #[inline(always)]
     fn admit(
         &mut self,
         time: i64,
@@ -253,7 +280,7 @@ impl Stream {
                 Checked::Duplicate(seq) => return Ok(Verdict::Duplicate(seq)),
             };
         }
-        self.check_storing(msg, found, rollup)
+        self.judge_storing(msg, found, rollup)
     }
 
     /// The checks of a message with headers, but for those that take no other.
@@ -293,7 +320,18 @@ impl Stream {
     }
 
     /// Whether there is room for a message, and somebody who wants it.
+    #[cold]
     pub(super) fn check_storing(
+        &mut self,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+        rollup: Option<Rollup>,
+    ) -> Result<Verdict, ApiError> {
+        self.judge_storing(msg, found, rollup)
+    }
+
+    #[inline(always)]
+    fn judge_storing(
         &mut self,
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
@@ -309,7 +347,9 @@ impl Stream {
             Some(value) => Some(Ttl::parse(value).ok_or(ApiError::MessageTtlInvalid)?),
             None => None,
         };
-        self.check_discard_new(msg.subject, bytes)?;
+        if self.config.discard == Discard::New {
+            self.check_discard_new(msg.subject, bytes)?;
+        }
         self.check_blocked()?;
         Ok(Verdict::Store(Admitted { ttl, rollup, since: 0, is_part: false }))
     }
@@ -384,9 +424,6 @@ impl Stream {
 
     /// 10077 where the policy is to refuse rather than to remove (jetstream.md 2.5).
     pub(super) fn check_discard_new(&mut self, subject: &[u8], bytes: u64) -> Result<(), ApiError> {
-        if self.config.discard != Discard::New {
-            return Ok(());
-        }
         // What was acked just now has made room.
         self.release_settled();
         let refused = |err: &'static str| Err(ApiError::StreamStoreFailed { err: err.into() });

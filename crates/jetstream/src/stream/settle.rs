@@ -20,7 +20,9 @@ impl Stream {
             return self.send_requests(host);
         }
         self.retry_reads(host);
-        self.retry_parked(host, now);
+        if !self.parked.is_empty() {
+            self.retry_parked(host, now);
+        }
         self.log.take_evicted_ranges(&mut self.evicted);
         self.tell_removed(host, now);
         if std::mem::take(&mut self.purged) | self.take_rolled() {

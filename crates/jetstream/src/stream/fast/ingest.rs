@@ -109,9 +109,9 @@ impl Stream {
         let put = if found.required_level.is_some() {
             let block = headers::without_line(msg.headers, b"Nats-Required-Api-Level");
             let msg = Inbound { headers: &block, ..*msg };
-            self.put(host, now, &msg, &headers::scan(&block))
+            self.put_fast(host, now, &msg, &headers::scan(&block))
         } else {
-            self.put(host, now, msg, found)
+            self.put_fast(host, now, msg, found)
         };
         let first = !gaps && seq == 1;
         match put {

@@ -11,6 +11,7 @@ use super::header;
 use crate::ack_subject;
 use crate::error::ApiError;
 use crate::host::Host;
+use crate::stream::config::Discard;
 use crate::stream::headers::{self, PublishHeaders};
 use crate::stream::publish::{Admitted, Inbound, RECORD_MAX, Rollup, number};
 use crate::stream::ttl::Ttl;
@@ -236,7 +237,9 @@ impl Stream {
             _ => None,
         };
         let ttl = found.ttl.filter(|_| self.config.allow_msg_ttl).and_then(Ttl::parse);
-        self.check_discard_new(msg.subject, bytes)?;
+        if self.config.discard == Discard::New {
+            self.check_discard_new(msg.subject, bytes)?;
+        }
         self.check_blocked()?;
         Ok(Some(Admitted { ttl, rollup, since: 0, is_part: false }))
     }
