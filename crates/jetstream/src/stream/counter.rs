@@ -28,7 +28,8 @@ const KEPT_MAX: usize = 16 << 20;
 /// What an entry takes besides subject and number.
 const ENTRY: usize = 128;
 
-type Sources = BTreeMap<String, BTreeMap<String, String>>;
+/// Anyone may write the header, so there may be `null` as well.
+type Sources = BTreeMap<String, Option<BTreeMap<String, String>>>;
 
 /// Where a counter stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,9 @@ impl Count {
                 .ok_or(broken.clone())?,
         };
         let sources = match headers::get(block, SOURCES) {
-            Some(text) => serde_json::from_slice(text).map_err(|_| broken)?,
+            Some(text) => serde_json::from_slice::<Option<Sources>>(text)
+                .map_err(|_| broken)?
+                .unwrap_or_default(),
             None => Sources::new(),
         };
         Ok(Self { total, sources })
@@ -86,7 +89,7 @@ impl Count {
     }
 
     fn bytes(&self) -> usize {
-        let subjects = self.sources.values().flatten();
+        let subjects = self.sources.values().flatten().flatten();
         let sources: usize = subjects.map(|(subject, val)| ENTRY + subject.len() + val.len()).sum();
         self.total.len() + sources
     }
@@ -160,7 +163,11 @@ impl Stream {
         let msg = Inbound { headers: &headers, payload: &payload, ..*msg };
         let (seq, pos) = self.store(host, time, &msg, found, &admitted);
         let total = count.total.to_string();
-        self.totals.keep(msg.subject, seq, Ok(count), false);
+        // Where a publisher wrote what only sources should, the next one goes on from that: what is kept
+        // never differs from what is stored, or a restart would change what comes next.
+        let written = headers::get(msg.headers, SOURCES).is_some();
+        let count = if written { Count::read(msg.headers, msg.payload) } else { Ok(count) };
+        self.totals.keep(msg.subject, seq, count, false);
         Ok(Put::Counted { seq, pos, total })
     }
 
@@ -201,7 +208,9 @@ impl Stream {
             };
             count.total = count.total.plus(&step);
             let (headers, payload) = count.message(msg.headers);
-            counted.push(Staged::of(&Inbound { headers: &headers, payload: &payload, ..msg }));
+            let stored = Inbound { headers: &headers, payload: &payload, ..msg };
+            self.check_size(&stored)?;
+            counted.push(Staged::of(&stored));
             counts.insert(msg.subject, count);
         }
         Ok(counted)

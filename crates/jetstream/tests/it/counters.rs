@@ -132,3 +132,48 @@ fn counting_goes_on_where_the_last_message_ends() {
     world.must("STREAM.PURGE.C", "");
     assert_eq!(add(&mut world, "c.a", "1"), r#"{"stream":"C","seq":6,"val":"1"}"#);
 }
+
+#[test]
+fn what_is_kept_of_a_counter_is_what_is_stored() {
+    let sources = |world: &mut World, of: &str| {
+        let headers = format!("Nats-Incr: 1\r\nNats-Counter-Sources: {of}");
+        world.put("c.a", &headers, "")
+    };
+    for restart in [false, true] {
+        for (written, expected) in [
+            ("x", "10172 message counter is broken"),
+            (r#"{"A":{"a":7}}"#, "10172 message counter is broken"),
+            ("null", ""),
+            (r#"{"A":null}"#, r#"{"A":null}"#),
+            (r#"{"A":{"a":"7"}}"#, r#"{"A":{"a":"7"}}"#),
+        ] {
+            let mut world = World::new();
+            world.must("STREAM.CREATE.C", &CREATE.replace("}", r#","allow_direct":true}"#));
+            add(&mut world, "c.a", "1");
+            assert_eq!(sources(&mut world, written), r#"{"stream":"C","seq":2,"val":"2"}"#);
+            if restart {
+                world.restart();
+            }
+            let answer = add(&mut world, "c.a", "1");
+            if expected.starts_with("10172") {
+                assert_eq!(answer, expected, "{written}");
+                continue;
+            }
+            assert_eq!(answer, r#"{"stream":"C","seq":3,"val":"3"}"#, "{written}");
+            let stored = world.direct("C", r#"{"seq":3}"#);
+            let told = stored[0].split("Nats-Counter-Sources: ").nth(1).unwrap_or("");
+            assert_eq!(told.lines().next().unwrap_or(""), expected, "{stored:?}");
+        }
+    }
+}
+
+#[test]
+fn the_size_of_a_member_of_a_batch_is_that_with_its_number() {
+    let mut world = World::new();
+    let more = r#","allow_atomic":true,"max_msg_size":120}"#;
+    world.must("STREAM.CREATE.C", &CREATE.replace("}", more));
+    let batch = "Nats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1";
+    let answer = world.put("c.a", &format!("{batch}\r\nNats-Incr: {}", "9".repeat(30)), "");
+    assert_eq!(error_of(&answer), "10054 message size exceeds maximum allowed");
+    assert_eq!(world.state("C")["last_seq"], 0);
+}
