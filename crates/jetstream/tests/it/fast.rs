@@ -73,3 +73,16 @@ fn silence_ends_a_batch_without_a_word() {
     let heard = put(&mut world, "2.ok.4.1");
     assert!(heard[0].contains(r#""err_code":10208"#), "{heard:?}");
 }
+
+#[test]
+fn batches_are_answered_also_where_publishers_are_not() {
+    let mut world = world(r#","no_ack":true,"allow_msg_ttl":true"#);
+    assert_eq!(put(&mut world, "1.ok.1.0"), [r#"{"type":"ack","seq":1,"msgs":1}"#]);
+    let end = r#"{"stream":"S","seq":2,"batch":"b","count":2}"#;
+    assert_eq!(put(&mut world, "1.ok.2.2"), [end]);
+    // What is no message of a batch hears nothing.
+    for place in ["1.ok.2.1", "1.ok.1.9"] {
+        assert!(put(&mut world, place).is_empty(), "{place}");
+    }
+    assert_eq!(world.state("S")["last_seq"], 2);
+}

@@ -21,7 +21,7 @@ impl Stream {
     ) {
         // Where nobody is answered the reply subject still says where the message belongs.
         let place = msg.reply.and_then(Place::read);
-        if let Err(error) = self.take_fast(host, now, msg, found, reply, place) {
+        if let Err(error) = self.take_fast(host, now, msg, found, place) {
             self.answer_error(host, reply, &error);
         }
     }
@@ -32,7 +32,6 @@ impl Stream {
         now: Now,
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
-        reply: Option<&[u8]>,
         place: Option<Place<'_>>,
     ) -> Result<(), ApiError> {
         if self.config.sealed {
@@ -53,6 +52,8 @@ impl Stream {
             self.fast.close(held, id);
             return Err(ApiError::RequiredApiLevel);
         }
+        // Within a batch also a stream without acks answers (nats-server 2.15.1).
+        let reply = msg.reply;
         let expected = batch.seq + 1;
         if op == Op::Ping {
             // A ping comes after the message of its sequence.
@@ -88,7 +89,8 @@ impl Stream {
             return Ok(());
         }
         if seq == 1 && op != Op::Commit {
-            self.tell_flow(reply, id);
+            // But not that it begins.
+            self.tell_flow(self.answered(msg), id);
         }
         self.store_fast(host, now, msg, found, reply, &place);
         Ok(())
