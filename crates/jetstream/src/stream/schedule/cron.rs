@@ -43,7 +43,7 @@ impl Range {
         let mut field = Field { values: 0, any: false };
         for item in text.split(',').filter(|item| !item.is_empty()) {
             let (span, step) = match item.split_once('/') {
-                Some((span, step)) => (span, Some(step.parse::<u32>().ok().filter(|n| *n > 0)?)),
+                Some((span, step)) => (span, Some(step.parse::<u64>().ok().filter(|n| *n > 0)?)),
                 None => (item, None),
             };
             let (from, to) = match span.split_once('-') {
@@ -65,7 +65,7 @@ impl Range {
             if least < self.least || greatest > self.greatest || least > greatest {
                 return None;
             }
-            let step = usize::try_from(step.unwrap_or(1)).ok()?;
+            let step = usize::try_from(step.unwrap_or(1)).unwrap_or(usize::MAX);
             (least..=greatest).step_by(step).for_each(|value| field.values |= 1 << value);
         }
         // What allows nothing would be looked for in vain, second by second.
@@ -121,7 +121,9 @@ impl Cron {
             // change at midnight by the wall, the others as time passes, so that an hour which a clock
             // shows twice is two hours.
             let seconds = |since: i64| at.checked_add(since);
-            at = if !self.month.has(local.month()) {
+            // A clock that is put back over midnight shows the day before once more, and the next
+            // midnight lies behind then.
+            at = at.checked_add(1)?.max(if !self.month.has(local.month()) {
                 let first = local.date().first_of_month();
                 start_of(first.checked_add(jiff::Span::new().months(1)).ok()?, zone)?
             } else if !self.fits_day(&local) {
@@ -134,7 +136,7 @@ impl Cron {
                 seconds(1)?
             } else {
                 return Some(at);
-            };
+            });
         }
     }
 
@@ -186,6 +188,7 @@ mod tests {
             ("0 0 0 15 * 0", "2025-03-10T00:00:00Z", "2025-03-15T00:00:00Z"),
             ("0 0 0 */2 * 0", "2025-03-01T00:00:00Z", "2025-03-02T00:00:00Z"),
             ("0 0 0 15 * *", "2025-03-01T00:00:00Z", "2025-03-15T00:00:00Z"),
+            ("0 7/4294967296 * * * *", "2025-03-01T00:00:00Z", "2025-03-01T00:07:00Z"),
         ] {
             assert_eq!(after(pattern, &TimeZone::UTC, from), expected, "{pattern} {from}");
         }
@@ -204,6 +207,14 @@ mod tests {
         ] {
             assert_eq!(after("0 30 2 * * *", &berlin, from), expected, "{from}");
         }
+    }
+
+    #[test]
+    fn a_clock_put_back_over_midnight_does_not_turn_the_search_in_a_circle() {
+        // One minute after midnight it was 23:01 of the day before.
+        let newfoundland = zone("America/St_Johns");
+        let next = after("0 40 0 7 * *", &newfoundland, "2010-11-06T12:00:00Z");
+        assert_eq!(next, "2010-11-07T04:10:00Z");
     }
 
     #[test]
