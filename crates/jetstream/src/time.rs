@@ -78,17 +78,53 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     if text == NO_TIME {
         return Some(0);
     }
-    // RFC 3339 asks for the separator and an offset; the library's reader is laxer.
-    let bytes = text.as_bytes();
-    let separated = bytes.get(10).is_some_and(|b| matches!(b, b'T' | b't'));
-    let zoned = text
-        .get(19..)
-        .is_some_and(|tail| tail.ends_with(['Z', 'z']) || tail.contains('+') || tail.contains('-'));
-    if !separated || !zoned {
+    i64::try_from(read_rfc3339(text)?).ok()
+}
+
+/// Reads an RFC 3339 time of any year as nanoseconds since 1970, as Go's `time.Parse` does: capitals,
+/// no leap second, an offset of at most 24 hours, and a fraction of any length, of which nine digits
+/// count.
+pub fn read_rfc3339(text: &str) -> Option<i128> {
+    let mut rest = text;
+    let [year, month, day] =
+        [number(&mut rest, 4, "")?, number(&mut rest, 2, "-")?, number(&mut rest, 2, "-")?];
+    let date = jiff::civil::Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()?;
+    let [hour, minute, second] =
+        [number(&mut rest, 2, "T")?, number(&mut rest, 2, ":")?, number(&mut rest, 2, ":")?];
+    if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let stamp: jiff::Timestamp = text.parse().ok()?;
-    i64::try_from(stamp.as_nanosecond()).ok()
+    let mut nanos = 0;
+    if let Some(tail) = rest.strip_prefix(['.', ',']) {
+        let end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (fraction, tail) = tail.split_at(end);
+        let counted = fraction.get(..9).unwrap_or(fraction);
+        let digits: i128 = counted.parse().ok()?;
+        nanos = digits * 10_i128.pow(9 - u32::try_from(counted.len()).ok()?);
+        rest = tail;
+    }
+    let offset = match rest.strip_prefix(['+', '-']) {
+        Some(mut tail) => {
+            let [hours, minutes] = [number(&mut tail, 2, "")?, number(&mut tail, 2, ":")?];
+            if hours > 24 || minutes > 60 || !tail.is_empty() {
+                return None;
+            }
+            let offset = i128::from(hours) * 3600 + i128::from(minutes) * 60;
+            if rest.starts_with('-') { -offset } else { offset }
+        }
+        None if rest == "Z" => 0,
+        None => return None,
+    };
+    let days = jiff::civil::Date::constant(1970, 1, 1).until(date).ok()?.get_days();
+    let clock = i128::from(hour) * 3600 + i128::from(minute) * 60 + i128::from(second);
+    Some((i128::from(days) * 86_400 + clock - offset) * i128::from(NANOS) + nanos)
+}
+
+/// So many digits behind a separator.
+fn number(rest: &mut &str, len: usize, separator: &str) -> Option<i16> {
+    let (digits, tail) = rest.strip_prefix(separator)?.split_at_checked(len)?;
+    *rest = tail;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// Days since 1970-01-01 to year, month, day in the proleptic Gregorian calendar.
@@ -232,6 +268,28 @@ mod tests {
         for text in ["", "yesterday", "2023-11-14", "2023-11-14 22:13:20Z", "2023-11-14T22:13:20"] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
         }
+        // As nats-server 2.15.1 reads them.
+        for (text, ns) in [
+            ("2023-11-14T22:13:20.1234567899Z", Some(1_700_000_000_123_456_789)),
+            ("2023-11-14T22:13:20,5Z", Some(1_700_000_000_500_000_000)),
+            ("2023-11-14T22:13:20-24:00", Some(1_700_086_400_000_000_000)),
+            ("2023-11-14T22:13:20+25:00", None),
+            ("2023-11-14T22:13:20+00:61", None),
+            ("2023-11-14t22:13:20Z", None),
+            ("2023-11-14T22:13:20z", None),
+            ("2023-11-14T22:13:60Z", None),
+            ("2023-11-14T24:00:00Z", None),
+            ("2023-02-29T00:00:00Z", None),
+            ("2023-11-14T22:13:20.Z", None),
+            ("2023-11-14T22:13:+0Z", None),
+            ("2023-11-14T22:13:20Z ", None),
+            ("2023-11-14T22:13:2éZ", None),
+            ("9999-12-31T23:59:59Z", None),
+        ] {
+            assert_eq!(parse_rfc3339(text), ns, "{text}");
+        }
+        let never = read_rfc3339("9999-12-31T23:59:59Z");
+        assert_eq!(never, Some(253_402_300_799 * i128::from(NANOS)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) use plan::{Plan, read_note};
 
 use super::headers;
 use crate::error::ApiError;
-use crate::time::{NO_TIME, parse_go_duration, parse_rfc3339};
+use crate::time::{NO_TIME, parse_go_duration, read_rfc3339};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -113,14 +113,10 @@ fn round(time: i64) -> i64 {
     time.saturating_add(SECOND / 2).div_euclid(SECOND).saturating_mul(SECOND)
 }
 
-/// A time in RFC 3339. One that no clock of 64 bits reaches is never.
+/// A time in RFC 3339. One that no clock of 64 bits reaches is the last or the first that it does.
 fn parse_time(text: &str) -> Option<i64> {
-    parse_rfc3339(text).or_else(|| {
-        let bytes = text.as_bytes();
-        let far = bytes.get(10) == Some(&b'T') && bytes.get(..4)?.iter().all(u8::is_ascii_digit);
-        let stamp: Timestamp = text.parse().ok().filter(|_| far)?;
-        Some(if stamp < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX })
-    })
+    let time = read_rfc3339(text)?.clamp(i64::MIN.into(), i64::MAX.into());
+    i64::try_from(time).ok()
 }
 
 /// The patterns that have names.
@@ -151,6 +147,7 @@ fn zone(name: &[u8], local: &TimeZone) -> Option<TimeZone> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::parse_rfc3339;
 
     fn read(lines: &str) -> Result<Option<Pattern>, ApiError> {
         let block = format!("NATS/1.0\r\n{lines}\r\n\r\n");
@@ -168,10 +165,10 @@ mod tests {
         let offset = read("Nats-Schedule: @at 2025-01-02T03:04:05+01:00");
         assert_eq!(offset, at("2025-01-02T02:04:05Z"));
         assert_eq!(read("Nats-Schedule: @every 1500ms"), Ok(Some(Pattern::Every(SECOND * 3 / 2))));
-        assert_eq!(
-            read("Nats-Schedule: @at 9999-01-01T00:00:00Z"),
-            Ok(Some(Pattern::At(i64::MAX)))
-        );
+        for (time, due) in [("9999-12-31T23:59:59Z", i64::MAX), ("0002-01-01T00:00:00Z", i64::MIN)]
+        {
+            assert_eq!(read(&format!("Nats-Schedule: @at {time}")), Ok(Some(Pattern::At(due))));
+        }
         assert_eq!(read("X: y"), Ok(None));
         assert_eq!(read("Nats-Schedule-Time-Zone: Europe/Berlin"), Ok(None));
         let weekly = read("Nats-Schedule: @weekly\r\nNats-Schedule-Time-Zone: Europe/Berlin");
