@@ -34,7 +34,7 @@ mod update;
 mod validate;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use natterjack_store::Filter;
 

@@ -19,11 +19,19 @@ impl Stream {
         }
         let more = self.expire_ttls(host, now.unix_ns);
         let more = self.expire_age(host, now.unix_ns) || more;
-        let more = self.run_schedules(host, now) || more;
+        self.run_schedules(host, now) || more
+    }
+
+    /// Forgets when removed messages would have been due, once that is most of what is known. What is
+    /// replaced again and again may be due in years, so no timer leads here. What the disk may refuse
+    /// yet has not replaced anything for good.
+    pub(super) fn compact_dues(&mut self) {
         let log = &self.log;
-        self.expiry.compact(log.state().messages, |seq| log.contains(seq));
-        self.plan.compact(log.state().messages, |seq| log.contains(seq));
-        more
+        if log.durable() == log.end() {
+            let messages = log.state().messages;
+            self.expiry.compact(messages, |seq| log.contains(seq));
+            self.plan.compact(messages, |seq| log.contains(seq));
+        }
     }
 
     /// True while the disk takes no markers: what would leave one stays until it does.
@@ -165,5 +173,60 @@ impl Stream {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use natterjack_store::Log;
+
+    use crate::account::{Account, AccountLimits};
+    use crate::consumer::tests::Recorder;
+    use crate::engine::JetStream;
+    use crate::options::Options;
+    use crate::stream::{Inbound, Parts, Scope, StreamCell, log_limits};
+    use crate::time::Now;
+
+    #[test]
+    fn what_is_replaced_again_and_again_leaves_nothing() {
+        let config = br#"{"name":"S","subjects":["s.*"],"storage":"memory","max_msgs":-1,
+            "max_bytes":-1,"max_msg_size":-1,"max_msgs_per_subject":1,"allow_msg_ttl":true,
+            "allow_msg_schedules":true,"allow_rollup_hdrs":true}"#;
+        let config: crate::stream::Config = crate::json::decode(config, true).unwrap();
+        let engine = JetStream::new(Options::default());
+        let cell = StreamCell::new(Parts {
+            scope: Scope {
+                account: "A".into(),
+                stream: "S".into(),
+                stream_id: 1,
+                domain: None,
+                server: "n".into(),
+                memory: true,
+            },
+            shared: Arc::clone(&engine.shared),
+            account: Arc::new(Account::new("A", AccountLimits::default())),
+            log: Log::memory(1, log_limits(&config)),
+            config,
+            created: 0,
+            dedupe_key: [1, 2],
+        });
+        let (mut host, now) = (Recorder::default(), Now { mono_ns: 1, unix_ns: 1 });
+        let schedule =
+            b"NATS/1.0\r\nNats-Schedule: @every 1000h\r\nNats-Schedule-Target: s.b\r\n\r\n";
+        for (subject, headers) in
+            [(b"s.a", &schedule[..]), (b"s.c", b"NATS/1.0\r\nNats-TTL: 1000h\r\n\r\n")]
+        {
+            for _ in 0..5000 {
+                let msg = Inbound { subject, reply: None, headers, payload: b"" };
+                cell.publish(&mut host, now, &msg);
+                cell.settle(&mut host, now);
+            }
+        }
+        let stream = cell.lock();
+        assert_eq!((stream.log.state().messages, stream.log.state().last_seq), (2, 10_000));
+        let known = (stream.plan.len(), stream.expiry.len());
+        assert!(known.0 < 1100 && known.1 < 1100, "{known:?}");
     }
 }

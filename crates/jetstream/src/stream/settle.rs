@@ -3,6 +3,7 @@
 use natterjack_store::Blocked;
 
 use super::Stream;
+use crate::ctx::NOTE_SCHEDULE;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::time::Now;
@@ -37,6 +38,7 @@ impl Stream {
         self.send_requests(host);
         // In memory, and where a policy asks for less, what was just written is durable already.
         self.answers.release(self.log.durable(), &self.scope.account, host);
+        self.compact_dues();
         let bytes = self.log.state().bytes;
         self.report_usage(bytes);
         self.announce_room(host, now);
@@ -66,7 +68,9 @@ impl Stream {
             self.expire_again(refused.after, now.unix_ns);
             (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
-            self.plan.rearm(refused.after);
+            if let Some(note) = self.plan.rearm(refused.after) {
+                self.log.note(NOTE_SCHEDULE, &note);
+            }
             if let Some(gone) = refused.seqs {
                 self.feeds_refused(host, now, gone);
             }

@@ -105,6 +105,13 @@ impl Expiry {
 }
 
 #[cfg(test)]
+impl Expiry {
+    pub(in crate::stream) fn len(&self) -> usize {
+        self.due.len().max(self.never.len())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

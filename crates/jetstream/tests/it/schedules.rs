@@ -125,6 +125,38 @@ fn what_the_disk_refuses_is_made_when_there_is_room() {
 }
 
 #[test]
+fn what_the_disk_refused_is_made_after_a_crash() {
+    let mut world = world();
+    plan(&mut world, "s.once", &at(10), "");
+    plan(&mut world, "s.often", "@every 10s", "");
+    *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+    world.pass(11 * SECOND);
+    *world.disk.failing.lock().unwrap() = None;
+    // The disk takes again what was refused, and the power goes before the next try.
+    world.pass(2 * SECOND);
+    assert_eq!(subjects(&mut world), r#"{"s.often":1,"s.once":1}"#);
+    world.crash();
+    world.pass(SECOND);
+    assert_eq!(subjects(&mut world), r#"{"s.often":1,"s.out":2}"#);
+}
+
+#[test]
+fn what_replaces_a_schedule_and_is_refused_ends_nothing() {
+    let mut world = world();
+    plan(&mut world, "s.a", &at(10), "");
+    world.pass(9 * SECOND);
+    world.slow_disk = true;
+    world.publish_on("_I.later", "s.a", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n");
+    world.pass(2 * SECOND);
+    *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+    world.slow_disk = false;
+    world.run_disk();
+    *world.disk.failing.lock().unwrap() = None;
+    world.pass(10 * SECOND);
+    assert_eq!(subjects(&mut world), r#"{"s.out":1}"#);
+}
+
+#[test]
 fn schedules_and_samples_that_lie_on_disk_are_read_first() {
     let options = Options { tail_bytes: 0, block_bytes: 1, ..Options::default() };
     let mut world = World::with(options, AccountLimits::default());

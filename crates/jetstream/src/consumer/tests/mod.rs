@@ -35,7 +35,7 @@ struct Sent {
 }
 
 #[derive(Debug, Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     sent: Vec<Sent>,
     /// Subjects with a plain subscriber, and `subject group` with a member of a group.
     interest: BTreeSet<String>,

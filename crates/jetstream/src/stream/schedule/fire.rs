@@ -53,6 +53,11 @@ impl Stream {
         });
         let Some((own, pattern, target)) = order else {
             self.plan.forget(seq);
+            // What replaced it may be refused by the disk yet.
+            let (durable, end) = (self.log.durable(), self.log.end());
+            if durable < end {
+                self.plan.fired(durable, end, seq, due);
+            }
             return true;
         };
         let mut sample = None;

@@ -71,13 +71,22 @@ impl Plan {
         self.fired.push((pos, seq, due));
     }
 
-    /// The disk did not take what was appended behind `after`: what fired then is due as before.
-    pub(crate) fn rearm(&mut self, after: LogPos) {
+    /// The disk did not take what was appended behind `after`: what fired then is due as before. The
+    /// note that says so, if anything did: what was noted then is appended again.
+    pub(crate) fn rearm(&mut self, after: LogPos) -> Option<Vec<u8>> {
+        let mut note = Vec::new();
         for (pos, seq, due) in std::mem::take(&mut self.fired) {
             if pos > after {
                 self.put(seq, Planned { due, moved: true });
+                note.extend(Self::note(seq, due));
             }
         }
+        (!note.is_empty()).then_some(note)
+    }
+
+    #[cfg(test)]
+    pub(in crate::stream) fn len(&self) -> usize {
+        self.due.len().max(self.by_seq.len())
     }
 
     /// Drops what refers to removed messages once that is most of it. `messages` is the stream's
@@ -153,7 +162,7 @@ mod tests {
         plan.fired(LogPos(0), LogPos(10), 1, 50);
         plan.postpone(2, 90);
         plan.fired(LogPos(0), LogPos(20), 2, 51);
-        plan.rearm(LogPos(15));
+        assert_eq!(plan.rearm(LogPos(15)), Some(Plan::note(2, 51)));
         assert_eq!(plan.first(), Some((51, 2)));
         assert!(!plan.contains(1));
     }
