@@ -13,6 +13,7 @@ mod durable;
 mod fast;
 mod mirrors;
 mod modes;
+mod origins;
 mod publish;
 mod reads;
 mod retention;

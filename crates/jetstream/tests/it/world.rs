@@ -372,13 +372,18 @@ impl World {
 
     /// A publish that waits for its PubAck; `503` when no stream listens, empty when none came.
     pub(crate) fn put(&mut self, subject: &str, headers: &str, payload: &str) -> String {
-        let reply = self.next_inbox();
         let headers = if headers.is_empty() {
             String::new()
         } else {
             format!("NATS/1.0\r\n{headers}\r\n\r\n")
         };
-        if !self.publish_to(subject, Some(&reply), &headers, payload) {
+        self.put_raw(subject, &headers, payload)
+    }
+
+    /// As [`put`](World::put), with a whole header block.
+    pub(crate) fn put_raw(&mut self, subject: &str, headers: &str, payload: &str) -> String {
+        let reply = self.next_inbox();
+        if !self.publish_to(subject, Some(&reply), headers, payload) {
             return "503".into();
         }
         self.take(&reply).map(|sent| sent.text()).unwrap_or_default()

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Sourcing;
 use super::arrivals::Arrival;
 use super::feed::{Feed, Level, Phase, SourceError};
-use crate::consumer::{self, AckPolicy, CreateRequest, DeliverPolicy};
+use crate::consumer::{self, AckPolicy, CreateRequest, DeliverPolicy, SEQ_MAX};
 use crate::error::ApiError;
 use crate::host::{Delivered, Host, Outgoing};
 use crate::nuid;
@@ -25,6 +25,8 @@ const API: &str = "$JS.API";
 const ANSWER_WAIT: u64 = 30 * SECOND as u64;
 const RESET_WAIT: u64 = 5 * SECOND as u64;
 const NAME_LEN: usize = 8;
+/// Bytes of an identity, which has 8 (nats-server 2.15.1).
+const IDENTITY_MAX: usize = 64;
 /// Errors of servers that know less (10185, 10025), and of one whose stream is another (10225).
 const TOO_NEW: [u64; 2] = [10_185, 10_025];
 const OTHER_STREAM: u64 = 10_225;
@@ -70,6 +72,7 @@ impl Stream {
         feed.token = token;
         feed.inbox = format!("$JSC.R.{}", nuid::text(NAME_LEN, || host.random()));
         feed.deliver = deliver_subject(feed, &names.1);
+        feed.consumer.clone_from(&names.0);
         let (subject, headers, payload) = match &feed.source.consumer {
             Some(made) => {
                 let subject = format!("CONSUMER.RESET.{}.{}", feed.source.name, made.name);
@@ -77,9 +80,7 @@ impl Stream {
             }
             None => self.create_request(feed, names),
         };
-        let prefix = feed.source.external.as_ref().map_or("", |external| &external.api);
-        let prefix = if prefix.is_empty() { API } else { prefix };
-        let subject = format!("{prefix}.{subject}").replace("..", ".");
+        let subject = api_subject(feed, &subject);
         host.open_inlet(&account, feed.inbox.as_bytes(), id, token);
         host.open_inlet(&account, feed.deliver.as_bytes(), id, token + 1);
         let wait = if feed.source.consumer.is_some() { RESET_WAIT } else { ANSWER_WAIT };
@@ -100,7 +101,7 @@ impl Stream {
     }
 
     /// The name of the consumer: always the same for a stream, so that one that is kept is found again.
-    fn consumer_name(&self, feeds: &[Feed], at: usize) -> String {
+    pub(super) fn consumer_name(&self, feeds: &[Feed], at: usize) -> String {
         let hash = |text: &str| -> String {
             nuid::hash8(text.as_bytes()).iter().map(|byte| char::from(*byte)).collect()
         };
@@ -224,7 +225,7 @@ impl Stream {
         if let Some(error) = error {
             return self.refused(host, now, feed, error);
         }
-        let Some(made) = config else {
+        let Some(made) = config.filter(|_| delivered.stream_seq <= SEQ_MAX) else {
             let err = "invalid consumer create response".into();
             let error = match feed.mirror {
                 true => ApiError::MirrorConsumerSetupFailed { err },
@@ -244,7 +245,10 @@ impl Stream {
         feed.follow(now, name);
         feed.pending(num_pending);
         let identity = headers::get(arrival.headers(), b"Nats-Stream-Identity");
-        let identity = identity.map(String::from_utf8_lossy).unwrap_or_default();
+        // It goes into headers and notes: what no stream is called by is left out.
+        let known =
+            |text: &&[u8]| text.len() <= IDENTITY_MAX && text.iter().all(u8::is_ascii_graphic);
+        let identity = identity.filter(known).map(String::from_utf8_lossy).unwrap_or_default();
         if feed.mirror {
             // What is before the consumer's start will never come.
             if delivered.stream_seq > self.log.state().last_seq {
@@ -283,6 +287,13 @@ impl Stream {
         }
         feed.failed(host, &account, id, now, Some(error));
     }
+}
+
+/// The subject of a request to the origin's API.
+pub(super) fn api_subject(feed: &Feed, endpoint: &str) -> String {
+    let prefix = feed.source.external.as_ref().map_or("", |external| &external.api);
+    let prefix = if prefix.is_empty() { API } else { prefix };
+    format!("{prefix}.{endpoint}").replace("..", ".")
 }
 
 /// Where messages are to go.

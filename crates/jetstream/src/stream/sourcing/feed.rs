@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use natterjack_subject::Transform;
 use serde::{Deserialize, Serialize};
 
+use super::ask::api_subject;
 use super::header;
 use crate::error::ApiError;
-use crate::host::Host;
+use crate::host::{Host, Outgoing};
 use crate::stream::config::Source;
 use crate::time::Now;
 
@@ -224,6 +225,27 @@ impl Feed {
                 host.close_inlet(account, subject.as_bytes(), stream_id);
             }
         }
+    }
+
+    /// As [`close`](Self::close) for good: the origin need not keep the consumer, which in a work queue
+    /// would hold its messages for ever (nats-server 2.15.1).
+    pub(super) fn leave(&mut self, host: &mut dyn Host, account: &str, stream_id: u64) {
+        self.close(host, account, stream_id);
+        let name = std::mem::take(&mut self.consumer);
+        if name.is_empty() || self.source.consumer.is_some() {
+            return;
+        }
+        let endpoint = format!("CONSUMER.DELETE.{}.{name}", self.source.name);
+        let subject = api_subject(self, &endpoint);
+        host.deliver(&Outgoing {
+            account,
+            route: subject.as_bytes(),
+            queue: None,
+            subject: subject.as_bytes(),
+            reply: None,
+            headers: &[],
+            payload: &[],
+        });
     }
 
     /// The subject under which a message is stored.

@@ -49,9 +49,15 @@ pub(super) fn with_origin(
 ) -> Vec<u8> {
     let kept = without(block, |name| name == NAME.as_bytes() || is_condition(name));
     let mut out = Vec::with_capacity(kept.len() + index.len() + subject.len() + 64);
-    match kept.strip_suffix(b"\r\n") {
-        Some(open) => out.extend_from_slice(open),
-        None => out.extend_from_slice(VERSION_LINE),
+    // Publishers may leave out the empty line or the end of the last one.
+    let open = kept.strip_suffix(b"\r\n\r\n").or_else(|| kept.strip_suffix(b"\r\n"));
+    match open.unwrap_or(&kept).strip_prefix(VERSION_LINE) {
+        Some(lines) if !lines.is_empty() => {
+            out.extend_from_slice(VERSION_LINE);
+            out.extend_from_slice(lines);
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => out.extend_from_slice(VERSION_LINE),
     }
     out.extend_from_slice(NAME.as_bytes());
     out.extend_from_slice(b": ");

@@ -109,16 +109,26 @@ impl Stream {
             sourcing.feeds.push(feed);
         }
         for mut gone in old {
-            gone.close(host, &self.scope.account, self.scope.stream_id);
+            gone.leave(host, &self.scope.account, self.scope.stream_id);
+        }
+        // With a second source from one stream the first one's consumer has another name.
+        for at in 0..sourcing.feeds.len() {
+            let name = self.consumer_name(&sourcing.feeds, at);
+            let feed = &mut sourcing.feeds[at];
+            let own = feed.source.consumer.is_none() && !feed.consumer.is_empty();
+            if own && !feed.consumer.starts_with(&name) {
+                feed.leave(host, &self.scope.account, self.scope.stream_id);
+                feed.hurry(now);
+            }
         }
         self.sourcing = Some(sourcing);
     }
 
-    /// Takes no more messages.
+    /// Takes no more messages: the stream is deleted.
     pub(super) fn stop_feeds(&mut self, host: &mut dyn Host) {
         let Some(mut sourcing) = self.sourcing.take() else { return };
         for feed in &mut sourcing.feeds {
-            feed.close(host, &self.scope.account, self.scope.stream_id);
+            feed.leave(host, &self.scope.account, self.scope.stream_id);
         }
     }
 

@@ -9,6 +9,7 @@ use super::arrivals::{Arrival, Arrivals};
 use super::feed::{Feed, Phase};
 use super::header;
 use crate::ack_subject;
+use crate::consumer::SEQ_MAX;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::stream::config::Discard;
@@ -17,6 +18,9 @@ use crate::stream::publish::{Admitted, Inbound, RECORD_MAX, Rollup, number};
 use crate::stream::ttl::Ttl;
 use crate::stream::{FLAG_SOURCED, Stream};
 use crate::time::Now;
+
+/// Where consumers listen for answers to flow control.
+const FLOW_CONTROL: &[u8] = b"$JS.FC.";
 
 /// Why a message was not taken.
 enum Stop {
@@ -92,6 +96,10 @@ impl Stream {
 
     /// Answers a request for flow control once what was taken before is durable.
     fn answer_flow(&mut self, feed: &mut Feed, reply: &[u8], headers: &[u8]) {
+        // Whoever plays the origin must not have the server publish anywhere else.
+        if !reply.starts_with(FLOW_CONTROL) {
+            return;
+        }
         if self.scope.memory {
             feed.replies.push((reply.into(), headers.into()));
         } else {
@@ -119,6 +127,10 @@ impl Stream {
             } else {
                 Stop::Ignore
             });
+        }
+        if token.stream_seq > SEQ_MAX {
+            // No stream comes so far.
+            return Err(Stop::Again);
         }
         if feed.mirror {
             // A purge may have moved it on.
