@@ -309,6 +309,9 @@ impl StreamCell {
         if std::mem::take(&mut stream.expiry_reads) && !stream.closed {
             stream.tick(host, now);
         }
+        if self.arrivals.is_waiting() && !stream.closed {
+            stream.take_arrivals(host, now, &self.arrivals);
+        }
         stream.settle(host, now);
         false
     }

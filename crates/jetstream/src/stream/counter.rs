@@ -81,9 +81,10 @@ impl Count {
         let block = if self.sources.is_empty() {
             block.to_vec()
         } else {
-            // Strings only, which cannot fail.
-            let text = serde_json::to_vec(&self.sources).unwrap_or_default();
-            headers::with_line(block, SOURCES, &text)
+            // Strings only, which cannot fail. Go writes these three so.
+            let text = serde_json::to_string(&self.sources).unwrap_or_default();
+            let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+            headers::with_line(block, SOURCES, text.as_bytes())
         };
         (block, payload)
     }
@@ -131,10 +132,10 @@ impl Totals {
 }
 
 /// A message of a counter as it is stored.
-struct Counted {
+pub(super) struct Counted {
     count: Count,
-    headers: Vec<u8>,
-    payload: Vec<u8>,
+    pub(super) headers: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Stream {
@@ -189,6 +190,43 @@ impl Stream {
         let msg = Inbound { headers: &headers, payload: &payload, ..*msg };
         let verdict = self.check_storing(&msg, found, rollup)?;
         Ok((verdict, Some(Counted { count, headers, payload })))
+    }
+
+    /// A message that another stream sent, as it is stored here: what it adds is by how much the number
+    /// there has moved since the last one that came, so that what was missed in between counts, too.
+    /// `None` while the number here is not at hand.
+    ///
+    /// # Errors
+    /// 10169, 10171 and 10172.
+    pub(super) fn count_sourced(
+        &mut self,
+        msg: &Inbound<'_>,
+        found: &PublishHeaders<'_>,
+    ) -> Result<Option<Counted>, ApiError> {
+        let incr = found.incr.ok_or(ApiError::MessageIncrMissing)?;
+        Decimal::parse(incr).ok_or(ApiError::MessageIncrInvalid)?;
+        let there = Count::read(b"", msg.payload)?.total;
+        let mut origin = found.stream_source.unwrap_or_default().split(|byte| *byte == b' ');
+        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+        let stream = text(origin.next().unwrap_or_default());
+        let subject = text(origin.nth(3).unwrap_or(msg.subject));
+        if !self.load_count(msg.subject, false) {
+            return Ok(None);
+        }
+        let mut count = self.count_of(msg.subject).ok_or(ApiError::MessageCounterBroken)??;
+        let subjects = count.sources.entry(stream).or_default().get_or_insert_default();
+        let before = subjects.insert(subject, there.to_string());
+        let before = before.and_then(|before| Decimal::parse(before.as_bytes()));
+        let step = there.minus(&before.unwrap_or(Decimal::ZERO));
+        count.total = count.total.plus(&step);
+        let block = headers::with_line(msg.headers, b"Nats-Incr", step.to_string().as_bytes());
+        let (headers, payload) = count.message(&block);
+        Ok(Some(Counted { count, headers, payload }))
+    }
+
+    /// A message that [was counted](Self::count_sourced) is stored at `seq`.
+    pub(super) fn keep_counted(&mut self, subject: &[u8], seq: u64, counted: Counted) {
+        self.totals.keep(subject, seq, Ok(counted.count), false);
     }
 
     /// The members of a batch as they are stored.

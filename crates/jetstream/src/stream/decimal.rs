@@ -41,6 +41,11 @@ impl Decimal {
         self.digits.len()
     }
 
+    /// What is left of it without the other.
+    pub(super) fn minus(&self, other: &Self) -> Self {
+        self.plus(&Self::of(!other.negative, other.digits.clone()))
+    }
+
     /// The sum of both.
     pub(super) fn plus(&self, other: &Self) -> Self {
         if self.negative == other.negative {
@@ -150,6 +155,8 @@ mod tests {
         fn sums_are_those_of_numbers(one in any::<i64>(), two in any::<i64>()) {
             let sum = parse(&one.to_string()).unwrap().plus(&parse(&two.to_string()).unwrap());
             prop_assert_eq!(sum.to_string(), (i128::from(one) + i128::from(two)).to_string());
+            let rest = parse(&one.to_string()).unwrap().minus(&parse(&two.to_string()).unwrap());
+            prop_assert_eq!(rest.to_string(), (i128::from(one) - i128::from(two)).to_string());
         }
     }
 }

@@ -94,6 +94,15 @@ impl Arrivals {
         self.waiting.store(true, Ordering::Release);
     }
 
+    /// Puts back in front what has to wait longer.
+    pub(super) fn put_back(&self, mut rest: VecDeque<Arrival>) {
+        let mut queue = sync::lock(&self.queue);
+        queue.bytes += rest.iter().map(|arrival| arrival.bytes.len() + OVERHEAD).sum::<usize>();
+        rest.append(&mut queue.arrivals);
+        queue.arrivals = rest;
+        self.waiting.store(!queue.arrivals.is_empty(), Ordering::Release);
+    }
+
     /// All that is in it.
     pub(super) fn take(&self) -> VecDeque<Arrival> {
         let mut queue = sync::lock(&self.queue);

@@ -13,6 +13,7 @@ use crate::consumer::SEQ_MAX;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::stream::config::Discard;
+use crate::stream::counter::Counted;
 use crate::stream::headers::{self, PublishHeaders};
 use crate::stream::publish::{Admitted, Inbound, RECORD_MAX, Rollup, number};
 use crate::stream::ttl::Ttl;
@@ -28,35 +29,49 @@ enum Stop {
     Again,
     /// It is not from the consumer that was asked for, or was taken before.
     Ignore,
+    /// Something has to be read from disk first: it stays in the queue.
+    Later,
+}
+
+impl From<ApiError> for Stop {
+    fn from(_: ApiError) -> Self {
+        Self::Again
+    }
 }
 
 impl Stream {
     /// Takes what waits in the queue.
     pub(crate) fn take_arrivals(&mut self, host: &mut dyn Host, now: Now, arrivals: &Arrivals) {
-        let arrived = arrivals.take();
+        let mut arrived = arrivals.take();
         let Some(mut sourcing) = self.sourcing.take() else { return };
         self.unsettled = true;
-        for arrival in &arrived {
-            self.arrived(host, now, &mut sourcing, arrival);
+        while let Some(arrival) = arrived.pop_front() {
+            if !self.arrived(host, now, &mut sourcing, &arrival) {
+                arrived.push_front(arrival);
+                arrivals.put_back(arrived);
+                break;
+            }
         }
         self.sourcing = Some(sourcing);
     }
 
+    /// Takes one. False when it has to wait.
     fn arrived(
         &mut self,
         host: &mut dyn Host,
         now: Now,
         sourcing: &mut Sourcing,
         arrival: &Arrival,
-    ) {
+    ) -> bool {
         let Sourcing { feeds, places, .. } = sourcing;
         let current = |feed: &&mut Feed| feed.token != 0 && feed.token == arrival.token & !1;
-        let Some(feed) = feeds.iter_mut().find(current) else { return };
+        let Some(feed) = feeds.iter_mut().find(current) else { return true };
         if arrival.token == feed.token {
-            return self.origin_answered(host, now, feed, arrival);
+            self.origin_answered(host, now, feed, arrival);
+            return true;
         }
         if feed.phase != Phase::Following {
-            return;
+            return true;
         }
         feed.heard = Some(now.mono_ns);
         let taken = match arrival.is_control() {
@@ -70,7 +85,9 @@ impl Stream {
                 let (account, id) = (self.scope.account.clone(), self.scope.stream_id);
                 feed.again(host, &account, id, now);
             }
+            Err(Stop::Later) => return false,
         }
+        true
     }
 
     /// A heartbeat, or a request for flow control.
@@ -147,9 +164,9 @@ impl Stream {
             Ok(Some(own)) if !feed.mirror => feed.took(own, self.log.visible_last()),
             Ok(_) => {}
             // The rest of what comes from this consumer is ignored: it is asked for again from here.
-            Err(_) => {
+            Err(stop) => {
                 feed.seq = before;
-                return Err(Stop::Again);
+                return Err(stop);
             }
         }
         feed.delivered += 1;
@@ -167,7 +184,7 @@ impl Stream {
         feed: &Feed,
         arrival: &Arrival,
         at: Option<(u64, i64)>,
-    ) -> Result<Option<u64>, ApiError> {
+    ) -> Result<Option<u64>, Stop> {
         let origin = arrival.subject();
         let mut renamed = feed.rename(origin, host.random());
         if let Some(rule) = &self.rules.transform {
@@ -204,6 +221,16 @@ impl Stream {
                 return Ok(None);
             }
         }
+        let counted = match self.config.allow_msg_counter {
+            true => Some(self.count_sourced(&msg, &found)?.ok_or(Stop::Later)?),
+            false => None,
+        };
+        let (msg, found) = match &counted {
+            Some(Counted { headers, payload, .. }) => {
+                (Inbound { headers, payload, ..msg }, headers::scan(headers))
+            }
+            None => (msg, found),
+        };
         let Some(admitted) = self.admit_sourced(&msg, &found)? else {
             // Nobody would receive it here.
             let skipped = match at {
@@ -220,6 +247,9 @@ impl Stream {
             None => (None, FLAG_SOURCED),
         };
         let (seq, _) = self.store_at(host, (seq, flags), time, &msg, &found, &admitted);
+        if let Some(counted) = counted {
+            self.keep_counted(renamed.as_deref().unwrap_or(origin), seq, counted);
+        }
         Ok(Some(seq))
     }
 
