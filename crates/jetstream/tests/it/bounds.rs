@@ -210,14 +210,14 @@ fn what_consumers_note_while_the_disk_takes_nothing_is_bounded_and_not_lost() {
     *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
     // Each asks for its message again, and again.
     let mut most = 0;
-    for _ in 0..20_000 {
+    for _ in 0..4_000 {
         let again = world.ack(&first[1], "-NAK");
         assert_eq!(again.as_deref(), Some("silence"));
         pull(&mut world, 1);
         world.pass(SECOND / 10);
         most = most.max(reached(&world));
     }
-    assert!((20_000..200_000).contains(&most), "{most}");
+    assert!((20_000..40_000).contains(&most), "{most}");
     world.ack(&first[2], "+ACK");
     world.ack(&first[4], "+TERM");
     *world.disk.failing.lock().unwrap() = None;
