@@ -143,6 +143,8 @@ pub(crate) struct Stream {
     /// Positions of the first and last rollup that consumers have not heard of: until they are durable
     /// what they removed may come back.
     rolled: Option<(LogPos, LogPos)>,
+    /// What was settled and not there, with the position up to which it may come back.
+    missed: Vec<(LogPos, Vec<SeqRange>)>,
     /// What markers replaced that are not durable yet, with their positions.
     expired: Vec<(LogPos, u64)>,
     /// `max_age` applies to no message before this one.
@@ -207,6 +209,7 @@ impl StreamCell {
             evicted: Vec::new(),
             purged: false,
             rolled: None,
+            missed: Vec::new(),
             expired: Vec::new(),
             mortal_from: 0,
             more_expired: false,

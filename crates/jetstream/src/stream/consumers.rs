@@ -35,8 +35,10 @@ impl Stream {
         body: &[u8],
         reply: Option<&[u8]>,
     ) -> bool {
-        // The ack counts, and who asked for an answer asks again.
-        let reply = reply.filter(|_| !self.is_overloaded(0));
+        // The ack counts, and who asked for an answer asks again. Where the next message is asked for,
+        // that is the answer.
+        let waits = !body.starts_with(b"+NXT");
+        let reply = reply.filter(|_| !waits || !self.is_overloaded(0));
         self.call_named(host, now, name, |consumer, ctx| consumer.ack(ctx, token, body, reply))
             .unwrap_or(false)
     }

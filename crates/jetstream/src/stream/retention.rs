@@ -28,12 +28,14 @@ impl Stream {
     /// Removes those messages of `runs` that no consumer claims.
     pub(crate) fn release(&mut self, runs: &[SeqRange]) {
         let mut gone: Vec<u64> = Vec::new();
+        let mut all_there = true;
         for run in runs {
             let mut from = run.first;
             while from <= run.last {
                 let seq = if self.log.contains(from) {
                     from
                 } else {
+                    all_there = false;
                     match self.log.next_match(&[], from) {
                         Next::Found(seq) if seq <= run.last => seq,
                         _ => break,
@@ -44,6 +46,12 @@ impl Stream {
                     gone.push(seq);
                 }
             }
+        }
+        let (end, durable) = (self.log.end(), self.log.durable());
+        if !all_there && durable < end {
+            // What took its place may be refused.
+            self.missed.retain(|(pos, _)| *pos > durable);
+            self.missed.push((end, runs.to_vec()));
         }
         if gone.is_empty() {
             return;
@@ -58,6 +66,13 @@ impl Stream {
             }
         }
         self.log.remove_runs(&runs);
+    }
+
+    /// What the disk refused had replaced other messages: of those goes what was settled meanwhile.
+    pub(super) fn release_again(&mut self) {
+        for (_, runs) in std::mem::take(&mut self.missed) {
+            self.release(&runs);
+        }
     }
 
     /// Removes what was settled since the last settle, for somebody who is about to look.

@@ -66,6 +66,7 @@ impl Stream {
             // What was replaced is there again; consumers count anew.
             self.mortal_from = 0;
             self.expire_again(refused.after, now.unix_ns);
+            self.release_again();
             (self.rolled, self.purged) = (None, true);
             self.refuse_batches(&refused);
             if let Some(note) = self.plan.rearm(refused.after) {

@@ -236,3 +236,18 @@ fn what_consumers_note_while_the_disk_takes_nothing_is_bounded_and_not_lost() {
     world.crash();
     assert_eq!(shown(&mut world), before);
 }
+
+#[test]
+fn an_ack_that_asks_for_more_gets_it_although_no_answer_may_wait() {
+    let mut world = with(Options { buffered_msgs: 1, ..Options::default() });
+    world.must("STREAM.CREATE.S0", &create(0));
+    let consumer = r#"{"stream_name":"S0","config":{"durable_name":"c","ack_policy":"explicit"}}"#;
+    world.must("CONSUMER.CREATE.S0.c", consumer);
+    world.put("s0", "", "1");
+    world.put("s0", "", "2");
+    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S0.c", "_I.pull", "", "1");
+    let first = world.take("_I.pull").unwrap().reply.unwrap();
+    world.slow_disk = true;
+    world.put("s0", "", "3");
+    assert_eq!(world.ack(&first, "+NXT").as_deref(), Some("2"));
+}

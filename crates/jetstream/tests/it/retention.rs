@@ -1,8 +1,8 @@
 //! Interest and work-queue streams: what goes, what stays, and what a crash may do to both.
 
-use natterjack_store::DiskOp;
+use natterjack_store::{DiskErrorKind, DiskOp};
 
-use crate::world::World;
+use crate::world::{SECOND, World};
 
 fn world(fields: &str) -> World {
     let mut world = World::new();
@@ -116,7 +116,7 @@ fn a_work_queue_keeps_what_is_not_acked() {
     world.ack(&acks[2], "+ACK");
     world.ack(&acks[3], "-NAK");
     assert_eq!(pull(&mut world, "a", 1).len(), 0);
-    world.pass(40 * crate::world::SECOND);
+    world.pass(40 * SECOND);
     assert_eq!(state(&mut world), (2, 3, 5));
     world.must("CONSUMER.DELETE.S.a", "");
     assert_eq!(state(&mut world), (2, 3, 5));
@@ -206,7 +206,7 @@ fn what_was_acked_stays_removed_and_nothing_else_goes() {
         world.slow_disk = false;
         world.crash();
         assert_eq!(state(&mut world), (2, 4, 6), "{retention}");
-        world.pass(40 * crate::world::SECOND);
+        world.pass(40 * SECOND);
         assert_eq!(pull(&mut world, "a", 9).len(), 4);
         world.restart();
         assert_eq!(state(&mut world), (2, 4, 6), "{retention}");
@@ -220,7 +220,7 @@ fn torn(retention: &str, cut: usize) -> Option<(u64, (u64, u64, u64))> {
     add(&mut world, "a", "");
     (0..3).for_each(|_| drop(world.put("s.a", "", "")));
     let acks = pull(&mut world, "a", 2);
-    world.pass(crate::world::SECOND);
+    world.pass(SECOND);
     world.slow_disk = true;
     tell(&mut world, &acks[0]);
     let ops = world.host.disk.iter_mut().flat_map(|(_, request)| &mut request.ops);
@@ -277,4 +277,26 @@ fn a_consumer_that_a_restart_ends_lets_go() {
     ["s.a", "s.b"].into_iter().for_each(|on| drop(world.put(on, "", "")));
     world.restart();
     assert_eq!(state(&mut world), (2, 1, 2));
+}
+
+#[test]
+fn what_was_acked_does_not_come_back_with_a_message_that_the_disk_refuses() {
+    for retention in ["interest", "workqueue"] {
+        let mut world = world(&format!(r#""retention":"{retention}","max_msgs":2"#));
+        add(&mut world, "a", "");
+        (0..2).for_each(|_| drop(world.put("s.a", "", "")));
+        let acks = pull(&mut world, "a", 1);
+        world.slow_disk = true;
+        // It would take the place of the first one, which is acked meanwhile.
+        world.put("s.a", "", "");
+        tell(&mut world, &acks[0]);
+        world.slow_disk = false;
+        *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+        world.run_disk();
+        *world.disk.failing.lock().unwrap() = None;
+        world.pass(3 * SECOND);
+        assert_eq!(state(&mut world), (2, 1, 3), "{retention}");
+        world.crash();
+        assert_eq!(state(&mut world), (2, 1, 3), "{retention}");
+    }
 }
