@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -31,7 +32,7 @@ use crate::hub::Hub;
 use crate::process;
 use crate::server_info::rfc3339;
 pub(crate) use accounts::stat as account_stat;
-pub(crate) use jsz::summary as jetstream_summary;
+pub(crate) use jsz::{is_used as has_jetstream, summary as jetstream_summary};
 use query::BadQuery;
 pub(crate) use query::Query;
 
@@ -108,9 +109,12 @@ fn respond(hub: &Arc<Hub>, request: &Request<Incoming>) -> Response<Full<Bytes>>
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let path = path.trim_end_matches('/');
     let name = path.strip_prefix('/').unwrap_or_default();
-    if LISTED.contains(&name) || UNLISTED.contains(&name) {
-        // First, so that `/varz` counts itself.
-        hub.count_request(path);
+    // First, so that `/varz` counts itself. What else is asked for nats-server 2.15.1 does not count.
+    match name {
+        "" => hub.count_request("/"),
+        "subscriptionsz" => hub.count_request("/subsz"),
+        name if LISTED.contains(&name) => hub.count_request(path),
+        _ => {}
     }
     match path {
         "" => return index(base),
@@ -156,6 +160,13 @@ pub(crate) fn answer(hub: &Hub, path: &str, query: &Query) -> Option<Answer> {
     })
 }
 
+/// What a JWT says. It was read before, so there is something to show.
+fn decoded(token: &str) -> Value {
+    let claims =
+        token.split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
+    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default()
+}
+
 /// The beginning that most answers share.
 fn envelope(hub: &Hub, body: Value, with_name: bool) -> Value {
     let mut members = serde_json::Map::new();
@@ -191,9 +202,6 @@ const LISTED: [&str; 10] = [
     "leafz",
 ];
 
-/// What else is counted.
-const UNLISTED: [&str; 4] = ["subscriptionsz", "ipqueuesz", "stacksz", "raftz"];
-
 fn index(base: &str) -> Response<Full<Bytes>> {
     let links: String =
         LISTED.iter().map(|name| format!("<a href=\"{base}/{name}\">{name}</a><br>\n")).collect();
@@ -203,7 +211,7 @@ fn index(base: &str) -> Response<Full<Bytes>> {
 }
 
 fn not_found() -> Response<Full<Bytes>> {
-    text_response(StatusCode::NOT_FOUND, "404 page not found")
+    text_response(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 fn text_response(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

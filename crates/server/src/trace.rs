@@ -29,13 +29,7 @@ pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
             } else {
                 line(format!("PUB {subject}{reply} {}", publish.payload.len()));
             }
-            let limit = usize::try_from(hub.options().max_traced_msg_len).unwrap_or(0);
-            let shown = if limit > 0 && publish.payload.len() > limit {
-                format!("{}...", text(&publish.payload[..limit]))
-            } else {
-                text(publish.payload).into_owned()
-            };
-            hub.log().write(Level::Trace, format_args!("{prefix} - <<- MSG_PAYLOAD: [{shown:?}]"));
+            payload(hub, &prefix, publish.headers, publish.payload);
         }
         Op::Sub { subject, queue, sid } => {
             let queue = queue.map(|queue| format!(" {}", text(queue))).unwrap_or_default();
@@ -51,6 +45,26 @@ pub(crate) fn inbound(hub: &Hub, info: &ConnectionInfo, op: &Op<'_>) {
         Op::Ok => line("+OK".into()),
         Op::Err(message) => line(format!("-ERR {}", text(message))),
     }
+}
+
+/// A whole message, or with `trace_headers` its headers; of one that is long the beginning.
+fn payload(hub: &Hub, prefix: &str, headers: &[u8], payload: &[u8]) {
+    let options = hub.options();
+    let message = match options.trace_headers {
+        true => Cow::Borrowed(headers.strip_suffix(b"\r\n\r\n").unwrap_or(headers)),
+        false if headers.is_empty() => Cow::Borrowed(payload),
+        false => Cow::Owned([headers, payload].concat()),
+    };
+    if message.is_empty() {
+        return;
+    }
+    let limit = usize::try_from(options.max_traced_msg_len).unwrap_or(usize::MAX);
+    let shown = if limit > 0 && message.len() > limit {
+        format!("{}...", text(&message[..limit]))
+    } else {
+        text(&message).into_owned()
+    };
+    hub.log().write(Level::Trace, format_args!("{prefix} - <<- MSG_PAYLOAD: [{shown:?}]"));
 }
 
 /// What a batch calls for the bytes that leave for a client.

@@ -78,7 +78,10 @@ fn logging(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bo
             set(&mut o.trace_verbose, d.bool(entry));
             o.trace |= o.trace_verbose;
         }
-        "trace_headers" => set(&mut o.trace_headers, d.bool(entry)),
+        "trace_headers" => {
+            set(&mut o.trace_headers, d.bool(entry));
+            o.trace |= o.trace_headers;
+        }
         "logtime" => set(&mut o.logtime, d.bool(entry)),
         "logtime_utc" => set(&mut o.logtime_utc, d.bool(entry)),
         "logfile" | "log_file" => set_some(&mut o.log_file, path(d, entry)),

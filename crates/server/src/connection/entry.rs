@@ -164,6 +164,10 @@ impl Connection {
         };
         if let Some(connect) = &connect {
             self.info.describe(connect);
+            // Without an issuer nobody looked at it.
+            if let Some(jwt) = connect.jwt.as_deref().filter(|_| identity.issuer_key.is_some()) {
+                self.info.add_fact(|facts| facts.jwt = Some(jwt.into()));
+            }
             self.info.set_rtt(Some(self.first_round_trip()));
             self.session.apply(connect).map_err(|(error, reason)| self.refuse(&error, reason))?;
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use data_encoding::BASE64URL_NOPAD;
 use hyper::StatusCode;
 use natterjack_config::options as config;
 use natterjack_core::account::Account;
@@ -11,7 +10,7 @@ use natterjack_core::sharing::{Export, ExportKind, Import, Importers, Responses,
 use serde_json::{Map, Value, json};
 
 use super::query::{BadQuery, Query};
-use super::{Answer, envelope};
+use super::{Answer, decoded, envelope};
 use crate::hub::Hub;
 use crate::server_info::rfc3339;
 
@@ -85,12 +84,17 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     if !mapped.is_empty() {
         detail["mappings"] = mapped.into();
     }
-    if !sharing.exports.is_empty() {
-        detail["exports"] = sharing.exports.iter().map(export).collect();
+    let mut exports: Vec<Value> = sharing.exports.iter().map(export).collect();
+    let mut imports: Vec<Value> = sharing.imports.iter().map(import).collect();
+    if let Some(system) = hub.accounts().system() {
+        built_in(name, system.name(), &mut exports, &mut imports);
     }
-    if !sharing.imports.is_empty() {
-        detail["imports"] = sharing.imports.iter().map(import).collect();
+    for (member, list) in [("exports", exports), ("imports", imports)] {
+        if !list.is_empty() {
+            detail[member] = list.into();
+        }
     }
+    detail["name_tag"] = name.into();
     if let Some(info) = &info {
         detail["name_tag"] = (*info.name).into();
         if let Some(token) = info.token.as_deref() {
@@ -111,11 +115,35 @@ fn detail(hub: &Hub, account: &Account) -> Value {
     detail
 }
 
-/// What a JWT says. It was read before, so there is something to show.
-fn decoded(token: &str) -> Value {
-    let claims =
-        token.split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
-    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default()
+/// What the system account offers to every account, as nats-server shows it. Here it stands in each account.
+fn built_in(name: &str, system: &str, exports: &mut Vec<Value>, imports: &mut Vec<Value>) {
+    let is_system = name == system;
+    if is_system {
+        for (subject, responses) in [
+            ("$SYS.DEBUG.SUBSCRIBERS", "Singleton"),
+            ("$SYS.REQ.USER.*.INFO", "Singleton"),
+            ("$SYS.REQ.ACCOUNT.*.CONNZ", "Streamed"),
+            ("$SYS.REQ.ACCOUNT.*.STATZ", "Streamed"),
+        ] {
+            exports
+                .push(json!({"subject": subject, "type": "service", "response_type": responses}));
+        }
+    }
+    for (subject, local, is_shared) in [
+        (format!("$SYS.REQ.USER.{name}.INFO"), "$SYS.REQ.USER.INFO", true),
+        (format!("$SYS.REQ.ACCOUNT.{name}.CONNZ"), "$SYS.REQ.ACCOUNT.PING.CONNZ", false),
+        (format!("$SYS.REQ.ACCOUNT.{name}.CONNZ"), "$SYS.REQ.SERVER.PING.CONNZ", false),
+        (format!("$SYS.REQ.ACCOUNT.{name}.STATZ"), "$SYS.REQ.ACCOUNT.PING.STATZ", false),
+    ] {
+        // The system account asks of all accounts, and imports the user's own only.
+        if is_system && !is_shared {
+            continue;
+        }
+        imports.push(json!({
+            "subject": subject, "account": system, "to": local, "local_subject": local,
+            "type": "service", "invalid": false, "share": is_shared, "tracking": false,
+        }));
+    }
 }
 
 fn mappings(configured: &[config::Mapping]) -> Map<String, Value> {

@@ -299,6 +299,15 @@ fn common(
         if *identity.account != *natterjack_core::auth::GLOBAL_ACCOUNT {
             json["account"] = (*identity.account).into();
         }
+        if let Some(jwt) = details.facts.as_ref().and_then(|facts| facts.jwt.as_deref()) {
+            json["jwt"] = jwt.into();
+        }
+        if let Some(issuer) = identity.issuer_key.as_deref() {
+            json["issuer_key"] = issuer.into();
+        }
+        if !identity.tags.is_empty() {
+            json["tags"] = identity.tags.to_vec().into();
+        }
         let account = names.account(&identity.account);
         let name = account.as_ref().map_or(&*identity.account, |account| &account.name);
         json["name_tag"] = name.into();

@@ -7,7 +7,7 @@ use natterjack_jetstream::consumer::ConsumerInfo;
 use natterjack_jetstream::stream::StreamInfo;
 use serde_json::{Value, json};
 
-use super::query::{BadQuery, Query};
+use super::query::Query;
 use super::{Answer, envelope};
 use crate::hub::{API_LEVEL, Hub};
 
@@ -19,7 +19,8 @@ pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
     let with_streams = query.flag("streams")?;
     let with_consumers = query.flag("consumers")? || query.flag("direct-consumers")?;
     let with_config = query.flag("config")?;
-    let of = query.text("acc");
+    // An account without JetStream is as good as none (nats-server 2.15.1).
+    let of = query.text("acc").filter(|name| is_used(hub, name));
     let with_accounts = query.flag("accounts")? || with_streams || with_consumers || of.is_some();
     let (offset, limit) = (query.number("offset", 0)?, query.number("limit", 1024)?);
     let (memory, storage) = engine.bytes_in_use();
@@ -52,9 +53,6 @@ pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .filter_map(|name| account_detail(hub, name, detail))
             .collect();
-        if let (Some(of), true) = (of, details.is_empty()) {
-            return Err(BadQuery::NoJetStream(of.to_owned()));
-        }
         body["account_details"] = details.into();
     }
     Ok((StatusCode::OK, envelope(hub, body, false)))
@@ -65,7 +63,7 @@ fn disabled() -> Value {
     json!({
         "memory": 0, "storage": 0, "reserved_memory": 0, "reserved_storage": 0, "accounts": 0,
         "ha_assets": 0, "api": {"level": 0, "total": 0, "errors": 0}, "disabled": true,
-        "config": {}, "limits": {}, "streams": 0, "consumers": 0, "messages": 0, "bytes": 0,
+        "config": {"max_memory": 0, "max_storage": 0}, "streams": 0, "consumers": 0, "messages": 0, "bytes": 0,
         "total": 0,
     })
 }
@@ -79,7 +77,7 @@ struct Detail {
 }
 
 /// Whether an account has JetStream now.
-fn is_used(hub: &Hub, name: &str) -> bool {
+pub(crate) fn is_used(hub: &Hub, name: &str) -> bool {
     let account = hub.accounts().find(name);
     let jetstream = hub.jetstream();
     jetstream.zip(account).is_some_and(|(jetstream, account)| jetstream.is_enabled(hub, &account))
@@ -111,6 +109,12 @@ fn account_detail(hub: &Hub, name: &str, detail: Detail) -> Option<Value> {
             });
             if detail.config {
                 shown["config"] = info["config"].clone();
+                // Which server answers is no part of what is configured: only the API tells it.
+                if let Some(told) =
+                    shown.pointer_mut("/config/metadata").and_then(Value::as_object_mut)
+                {
+                    told.retain(|name, _| name != "_nats.level" && name != "_nats.ver");
+                }
             }
             if detail.consumers {
                 let mut consumers: Vec<Value> = consumers.iter().map(|one| json!(one)).collect();
@@ -201,6 +205,10 @@ fn config(hub: &Hub) -> Value {
         SyncPolicy::Every(interval) => {
             config["sync_interval"] = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).into();
         }
+    }
+    // Only where both sizes are configured (nats-server 2.15.1).
+    if options.jetstream.max_memory.is_some() && options.jetstream.max_store.is_some() {
+        config["compress_ok"] = true.into();
     }
     if let Some(domain) = &options.jetstream.domain {
         config["domain"] = domain.as_str().into();

@@ -24,8 +24,6 @@ pub(crate) enum BadQuery {
     SortNeedsClosed(String),
     #[error("Account {0} does not exist")]
     NoAccount(String),
-    #[error("account {0:?} not found or JetStream not enabled")]
-    NoJetStream(String),
     #[error("invalid test subject, must be valid publish subject: {0}")]
     TestSubject(String),
 }

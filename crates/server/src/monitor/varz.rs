@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use natterjack_config::Options;
 use serde_json::{Value, json};
 
-use super::uptime;
+use super::{decoded, uptime};
 use crate::hub::{COMPATIBLE_VERSION, Hub};
 use crate::jetstream::JetStreamGlue;
 use crate::ports::Ports;
@@ -166,6 +166,11 @@ pub(super) fn varz(hub: &Hub) -> Value {
         if !options.trusted_proxies.is_empty() {
             let keys = options.trusted_proxies.iter().map(|key| json!({"key": key}));
             members.insert("proxies".into(), json!({"trusted": keys.collect::<Vec<_>>()}));
+        }
+        if !options.operators.is_empty() {
+            let tokens = || options.operators.iter().map(|operator| operator.value.as_str());
+            members.insert("trusted_operators_jwt".into(), tokens().collect());
+            members.insert("trusted_operators_claim".into(), tokens().map(decoded).collect());
         }
         members.insert("tags".into(), json!(options.server_tags));
         members.insert("metadata".into(), json!(options.server_metadata));

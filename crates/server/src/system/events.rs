@@ -54,7 +54,7 @@ fn event(hub: &Hub, kind: &str) -> Value {
 }
 
 /// The `client` of an event; what is unknown is left out.
-fn client(info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Value {
+fn client(hub: &Hub, info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Value {
     let details = info.details();
     let mut client = Map::new();
     client.insert("start".into(), rfc3339(info.start_unix_ns).into());
@@ -79,7 +79,20 @@ fn client(info: &ConnectionInfo, account: &str, stop_unix_ns: Option<i64>) -> Va
         }
         client.insert("stop".into(), rfc3339(stop).into());
     }
-    client.insert("name_tag".into(), account.into());
+    let identity = details.identity.as_deref();
+    let jwt = details.facts.as_ref().and_then(|facts| facts.jwt.as_deref());
+    let issuer = identity.and_then(|identity| identity.issuer_key.as_deref());
+    for (name, value) in [("jwt", jwt), ("issuer_key", issuer)] {
+        if let Some(value) = value {
+            client.insert(name.into(), value.into());
+        }
+    }
+    let known = hub.authenticator().account(account);
+    let name_tag = known.as_ref().map_or(account, |known| &known.name);
+    client.insert("name_tag".into(), name_tag.into());
+    if let Some(tags) = identity.map(|identity| &identity.tags).filter(|tags| !tags.is_empty()) {
+        client.insert("tags".into(), tags.to_vec().into());
+    }
     client.insert("kind".into(), "Client".into());
     let kind = match details.connection_type() {
         ConnectionType::WebSocket => "websocket",
@@ -95,7 +108,7 @@ pub(crate) fn connected(hub: &Hub, info: &ConnectionInfo, batch: &mut Batch) {
     connections(hub, &identity.account, batch);
     tell(hub, batch, &format!("$SYS.ACCOUNT.{}.CONNECT", identity.account), || {
         let mut event = event(hub, "client_connect");
-        event["client"] = client(info, &identity.account, None);
+        event["client"] = client(hub, info, &identity.account, None);
         event
     });
 }
@@ -137,7 +150,7 @@ pub(crate) fn disconnected(
 fn ended(hub: &Hub, info: &ConnectionInfo, account: &str, reason: &str) -> Value {
     let [in_msgs, in_bytes, out_msgs, out_bytes] = info.client.traffic.counts();
     let mut event = event(hub, "client_disconnect");
-    event["client"] = client(info, account, Some(hub.clock().unix_ns()));
+    event["client"] = client(hub, info, account, Some(hub.clock().unix_ns()));
     // By the client's view.
     event["sent"] = json!({"msgs": in_msgs, "bytes": in_bytes});
     event["received"] = json!({"msgs": out_msgs, "bytes": out_bytes});

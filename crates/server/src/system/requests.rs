@@ -354,6 +354,11 @@ impl Asked {
                 if hub.jetstream().is_none() {
                     return Some(refusal(hub, 500, "jetstream not enabled", true).into());
                 }
+                let about = self.about.as_deref().unwrap_or_default();
+                if !monitor::has_jetstream(hub, about) {
+                    let text = format!("account {about:?} not jetstream enabled");
+                    return Some(refusal(hub, 500, &text, true).into());
+                }
                 let answer = monitor::answer(hub, "/jsz", &query)?;
                 let one = answer.map(|(status, mut body)| {
                     let detail = body.pointer_mut("/account_details/0");

@@ -19,7 +19,8 @@ pub(crate) mod websocket;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// What monitoring, the log and logins know of a connection that is more than TCP.
+/// What monitoring, the log and logins know of a connection that is more than TCP, or has a user of more than
+/// a name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// It comes from within the process.
@@ -30,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) forwarded_for: Option<IpAddr>,
     /// Whom the header of the PROXY protocol named.
     pub(crate) stands_for: Option<SocketAddr>,
+    /// The JWT that its user logged in by.
+    pub(crate) jwt: Option<Arc<str>>,
     /// Its TLS session, once there is one.
     pub(crate) tls: Option<Arc<TlsFacts>>,
 }
