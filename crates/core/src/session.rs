@@ -329,7 +329,7 @@ impl Session {
             && hit.allowed
             && publish.reply.is_none_or(|reply| !is_reserved_reply(reply))
         {
-            self.deliver(account, publish.subject, publish, hit, batch);
+            self.deliver::<false>(account, publish.subject, publish, hit, batch);
             return Flow::Continue;
         }
         self.publish_rarely(publish, found, batch);
@@ -398,7 +398,7 @@ impl Session {
             Ok(index) => self.deliver_cached(account, subject, publish, index, batch),
             Err(hit) => {
                 if hit.allowed || self.client.may_respond(subject, batch.mono_ns) {
-                    self.deliver(account, subject, publish, &hit, batch);
+                    self.deliver::<true>(account, subject, publish, &hit, batch);
                 } else {
                     self.refuse_publish(subject, batch);
                 }
@@ -418,7 +418,7 @@ impl Session {
     ) {
         match self.cache.get(index) {
             Some(hit) if hit.allowed || self.client.may_respond(subject, batch.mono_ns) => {
-                self.deliver(account, subject, publish, hit, batch);
+                self.deliver::<true>(account, subject, publish, hit, batch);
             }
             _ => self.refuse_publish(subject, batch),
         }
@@ -432,9 +432,10 @@ impl Session {
         self.note(|| Violation::Publish(subject.to_vec()));
     }
 
-    /// Delivers a publish that is allowed to what its subject matches.
+    /// Delivers a publish that is allowed to what its subject matches. `RARELY` it may be one of which a
+    /// report is written.
     #[inline]
-    fn deliver(
+    fn deliver<const RARELY: bool>(
         &self,
         account: &Account,
         subject: &[u8],
@@ -452,7 +453,7 @@ impl Session {
             headers: publish.headers,
             payload: publish.payload,
         };
-        let delivered = if publish.is_hpub && batch.is_traced() {
+        let delivered = if RARELY && batch.is_traced() {
             trace::route_publish(account, &hit.matches, &message, &self.client, batch)
         } else {
             account.route_publish(hit, &message, &self.client, batch)
