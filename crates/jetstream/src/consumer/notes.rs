@@ -367,9 +367,13 @@ fn read_snapshot(state: &mut State, reader: &mut Reader<'_>) -> Result<(), BadNo
         seq = seq.checked_add(seq_step).ok_or(BadNote)?;
         cseq = cseq.wrapping_add(cseq_step);
         let at = state.mono(nanos(at));
-        state.pending.add(seq, cseq, at, u32::try_from(count >> 1).map_err(|_| BadNote)?);
-        if count & 1 == 1 {
-            state.queue(seq);
+        let deliveries = u32::try_from(count >> 1).map_err(|_| BadNote)?;
+        // What was not delivered waits for no ack, and would lift the floor.
+        if seq <= last {
+            state.pending.add(seq, cseq.min(consumer_seq), at, deliveries);
+            if count & 1 == 1 {
+                state.queue(seq);
+            }
         }
     }
     let mut seq = 0_u64;

@@ -424,6 +424,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_delivered_does_not_lift_the_floor() {
+        let mut live = state(AckPolicy::Explicit);
+        live.deliver(1, NOW.unix_ns);
+        live.pending.add(90, 70, 0, 1);
+        let mut replayed = state(AckPolicy::Explicit);
+        apply(&mut replayed, &encode_snapshot(&live)).unwrap();
+        replayed.settle(1, NOW.unix_ns);
+        assert_eq!(replayed.floor, Pair { consumer: 1, stream: 1 });
+        assert_eq!(replayed.pending.len(), 0);
+    }
+
+    #[test]
     fn sequences_that_leave_no_room_for_more_are_damage() {
         let mut live = state(AckPolicy::Explicit);
         live.deliver(u64::MAX - 1, NOW.unix_ns);
