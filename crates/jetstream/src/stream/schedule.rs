@@ -132,7 +132,7 @@ fn spelled_out(text: &str) -> &str {
 }
 
 /// The zone of a name, in its exact letters: from the tables that come with the program, so that it
-/// knows the same zones on every machine (D-0025).
+/// knows the same zones on every machine (D-0023).
 fn zone(name: &[u8], local: &TimeZone) -> Option<TimeZone> {
     match name {
         b"UTC" => return Some(TimeZone::UTC),
