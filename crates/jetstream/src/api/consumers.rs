@@ -232,7 +232,7 @@ impl JetStream {
             // Of both limits the lower one, for each stream (nats-server 2.15.1).
             let own = u64::try_from(stream.config.max_consumers).ok().filter(|max| *max > 0);
             let max = own.into_iter().chain(limits_of.max_consumers.filter(|max| *max > 0)).min();
-            if max.is_some_and(|max| stream.consumers.counted() as u64 >= max) {
+            if max.is_some_and(|max| stream.consumers.limited() as u64 >= max) {
                 return Err(ApiError::MaximumConsumersLimit);
             }
         }

@@ -29,7 +29,8 @@ pub(crate) fn check(old: &Config, new: &Config, bound: bool) -> Result<(), ApiEr
         (false, true) => return refuse("can not update push consumer to pull based".to_owned()),
         _ => {}
     }
-    if old.deliver_subject != new.deliver_subject && bound {
+    // A mirror or source that asks anew does not listen to the old one, whoever else does.
+    if old.deliver_subject != new.deliver_subject && bound && !new.sourcing {
         return Err(ApiError::ConsumerNameExist);
     }
     if old.max_waiting != new.max_waiting {

@@ -461,7 +461,7 @@ impl JetStream {
             }
             let own = u64::try_from(stream.config.max_consumers).ok();
             let max = own.into_iter().chain(limits_of.max_consumers).filter(|max| *max > 0).min();
-            if max.is_some_and(|max| stream.consumers.counted() as u64 >= max) {
+            if max.is_some_and(|max| stream.consumers.limited() as u64 >= max) {
                 return Err(refused(ApiError::MaximumConsumersLimit));
             }
             stream.add_archived(host, now, self.shared.next_id(), &archived);

@@ -194,7 +194,6 @@ pub struct Source {
 #[allow(missing_docs, reason = "the fields are the API's")]
 pub struct External {
     pub api: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub deliver: String,
 }
 

@@ -124,6 +124,11 @@ impl Consumers {
         self.configs().filter(|(_, config)| !config.direct).count()
     }
 
+    /// How many count against limits: nobody asked for what mirrors and sources have (nats-server 2.15.1).
+    pub(crate) fn limited(&self) -> usize {
+        self.configs().filter(|(_, config)| !config.direct && !config.sourcing).count()
+    }
+
     pub(crate) fn id(&self, name: &str) -> Option<u64> {
         self.find(name).map(|entry| entry.id)
     }

@@ -221,3 +221,69 @@ fn a_second_source_from_a_work_queue_leaves_no_consumer_of_the_first_behind() {
     assert_eq!(world.state("S")["messages"], 3);
     assert_eq!(world.state("O")["messages"], 0);
 }
+
+#[test]
+fn what_comes_before_the_answer_is_taken_after_it() {
+    for retention in ["workqueue", "interest"] {
+        let mut world = World::new();
+        let queue = format!(r#"{{"name":"O","subjects":["o.>"],"retention":"{retention}"}}"#);
+        world.must("STREAM.CREATE.O", &queue);
+        world.must("STREAM.CREATE.S", r#"{"name":"S","sources":[{"name":"O"}]}"#);
+        world.pass(1);
+        // Nothing is settled before the server ends.
+        for at in 0..100 {
+            world.put("o.a", "", &at.to_string());
+        }
+        world.crash();
+        world.slow_disk = true;
+        world.pass(1);
+        // What the origin has is read before it is written down that its consumer has changed.
+        let origin = world.engine.stream("$G", "O").unwrap().id();
+        while let Some(at) = world.host.disk.iter().position(|(owner, _)| *owner == origin) {
+            let (owner, request) = world.host.disk.remove(at).unwrap();
+            let result = request.run(&world.disk);
+            world.engine.completed(&mut world.host, world.now, owner, request.id, result);
+            world.pass(1);
+        }
+        world.slow_disk = false;
+        world.run_disk();
+        world.pass(3 * SECOND);
+        assert_eq!(world.state("S")["messages"], 100, "{retention}");
+        assert_eq!(world.state("O")["messages"], 0, "{retention}");
+        assert_eq!(world.must("CONSUMER.NAMES.O", "")["total"], 1, "{retention}");
+    }
+}
+
+#[test]
+fn who_listens_everywhere_keeps_no_source_from_its_work_queue() {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.O", r#"{"name":"O","subjects":["o.>"],"retention":"workqueue"}"#);
+    world.must("STREAM.CREATE.S", r#"{"name":"S","sources":[{"name":"O"}]}"#);
+    world.pass(1);
+    world.host.interest.insert("$JS.S.*".to_owned());
+    world.put("o.a", "", "1");
+    world.pass(2 * SECOND);
+    world.restart();
+    world.put("o.a", "", "2");
+    world.pass(20 * SECOND);
+    assert_eq!(world.state("S")["messages"], 2);
+    let info = world.must("STREAM.INFO.S", "");
+    assert_eq!(info["sources"][0]["seq"], 2);
+    assert!(info["sources"][0].get("error").is_none());
+}
+
+#[test]
+fn sources_leave_the_consumers_that_a_stream_may_have_to_others() {
+    let mut world = World::new();
+    world.must(
+        "STREAM.CREATE.O",
+        r#"{"name":"O","subjects":["o.>"],"retention":"interest","max_consumers":1}"#,
+    );
+    world.must("STREAM.CREATE.S", r#"{"name":"S","sources":[{"name":"O"}]}"#);
+    world.pass(1);
+    let body = r#"{"stream_name":"O","config":{"name":"own","ack_policy":"explicit"}}"#;
+    world.must("CONSUMER.CREATE.O.own", body);
+    assert_eq!(world.state("O")["consumer_count"], 2);
+    let refused = world.refusal("CONSUMER.CREATE.O.more", &body.replace("own", "more"));
+    assert_eq!(refused, "10026 maximum consumers limit reached");
+}

@@ -45,6 +45,11 @@ impl Arrival {
         &self.bytes[self.payload_at..]
     }
 
+    /// What it takes in memory.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
+
     /// Heartbeats and requests for flow control are no messages.
     pub(super) fn is_control(&self) -> bool {
         self.payload().is_empty() && self.headers().starts_with(b"NATS/1.0 100 ")

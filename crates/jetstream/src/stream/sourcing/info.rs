@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::feed::{Feed, SourceError};
+use super::feed::{Feed, SourceError, is_zero};
 use crate::stream::Stream;
 use crate::stream::config::{External, Transform};
 use crate::time::Now;
@@ -16,6 +16,9 @@ pub struct SourceInfo {
     pub external: Option<External>,
     /// Messages that are still to come.
     pub lag: u64,
+    /// The last sequence of a source that was taken; nothing for a mirror, which has the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seq: u64,
     /// Nanoseconds since something was heard; -1 for never.
     pub active: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +37,7 @@ impl SourceInfo {
             name: feed.source.name.clone(),
             external: feed.source.external.clone(),
             lag: feed.lag,
+            seq: if feed.mirror { 0 } else { feed.seq },
             active: feed.heard.map_or(-1, since),
             error: feed.error.clone(),
             filter_subject: feed.source.filter_subject.clone(),

@@ -18,6 +18,7 @@ mod take;
 
 use natterjack_store::SeqRange;
 
+use arrivals::Arrival;
 pub(crate) use arrivals::Arrivals;
 pub use feed::SourceError;
 use feed::{Feed, Phase};
@@ -29,6 +30,10 @@ use super::config::Source;
 use crate::ctx::NOTE_SOURCES;
 use crate::host::{Host, Outgoing};
 use crate::time::Now;
+
+/// Bytes of a stream that may come before the answers of its origins: more than a window, with which
+/// consumers begin. What comes beyond is asked for again.
+const EARLY_MAX: usize = 8 << 20;
 
 /// What a mirror or a sourcing stream keeps about its origins.
 #[derive(Debug, Default)]
@@ -43,6 +48,21 @@ impl Sourcing {
     fn next_token(&mut self) -> u64 {
         self.tokens += 2;
         self.tokens
+    }
+
+    /// Keeps what came before the answer to the attempt that it is for.
+    fn keep_early(&mut self, arrival: Arrival) {
+        let kept: usize = self.feeds.iter().flat_map(|feed| &feed.early).map(Arrival::size).sum();
+        let feed = self.feeds.iter_mut().find(|feed| feed.token == arrival.token & !1);
+        if let Some(feed) = feed.filter(|_| kept == 0 || kept + arrival.size() <= EARLY_MAX) {
+            feed.early.push(arrival);
+        }
+    }
+
+    /// What came before the answer with this token.
+    fn early(&mut self, token: u64) -> Vec<Arrival> {
+        let feed = self.feeds.iter_mut().find(|feed| feed.token == token);
+        feed.map(|feed| std::mem::take(&mut feed.early)).unwrap_or_default()
     }
 }
 

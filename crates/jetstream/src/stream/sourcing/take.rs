@@ -23,6 +23,18 @@ use crate::time::Now;
 /// Where consumers listen for answers to flow control.
 const FLOW_CONTROL: &[u8] = b"$JS.FC.";
 
+/// What comes after something that arrived.
+enum Then {
+    /// The next one.
+    Next,
+    /// What came before this answer.
+    Answered,
+    /// It came before the answer, and is taken after it.
+    Early,
+    /// It has to wait, and all behind it.
+    Wait,
+}
+
 /// Why a message was not taken.
 enum Stop {
     /// Something is missing before it, or it cannot be stored now: it is asked for again.
@@ -46,32 +58,43 @@ impl Stream {
         let Some(mut sourcing) = self.sourcing.take() else { return };
         self.unsettled = true;
         while let Some(arrival) = arrived.pop_front() {
-            if !self.arrived(host, now, &mut sourcing, &arrival) {
-                arrived.push_front(arrival);
-                arrivals.put_back(arrived);
-                break;
+            match self.arrived(host, now, &mut sourcing, &arrival) {
+                Then::Next => {}
+                Then::Answered => {
+                    for early in sourcing.early(arrival.token).into_iter().rev() {
+                        arrived.push_front(early);
+                    }
+                }
+                Then::Early => sourcing.keep_early(arrival),
+                Then::Wait => {
+                    arrived.push_front(arrival);
+                    arrivals.put_back(arrived);
+                    break;
+                }
             }
         }
         self.sourcing = Some(sourcing);
     }
 
-    /// Takes one. False when it has to wait.
+    /// Takes one.
     fn arrived(
         &mut self,
         host: &mut dyn Host,
         now: Now,
         sourcing: &mut Sourcing,
         arrival: &Arrival,
-    ) -> bool {
+    ) -> Then {
         let Sourcing { feeds, places, .. } = sourcing;
         let current = |feed: &&mut Feed| feed.token != 0 && feed.token == arrival.token & !1;
-        let Some(feed) = feeds.iter_mut().find(current) else { return true };
+        let Some(feed) = feeds.iter_mut().find(current) else { return Then::Next };
         if arrival.token == feed.token {
             self.origin_answered(host, now, feed, arrival);
-            return true;
+            return Then::Answered;
         }
-        if feed.phase != Phase::Following {
-            return true;
+        match feed.phase {
+            Phase::Following => {}
+            Phase::Asking(_) => return Then::Early,
+            Phase::Waiting(_) => return Then::Next,
         }
         feed.heard = Some(now.mono_ns);
         let taken = match arrival.is_control() {
@@ -85,9 +108,9 @@ impl Stream {
                 let (account, id) = (self.scope.account.clone(), self.scope.stream_id);
                 feed.again(host, &account, id, now);
             }
-            Err(Stop::Later) => return false,
+            Err(Stop::Later) => return Then::Wait,
         }
-        true
+        Then::Next
     }
 
     /// A heartbeat, or a request for flow control.
