@@ -6,6 +6,7 @@ mod damage;
 mod file;
 mod journal;
 mod memory;
+mod mirror;
 mod refused;
 mod together;
 mod workload;

@@ -189,6 +189,7 @@ impl FileLog {
             && self.compaction.plan.is_none()
             && matches!(self.compaction.work, Work::Idle | Work::Erasing(..))
             && self.health.blocked.is_none()
+            && (!self.options.reuse || self.round.is_empty())
     }
 
     /// Decides what a checkpoint that is written now makes obsolete.

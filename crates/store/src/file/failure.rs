@@ -92,6 +92,8 @@ pub(super) struct Health {
     resume: Option<u64>,
     pub(super) refused: Vec<Refused>,
     cleanup: Vec<DiskOp>,
+    /// The file whose refused tail must go before its sequences are used again, and where that begins.
+    tail: Option<(Arc<str>, u64)>,
     /// Files of segments that never became durable; they go with the next round that does.
     pub(super) orphans: Vec<Arc<str>>,
 }
@@ -124,6 +126,7 @@ impl Health {
         self.blocked = None;
         self.probe = false;
         self.spent = false;
+        self.tail = None;
     }
 }
 
@@ -151,6 +154,10 @@ impl FileLog {
             ops.push(DiskOp::Write { path: path.clone(), offset: 0, data });
             ops.push(DiskOp::Sync(path.clone()));
             ops.push(DiskOp::Remove(path));
+            if let Some((path, len)) = self.health.tail.clone() {
+                ops.push(DiskOp::Truncate { path: path.clone(), len });
+                ops.push(DiskOp::Sync(path));
+            }
         } else if let (Some(Blocked::NoRoom(_)), Some(reserve), false) =
             (&self.health.blocked, &self.options.reserve, self.health.spent)
         {
@@ -242,6 +249,9 @@ impl FileLog {
         if let Some(last) = self.segments.back_mut() {
             last.len = (self.durable - last.base) as u32;
             last.sidecar = Sidecar::Never;
+            if self.options.reuse {
+                self.health.tail = Some((last.path.clone(), u64::from(last.len)));
+            }
             if matches!(self.health.blocked, Some(Blocked::NoRoom(_))) && !self.closed {
                 let (path, len) = (last.path.clone(), u64::from(last.len));
                 self.health.cleanup.push(DiskOp::Truncate { path, len });

@@ -316,7 +316,12 @@ impl FileLog {
             }
             Some(last) => {
                 let len = last.len as usize + hint;
-                self.closed || (last.len > HEADER_LEN && len > self.options.segment_bytes as usize)
+                // A round that may be taken back lies in one segment.
+                let is_open = self.options.reuse && !self.round.is_empty();
+                self.closed
+                    || (last.len > HEADER_LEN
+                        && len > self.options.segment_bytes as usize
+                        && !is_open)
             }
         };
         if full {

@@ -10,6 +10,7 @@
 //! the sequences that are missing there are reported. What is damaged at the end of the last
 //! segment is a torn tail: copied aside and cut off.
 
+mod again;
 mod damage;
 mod replay;
 mod report;
@@ -91,7 +92,10 @@ impl Log {
             return Ok((log, opener.report));
         }
         let mut index = Index::new(1, limits, false);
-        let files = opener.sift(files)?;
+        let mut files = opener.sift(files)?;
+        if opener.options.reuse {
+            opener.end_at_hole(&mut files)?;
+        }
         let found = opener.load(&files, next_segment, first_seq, &mut index, replay)?;
         let report = opener.report;
         Ok((Log::from_parts(index, FileLog::recovered(options, found)), report))

@@ -278,8 +278,11 @@ impl<'a> Replayer<'a> {
             self.hole(offset, record.len() as u32);
             return;
         };
-        if seq <= self.last_seq() {
-            // A sequence is stored once.
+        let is_void = self.reuse
+            && !self.begun
+            && self.checkpoint.as_ref().is_some_and(|state| seq > state.last_seq);
+        if is_void || seq <= self.last_seq() {
+            // A sequence is stored once. What was refused before the checkpoint may come behind it.
             self.hole(offset, record.len() as u32);
             return;
         }
