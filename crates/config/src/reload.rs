@@ -304,9 +304,12 @@ impl Changes {
             ("trace_headers", old.trace_headers, new.trace_headers),
             ("logtime", old.logtime, new.logtime),
             ("logtime_utc", old.logtime_utc, new.logtime_utc),
+            ("syslog", old.syslog, new.syslog),
         ] {
             self.value(What::Logging, name, &old, &new, bool::to_string);
         }
+        let (from, to) = (&old.remote_syslog, &new.remote_syslog);
+        self.value(What::Logging, "remote_syslog", from, to, text);
         self.value(What::Logging, "log_file", &old.log_file, &new.log_file, text);
         self.value(What::PidFile, "pid_file", &old.pid_file, &new.pid_file, text);
         let (from, to) = (&old.ports_file_dir, &new.ports_file_dir);

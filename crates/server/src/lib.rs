@@ -56,6 +56,7 @@ mod sharing;
 mod signals;
 mod start;
 mod stats;
+mod syslog;
 mod system;
 mod tenants;
 mod timers;

@@ -1,6 +1,6 @@
 //! The server's log in nats-server's format: `[pid] 2026/01/31 12:00:00.123456 [INF] text`.
 //!
-//! Lines go to stderr or to a file. A line is one write. Rotation by size: when a line has made the file
+//! Lines go to stderr, to a file, or as plain texts to the system's log. A line is one write. Rotation by size: when a line has made the file
 //! larger than the limit, it is renamed to `FILE.YYYY.MM.DD.hh.mm.ss.nnnnnnnnn` and a new one begun
 //! (nats-server 2.15.1).
 
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::syslog::{Syslog, Target};
 
 /// How a line is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +74,17 @@ pub struct LogOptions {
     pub trace: bool,
     /// Nothing is written at all (the default of an embedded server).
     pub off: bool,
+    /// The log of this machine in place of stderr.
+    pub syslog: bool,
+    /// The log of another machine, as `udp://host:514`, in place of both.
+    pub remote_syslog: Option<String>,
 }
 
 enum Sink {
     None,
     Stderr { colour: bool },
     File { file: File, path: PathBuf, size: u64 },
+    System(Syslog),
 }
 
 struct Inner {
@@ -135,11 +142,16 @@ impl Log {
     pub fn replace(&self, options: LogOptions) -> io::Result<()> {
         let sink = match &options.file {
             _ if options.off => Sink::None,
-            None => Sink::Stderr { colour: io::stderr().is_terminal() },
+            // A file wins over a log elsewhere, and that over the one here (nats-server 2.15.1).
             Some(path) => {
                 let (file, size) = open(path)?;
                 Sink::File { file, path: path.clone(), size }
             }
+            None => match &options.remote_syslog {
+                Some(url) => Sink::System(Syslog::open(Target::parse(url)?)?),
+                None if options.syslog => Sink::System(Syslog::open(Target::Local)?),
+                None => Sink::Stderr { colour: io::stderr().is_terminal() },
+            },
         };
         self.debug.store(options.debug, Ordering::Relaxed);
         self.trace.store(options.trace, Ordering::Relaxed);
@@ -204,6 +216,10 @@ impl Log {
         let label = level.label();
         // Control bytes of peers must not forge lines.
         let text = text.to_string().replace(['\n', '\r'], " ");
+        if let Sink::System(syslog) = &mut inner.sink {
+            syslog.write(level, &text);
+            return;
+        }
         use std::fmt::Write as _;
         let _ = match &inner.sink {
             Sink::None => return,
@@ -214,7 +230,7 @@ impl Log {
             _ => writeln!(line, "[{pid}] {time}[{label}] {text}"),
         };
         match &mut inner.sink {
-            Sink::None => {}
+            Sink::None | Sink::System(_) => {}
             Sink::Stderr { .. } => {
                 let _ = io::stderr().lock().write_all(line.as_bytes());
             }

@@ -75,15 +75,24 @@ pub(crate) fn load(overrides: &Overrides) -> Result<Options, StartError> {
     Ok(options)
 }
 
+/// Reads a configuration file and all that it names, as `-t` does, and says what is wrong with it.
+///
+/// # Errors
+/// The first thing that a server would not start with, or all wrong values.
+pub fn check_file(path: &str) -> Result<Options, String> {
+    let options = Options::load(path, &RealSource).map_err(|error| error.to_string())?;
+    options.check_deprecated().map_err(|error| error.to_string())?;
+    crate::sharing::check(&options).map_err(|error| error.to_string())?;
+    crate::transport::tls::Transports::load(&options)?;
+    Ok(options)
+}
+
 fn check(program: &str, overrides: &Overrides) -> Result<(), String> {
     let path = overrides
         .config
         .as_deref()
         .ok_or("must specify [-c, --config] option to check configuration file syntax")?;
-    let options = Options::load(path, &RealSource).map_err(|error| error.to_string())?;
-    options.check_deprecated().map_err(|error| error.to_string())?;
-    crate::sharing::check(&options).map_err(|error| error.to_string())?;
-    crate::transport::tls::Transports::load(&options)?;
+    let options = check_file(path)?;
     say(&format!("{program}: configuration file {path} is valid ({})", options.config_digest));
     Ok(())
 }
@@ -99,6 +108,8 @@ pub(crate) fn log_options(options: &Options) -> LogOptions {
         debug: options.debug,
         trace: options.trace,
         off: false,
+        syslog: options.syslog,
+        remote_syslog: options.remote_syslog.clone().filter(|url| !url.is_empty()),
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) static DEFS: [Def; 44] = [
     def(&["l", "log"], Text(|p, v| p.overrides.log_file = filled(v))),
     def(&["T", "logtime"], Switch(|p, on| p.overrides.logtime = Some(on))),
     def(&["logtime_utc"], Switch(|p, on| p.overrides.logtime_utc = Some(on))),
-    def(&["s", "syslog"], Ignored(true)),
-    def(&["r", "remote_syslog"], Ignored(false)),
+    def(&["s", "syslog"], Switch(|p, on| p.overrides.syslog = Some(on))),
+    def(&["r", "remote_syslog"], Text(|p, v| p.overrides.remote_syslog = filled(v))),
     def(
         &["log_size_limit"],
         Number(|p, n| count("log_size_limit", n).map(|n| p.overrides.log_size_limit = Some(n))),

@@ -40,6 +40,10 @@ pub struct Overrides {
     pub logtime: Option<bool>,
     /// Stamp in UTC.
     pub logtime_utc: Option<bool>,
+    /// Log to the system's log (`-s`).
+    pub syslog: Option<bool>,
+    /// Log to the system's log of another machine (`-r`).
+    pub remote_syslog: Option<String>,
     /// Bytes after which the log file is rotated.
     pub log_size_limit: Option<u64>,
     /// Longest traced message in bytes.
@@ -81,6 +85,8 @@ impl Overrides {
         over_some(&mut o.log_file, &self.log_file);
         over(&mut o.logtime, &self.logtime);
         over(&mut o.logtime_utc, &self.logtime_utc);
+        over(&mut o.syslog, &self.syslog);
+        over_some(&mut o.remote_syslog, &self.remote_syslog);
         over(&mut o.log_size_limit, &self.log_size_limit);
         over(&mut o.max_traced_msg_len, &self.max_traced_msg_len);
         over(&mut o.debug, &self.debug);

@@ -60,6 +60,8 @@ Logging Options:
     -l, --log <file>                 Write the log to this file
     -T, --logtime                    Stamp log lines (default: true)
         --logtime_utc                Stamp in UTC instead of local time (default: false)
+    -s, --syslog                     Log to the system's log
+    -r, --remote_syslog <url>        Log to that of another machine, as udp://host:514
     -D, --debug                      Log debug lines
     -V, --trace                      Log the protocol
     -VV                              Log the protocol, that of the system account too
@@ -93,5 +95,5 @@ Not supported yet, and refused:
     --routes, --cluster, --cluster_listen, --cluster_name, --cluster_advertise
 
 Not supported yet, and without effect:
-    -s, --syslog, -r, --remote_syslog, --no_advertise, --connect_retries, --profile
+    --no_advertise, --connect_retries, --profile
 ";

@@ -81,6 +81,10 @@ pub struct Options {
     pub logtime: bool,
     /// Stamp in UTC rather than local time.
     pub logtime_utc: bool,
+    /// Log to the system's log rather than to standard error.
+    pub syslog: bool,
+    /// Log to the system's log of another machine, as `udp://host:514`.
+    pub remote_syslog: Option<String>,
     /// Where log lines go; standard error if absent.
     pub log_file: Option<String>,
     /// Bytes after which the log file is rotated; 0 never.
@@ -197,6 +201,8 @@ impl Default for Options {
             trace_headers: false,
             logtime: true,
             logtime_utc: false,
+            syslog: false,
+            remote_syslog: None,
             log_file: None,
             log_size_limit: 0,
             log_max_num: 0,

@@ -84,6 +84,8 @@ fn logging(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bo
         }
         "logtime" => set(&mut o.logtime, d.bool(entry)),
         "logtime_utc" => set(&mut o.logtime_utc, d.bool(entry)),
+        "syslog" => set(&mut o.syslog, d.bool(entry)),
+        "remote_syslog" => set_some(&mut o.remote_syslog, path(d, entry)),
         "logfile" | "log_file" => set_some(&mut o.log_file, path(d, entry)),
         "logfile_size_limit" | "log_size_limit" => set(&mut o.log_size_limit, d.count(entry)),
         "logfile_max_num" | "log_max_num" => set(&mut o.log_max_num, d.count(entry)),

@@ -18,17 +18,13 @@ const REFUSED: [(&str, &[&str]); 6] = [
 /// What a value must be, although it is ignored.
 #[derive(Clone, Copy)]
 enum Shape {
-    Bool,
     Integer,
-    Text,
     Map,
     /// `default`, `close` or `retry`.
     WriteTimeout,
 }
 
-const IGNORED: [(&str, Shape); 9] = [
-    ("syslog", Shape::Bool),
-    ("remote_syslog", Shape::Text),
+const IGNORED: [(&str, Shape); 7] = [
     ("prof_port", Shape::Integer),
     ("prof_block_rate", Shape::Integer),
     ("write_timeout", Shape::WriteTimeout),
@@ -151,9 +147,7 @@ pub(super) fn top(d: &mut Decoder<'_>, key: &str, entry: &Entry) -> bool {
 /// Whether an ignored value is at least of the right kind; reports it if not.
 fn has_shape(d: &mut Decoder<'_>, entry: &Entry, shape: Shape) -> bool {
     match (shape, &entry.value.kind) {
-        (Shape::Bool, _) => d.bool(entry).is_some(),
         (Shape::Integer, _) => d.integer(entry).is_some(),
-        (Shape::Text, _) => d.string(entry).is_some(),
         // `ocsp_cache: true` is allowed too.
         (Shape::Map, Kind::Bool(_)) => true,
         (Shape::Map, _) => d.map(entry).is_some(),

@@ -17,8 +17,6 @@ fn what_is_not_built_is_refused_or_named() {
     assert!(options("authorization {proxy_required: true}").authorization.proxy_required);
     assert!(options("proxy_protocol: true").proxy_protocol);
     for text in [
-        "syslog: true",
-        "remote_syslog: \"udp://x\"",
         "prof_port: 1",
         "prof_block_rate: 1",
         "write_timeout: close",
@@ -37,7 +35,6 @@ fn what_is_not_built_is_refused_or_named() {
         assert!(warning.ends_with("\" is not supported yet and has no effect"), "{warning}");
         assert!(!warnings[0].fatal_in_check);
     }
-    refused("syslog: 5", "C:1:0: \"syslog\" must be a bool, not an integer");
     refused("write_timeout: foo", "C:1:0: write_timeout must be 'default', 'close' or 'retry'");
 }
 
