@@ -1,7 +1,8 @@
 //! How values become message bodies and back.
 //!
 //! [`Json`] is used unless a call names another codec, for example
-//! `connector.to("foo").codec(Text).send("hello")`.
+//! `connector.to("foo").codec(Text).send("hello")`. `Cbor` and `MsgPack` come with the features `cbor`
+//! and `msgpack`.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,7 +13,7 @@ pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A codec's name, as errors show it.
 pub trait Codec: Copy + Send + Sync + 'static {
-    /// `json`, `text` or `bytes`.
+    /// `json`, `text`, `bytes`, `cbor` or `msgpack`.
     const NAME: &'static str;
 }
 
@@ -45,6 +46,16 @@ pub struct Text;
 /// Bytes as they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Binary;
+
+/// CBOR (RFC 8949) by serde.
+#[cfg(feature = "cbor")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cbor;
+
+/// MessagePack by serde, fields by their names.
+#[cfg(feature = "msgpack")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MsgPack;
 
 impl Codec for Json {
     const NAME: &'static str = "json";
@@ -100,6 +111,56 @@ impl Decode<Vec<u8>> for Binary {
     }
 }
 
+#[cfg(feature = "cbor")]
+impl Codec for Cbor {
+    const NAME: &'static str = "cbor";
+}
+
+#[cfg(feature = "cbor")]
+impl<T: Serialize + ?Sized> Encode<T> for Cbor {
+    fn encode(value: &T) -> Result<Bytes, CodecError> {
+        let mut body = Vec::new();
+        ciborium::into_writer(value, &mut body)?;
+        Ok(body.into())
+    }
+}
+
+#[cfg(feature = "cbor")]
+impl<T: DeserializeOwned> Decode<T> for Cbor {
+    fn decode(body: &Bytes) -> Result<T, CodecError> {
+        let mut rest = &body[..];
+        let value = ciborium::from_reader(&mut rest)?;
+        match rest.len() {
+            0 => Ok(value),
+            more => Err(format!("{more} bytes follow the value").into()),
+        }
+    }
+}
+
+#[cfg(feature = "msgpack")]
+impl Codec for MsgPack {
+    const NAME: &'static str = "msgpack";
+}
+
+#[cfg(feature = "msgpack")]
+impl<T: Serialize + ?Sized> Encode<T> for MsgPack {
+    fn encode(value: &T) -> Result<Bytes, CodecError> {
+        Ok(rmp_serde::to_vec_named(value)?.into())
+    }
+}
+
+#[cfg(feature = "msgpack")]
+impl<T: DeserializeOwned> Decode<T> for MsgPack {
+    fn decode(body: &Bytes) -> Result<T, CodecError> {
+        let mut rest = &body[..];
+        let value = rmp_serde::from_read(&mut rest)?;
+        match rest.len() {
+            0 => Ok(value),
+            more => Err(format!("{more} bytes follow the value").into()),
+        }
+    }
+}
+
 /// A codec chosen at compile time and carried as two functions, so that the handles that use it
 /// need not name it in their type.
 pub(crate) struct Decoder<T> {
@@ -134,6 +195,22 @@ mod tests {
         assert_eq!(<Text as Decode<String>>::decode(&text).unwrap(), "häl\"o");
         let raw = <Binary as Encode<[u8]>>::encode(&[0, 255]).unwrap();
         assert_eq!(<Binary as Decode<Vec<u8>>>::decode(&raw).unwrap(), [0, 255]);
+    }
+
+    #[test]
+    fn binary_codecs_write_what_their_standards_say() {
+        let cbor = <Cbor as Encode<[u32]>>::encode(&[1, 24]).unwrap();
+        assert_eq!(cbor[..], [0x82, 1, 0x18, 24]);
+        assert_eq!(<Cbor as Decode<Vec<u32>>>::decode(&cbor).unwrap(), [1, 24]);
+        let pack = <MsgPack as Encode<[u32]>>::encode(&[1, 200]).unwrap();
+        assert_eq!(pack[..], [0x92, 1, 0xcc, 200]);
+        assert_eq!(<MsgPack as Decode<Vec<u32>>>::decode(&pack).unwrap(), [1, 200]);
+        // What follows a value, and what is cut short, is no value.
+        for body in [&[0x01, 0x01][..], &[0x82, 1]] {
+            let body = Bytes::copy_from_slice(body);
+            assert!(<Cbor as Decode<u32>>::decode(&body).is_err(), "{body:?}");
+            assert!(<MsgPack as Decode<u32>>::decode(&body).is_err(), "{body:?}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Secured {
 
 const ALL: [&str; 3] = ["--tlsca", "--tlscert", "--tlskey"];
 
-// Shows a part of U-016.
+// Shows U-016.
 #[test]
 fn a_certificate_and_an_authority_are_options() {
     let secured = Secured::start("timeout: 5");

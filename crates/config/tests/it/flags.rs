@@ -19,7 +19,7 @@ fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-// Shows a part of U-076.
+// Shows U-076.
 #[test]
 fn each_flag_sets_its_option() {
     let default = Overrides::default;

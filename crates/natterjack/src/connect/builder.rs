@@ -10,7 +10,7 @@ use super::backoff::Backoff;
 use super::env::{self, Layer};
 use super::link::{ChooseServer, Link};
 use super::options::{FirstConnect, Offline, OnLameDuck, Options, Reconnect, ServerOrder, Tls};
-use super::{dial, url};
+use super::{dial, named, url};
 use crate::auth::Auth;
 use crate::error::{BadOption, ConnectError, Error, TlsFailed};
 use crate::event::{Event, EventStream};
@@ -316,8 +316,11 @@ impl ConnectorBuilder {
     pub async fn build(self) -> Result<Connector, ConnectError> {
         let choose_server = self.choose_server.clone();
         let on_event = self.on_event.clone();
-        let options = self.resolve()?;
+        let mut options = self.resolve()?;
         check_tls(&options)?;
+        if let Some(tls) = &mut options.tls {
+            named::prepare(tls)?;
+        }
         options.auth.check().await?;
         let link = Link::new(options, choose_server);
         for call in on_event {

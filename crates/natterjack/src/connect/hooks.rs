@@ -44,6 +44,9 @@ pub(crate) fn connect_options(link: &Arc<Link>) -> ConnectOptions {
     }
     if let Some(tls) = &asked.tls {
         options = options.require_tls(tls.required);
+        if let Some(config) = &tls.config {
+            options = options.tls_client_config(config.as_ref().clone());
+        }
         if let Some(ca) = &tls.ca {
             options = options.add_root_certificates(ca.clone());
         }

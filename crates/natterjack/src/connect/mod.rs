@@ -6,6 +6,7 @@ mod dial;
 mod env;
 mod hooks;
 mod link;
+mod named;
 mod options;
 mod pings;
 mod place;

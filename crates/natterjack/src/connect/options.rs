@@ -1,8 +1,10 @@
 //! What a connection was asked to be, and what that became.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::rustls::ClientConfig;
 use serde::Serialize;
 
 use super::backoff::Backoff;
@@ -70,6 +72,9 @@ pub struct Tls {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     pub(crate) first: bool,
     pub(crate) required: bool,
+    pub(crate) server_name: Option<String>,
+    /// Set by [`named::prepare`](super::named::prepare) where there is a name of our own.
+    pub(crate) config: Option<Arc<ClientConfig>>,
 }
 
 impl Tls {
@@ -90,6 +95,15 @@ impl Tls {
     #[must_use]
     pub fn identity(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.identity = Some((cert.into(), key.into()));
+        self
+    }
+
+    /// The name or address that must stand in the server's certificate, in place of the one that is dialed:
+    /// for a server behind a tunnel, or one that is reached by an address its certificate lacks. It holds
+    /// for all servers of the pool, and certificates are read once.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
         self
     }
 

@@ -57,6 +57,20 @@ impl Meta {
         })
     }
 
+    /// Of a message that is told of and not delivered.
+    pub(crate) fn of(stream: &str, consumer: &str, stream_seq: u64, delivered: u64) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            consumer: consumer.to_owned(),
+            domain: None,
+            delivered,
+            stream_seq,
+            consumer_seq: 0,
+            timestamp: UNIX_EPOCH,
+            pending: 0,
+        }
+    }
+
     /// How long ago the stream stored it; zero if the clocks disagree.
     #[must_use]
     pub fn age(&self) -> Duration {

@@ -6,6 +6,7 @@
 mod api;
 mod config;
 mod consumer;
+mod crashes;
 mod dead_letter;
 mod delivery;
 mod messages;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::consumer::{ConsumerBuilder, KeyFn};
+use super::crashes::Crashes;
 use super::dead_letter::{DeadLetter, Letter};
 use super::delivery::{Delivery, IntoOutcome, Outcome, Verdict};
 use super::meta::Meta;
@@ -147,7 +148,8 @@ where
 {
     /// Makes sure that the consumer exists, and calls an async function with each message. The function
     /// returns a [`Verdict`], nothing (which acknowledges), or a `Result`: an error means another try by
-    /// the backoff until `max_deliver`, then the dead letter. A panic counts as an error.
+    /// the backoff until `max_deliver`, then the dead letter. A panic counts as an error. A message whose
+    /// handler ended its process at each delivery is kept, too, by who runs the consumer then.
     ///
     /// It goes on over restarts, missed heartbeats and leader changes, and ends by
     /// [`until`](Self::until), [`limit`](Self::limit), a drain, a deleted consumer (by
@@ -174,6 +176,14 @@ where
             backoff: self.backoff,
             max_deliver: info.max_deliver,
             limit,
+        };
+        // Before the first request for messages, so that nothing is told that nobody hears.
+        let crashes = match (&rules.dead_letter, rules.max_deliver) {
+            (Some(to), Some(_)) => {
+                let (js, names) = (&self.spec.js, (&*self.spec.stream, &*self.spec.name));
+                Some(Crashes::listen(js, names, to.clone(), (limit, self.backoff)).await?)
+            }
+            _ => None,
         };
         let mut until = self.until.take().unwrap_or_else(|| Box::pin(std::future::pending()));
         let mut ticks = progress_ticks(self.progress, info.ack_wait);
@@ -232,6 +242,7 @@ where
                 () = reached(&mut state, |s| matches!(s, ConnState::Closed { .. })) => {}
             }
         }
+        run.report.dead_lettered += crashes.map_or(0, |crashes| crashes.kept());
         run.report.took = started.elapsed();
         Ok(run.report)
     }

@@ -240,7 +240,7 @@ mod tests {
         assert!(!Path::new("/dev/null.1").exists());
     }
 
-    // Shows a part of U-115.
+    // Shows U-115.
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
         struct Full;

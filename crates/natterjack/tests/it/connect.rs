@@ -266,7 +266,37 @@ async fn a_token_file_that_changed_is_used_at_the_next_reconnect() {
     connector.close().await.unwrap();
 }
 
-// Shows a part of U-007.
+// Shows U-007.
+#[tokio::test]
+async fn a_frozen_server_is_asked_every_second_and_given_up_after_seven() {
+    let peer = Peer::start(Says::Welcome).await;
+    let connector = builder(peer.url.clone())
+        .ping_interval(secs(1))
+        .max_outstanding_pings(6)
+        .reconnect(Reconnect::Never)
+        .build()
+        .await
+        .unwrap();
+    assert_eq!(connector.effective_options().stale_after, secs(7));
+    let mut events = connector.events();
+    connector.rtt().await.unwrap();
+    peer.freeze();
+    // From now on time passes where nothing else is to be done.
+    tokio::time::pause();
+    let (began, asked) = (tokio::time::Instant::now(), *peer.asked.borrow());
+    let reason = event(&mut events, |e| match e {
+        Event::Disconnected { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, DisconnectReason::StalePing);
+    let took = began.elapsed();
+    assert!(took >= millis(5600) && took <= millis(8400), "{took:?}");
+    tokio::time::resume();
+    let mut seen = peer.asked.clone();
+    let all = seen.wait_for(|seen| *seen >= asked + 6);
+    tokio::time::timeout(PATIENCE, all).await.expect("six questions").unwrap();
+}
+
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_the_outstanding_pings() {
     let peer = Peer::start(Says::Welcome).await;
@@ -468,7 +498,7 @@ async fn a_drain_keeps_its_deadline() {
     assert_eq!(connector.state(), ConnState::Closed { reason: CloseReason::Drained });
 }
 
-// Shows a part of U-016.
+// Shows U-016.
 #[tokio::test]
 async fn tls_files_are_checked_before_anything_is_dialed() {
     let error =
@@ -494,40 +524,6 @@ async fn servers_of_the_pool_are_left_for_one_that_works() {
     });
     assert_eq!(name.await, second.url().replace("nats://", ""));
     connector.close().await.unwrap();
-}
-
-// Shows a part of U-022.
-#[tokio::test]
-async fn an_announced_shutdown_moves_to_another_server() {
-    let (dying, other) = (server().await, server().await);
-    let connector = builder(format!("{},{}", dying.url(), other.url()))
-        .server_order(ServerOrder::AsGiven)
-        .build()
-        .await
-        .unwrap();
-    let mut events = connector.events();
-    let mut numbers = connector.subscribe::<u32>("n").await.unwrap();
-    dying.server().unwrap().lame_duck();
-    let own = dying.url().replace("nats://", "");
-    let told = event(&mut events, |e| match e {
-        Event::LameDuck { server } => Some(server),
-        other => panic!("{other}"),
-    });
-    assert_eq!(told.await, own);
-    let moved = event(&mut events, |e| match e {
-        Event::Disconnected { reason, .. } => panic_unless(reason == DisconnectReason::LameDuck),
-        Event::Reconnected { server, .. } => Some(server),
-        _ => None,
-    });
-    assert_eq!(moved.await, other.url().replace("nats://", ""));
-    connector.publish("n", &1).await.unwrap();
-    assert_eq!(numbers.next().await.unwrap().unwrap().into_value(), 1);
-    connector.close().await.unwrap();
-}
-
-fn panic_unless<R>(right: bool) -> Option<R> {
-    assert!(right);
-    None
 }
 
 // Shows U-010.

@@ -1,13 +1,14 @@
 //! Messages: publishing, subscribing, asking.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use natterjack::codec::{Binary, Text};
+use natterjack::codec::{Binary, Cbor, Decode, Encode, Json, MsgPack, Text};
 use natterjack::error::{PublishError, RequestError, SubscribeError};
 use natterjack::testing::server_with;
 use natterjack::{
-    Auth, Backoff, Event, Msg, Operation, Overflow, Retry, RetryOn, Until, millis, secs,
+    Auth, Backoff, Connector, Event, Msg, Operation, Overflow, Retry, RetryOn, Until, millis, secs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,23 +27,36 @@ authorization { users = [
 ] }
 "#;
 
-// Shows a part of U-031.
+/// Sends a value with header and reply, and looks at what arrives.
+async fn round_trip<T, S, C>(connector: &Connector, codec: C, sent: &S, want: &T)
+where
+    T: Send + Debug + PartialEq + 'static,
+    S: ?Sized + Sync,
+    C: Encode<S> + Decode<T>,
+{
+    let mut messages = connector.on(C::NAME).codec(codec).open::<T>().await.unwrap();
+    connector.to(C::NAME).codec(codec).header("x", "y").reply("back").send(sent).await.unwrap();
+    let message = messages.next().await.unwrap().unwrap();
+    assert_eq!(message.value(), want, "{}", C::NAME);
+    let around = (message.header("x"), message.reply.as_deref(), message.subject.as_str());
+    assert_eq!(around, (Some("y"), Some("back"), C::NAME));
+}
+
+// Shows U-031.
 #[tokio::test]
 async fn values_headers_and_reply_survive_each_codec() {
     let server = server().await;
     let connector = connect(&server).await;
     let order = Order { id: 7, item: "tea".into() };
-    let mut json = connector.subscribe::<Order>("json").await.unwrap();
-    connector.to("json").header("x", "y").reply("back").send(&order).await.unwrap();
-    let message = json.next().await.unwrap().unwrap();
-    assert_eq!(message.value(), &order);
-    assert_eq!((message.header("x"), message.reply.as_deref()), (Some("y"), Some("back")));
-    let mut text = connector.on("text").codec(Text).open::<String>().await.unwrap();
-    connector.to("text").codec(Text).send("Hello #3").await.unwrap();
-    assert_eq!(text.next().await.unwrap().unwrap().into_value(), "Hello #3");
-    let mut bytes = connector.on("bytes").codec(Binary).open::<Vec<u8>>().await.unwrap();
-    connector.to("bytes").codec(Binary).send(&[0, 255]).await.unwrap();
-    assert_eq!(bytes.next().await.unwrap().unwrap().into_value(), [0, 255]);
+    round_trip(&connector, Json, &order, &order).await;
+    round_trip(&connector, Cbor, &order, &order).await;
+    round_trip(&connector, MsgPack, &order, &order).await;
+    round_trip(&connector, Text, "Hello #3", &"Hello #3".to_owned()).await;
+    round_trip(&connector, Binary, &[0_u8, 255], &vec![0_u8, 255]).await;
+    // Without a word about a codec it is JSON.
+    let mut plain = connector.subscribe::<Order>("plain").await.unwrap();
+    connector.publish("plain", &order).await.unwrap();
+    assert_eq!(plain.next().await.unwrap().unwrap().into_value(), order);
     connector.close().await.unwrap();
 }
 

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use natterjack::Subscription;
+use natterjack::codec::Binary;
 use natterjack::error::{DisabledScope, StreamError};
 use natterjack::jetstream::{DeadLetter, Ensured, IfDeleted, RunEnd, Verdict};
 use natterjack::testing::{TestServer, server_with};
 use natterjack::{Backoff, Connector, Delivery, JetStream, millis, minutes, secs};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{PATIENCE, connect, server};
+use crate::gate::Gate;
+use crate::{PATIENCE, builder, connect, server};
 
 async fn with_stream() -> (TestServer, Connector, JetStream) {
     let server = server().await;
@@ -252,7 +256,7 @@ async fn messages_of_a_key_keep_their_order_and_others_run_beside() {
     connector.close().await.unwrap();
 }
 
-// Shows a part of U-038.
+// Shows U-038.
 #[tokio::test]
 async fn a_run_goes_on_over_restarts_and_handles_each_message() {
     let (mut server, connector, js) = with_stream().await;
@@ -284,6 +288,109 @@ async fn a_run_goes_on_over_restarts_and_handles_each_message() {
     let report = run.await.unwrap().unwrap();
     assert_eq!(report.end, RunEnd::Shutdown);
     connector.close().await.unwrap();
+}
+
+/// A run behind a gate, somebody who sees its requests, and the messages it has handled.
+struct Behind {
+    server: TestServer,
+    gate: Gate,
+    connector: Connector,
+    direct: Connector,
+    seen: Arc<Mutex<BTreeSet<u32>>>,
+    stop: oneshot::Sender<()>,
+    run: tokio::task::JoinHandle<RunEnd>,
+}
+
+impl Behind {
+    async fn start() -> Self {
+        let (server, direct, _) = with_stream().await;
+        let gate = Gate::before(&server.url()).await;
+        let connector = builder(gate.url.clone()).build().await.unwrap();
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let (log, (stop, stopped)) = (seen.clone(), oneshot::channel::<()>());
+        let js = connector.jetstream();
+        let run = tokio::spawn(async move {
+            let consumer = js.consumer("S", "c").until(async { drop(stopped.await) });
+            let report = consumer.run(move |d: Delivery<u32>| {
+                log.lock().unwrap().insert(*d.value());
+                async {}
+            });
+            report.await.unwrap().end
+        });
+        Self { server, gate, connector, direct, seen, stop, run }
+    }
+
+    async fn publish(&self, numbers: std::ops::Range<u32>) {
+        for n in numbers {
+            self.direct.jetstream().publish("s.a", &n).await.unwrap();
+        }
+    }
+
+    async fn handled(&self, count: usize) {
+        let all = async {
+            while self.seen.lock().unwrap().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("all are handled");
+    }
+
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        assert_eq!(self.run.await.unwrap(), RunEnd::Shutdown);
+        self.connector.close().await.unwrap();
+        self.direct.close().await.unwrap();
+    }
+}
+
+async fn next_request(requests: &mut Subscription<Bytes>) -> String {
+    let request = tokio::time::timeout(PATIENCE, requests.next()).await.expect("a request comes");
+    request.unwrap().unwrap().reply.unwrap()
+}
+
+// Shows U-038.
+#[tokio::test]
+async fn a_run_goes_on_when_heartbeats_are_missing() {
+    let behind = Behind::start().await;
+    behind.publish(0..10).await;
+    behind.handled(10).await;
+    let lookups = behind.direct.on("$JS.API.CONSUMER.INFO.S.c").codec(Binary);
+    let mut lookups = lookups.open::<Bytes>().await.unwrap();
+    // Requests go through and nothing comes back: after two heartbeats the consumer is looked up.
+    behind.gate.hold();
+    next_request(&mut lookups).await;
+    behind.publish(10..20).await;
+    behind.gate.release();
+    behind.handled(20).await;
+    behind.end().await;
+}
+
+// Shows U-038.
+#[tokio::test]
+async fn a_run_goes_on_when_the_consumer_has_another_leader() {
+    use tokio::io::AsyncWriteExt as _;
+    let behind = Behind::start().await;
+    behind.publish(0..1).await;
+    behind.handled(1).await;
+    let pulls = behind.direct.on("$JS.API.CONSUMER.MSG.NEXT.S.c").codec(Binary);
+    let mut pulls = pulls.open::<Bytes>().await.unwrap();
+    let mut leader =
+        tokio::net::TcpStream::connect(behind.server.url().replace("nats://", "")).await.unwrap();
+    leader.write_all(b"CONNECT {\"verbose\":false,\"headers\":true}\r\n").await.unwrap();
+    for n in 1..4 {
+        behind.publish(n..n + 1).await;
+        behind.handled(n as usize + 1).await;
+        // As the old leader says to everybody who waits. The next request goes to the new one.
+        let inbox = next_request(&mut pulls).await;
+        let head = "NATS/1.0 409 Leadership Change\r\n\r\n";
+        let len = head.len();
+        let status = format!("HPUB {inbox} {len} {len}\r\n{head}\r\n");
+        leader.write_all(status.as_bytes()).await.unwrap();
+    }
+    next_request(&mut pulls).await;
+    behind.publish(4..10).await;
+    behind.handled(10).await;
+    behind.end().await;
 }
 
 // Shows U-044.

@@ -5,8 +5,11 @@
 
 mod connect;
 mod core;
+mod crashes;
+mod gate;
 mod jetstream;
 mod kv;
+mod leaving;
 mod operator;
 mod outages;
 mod peer;

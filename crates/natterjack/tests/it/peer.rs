@@ -10,6 +10,8 @@ pub(crate) struct Peer {
     others: watch::Sender<Vec<String>>,
     /// Connections that were accepted.
     pub(crate) accepted: watch::Receiver<u32>,
+    /// Requests that have come, answered or not.
+    pub(crate) asked: watch::Receiver<u32>,
 }
 
 /// What a peer says to a login.
@@ -27,14 +29,15 @@ impl Peer {
         let (frozen, freeze) = watch::channel(false);
         let (count, accepted) = watch::channel(0);
         let (others, known) = watch::channel(Vec::new());
+        let (request, asked) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.send_modify(|count| *count += 1);
                 let others = known.borrow().clone();
-                tokio::spawn(talk(stream, says, others, freeze.clone()));
+                tokio::spawn(talk(stream, says, others, freeze.clone(), request.clone()));
             }
         });
-        Self { url, frozen, others, accepted }
+        Self { url, frozen, others, accepted, asked }
     }
 
     /// Tells of another server from the next connection on.
@@ -53,6 +56,7 @@ async fn talk(
     says: Says,
     others: Vec<String>,
     frozen: watch::Receiver<bool>,
+    requests: watch::Sender<u32>,
 ) {
     if matches!(says, Says::Nothing) {
         std::future::pending::<()>().await;
@@ -66,10 +70,13 @@ async fn talk(
     let mut lines = BufReader::new(read).lines();
     let mut reply_sid = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
+        let words: Vec<&str> = line.split(' ').collect();
+        if words[0] == "PUB" && words.len() == 4 {
+            requests.send_modify(|count| *count += 1);
+        }
         if *frozen.borrow() {
             continue;
         }
-        let words: Vec<&str> = line.split(' ').collect();
         let answer = match (words[0], says) {
             ("CONNECT", Says::Refused) => "-ERR 'Authorization Violation'\r\n".to_owned(),
             ("PING", Says::Refused) => return,

@@ -82,3 +82,66 @@ fn console_and_file_have_levels_of_their_own() {
     assert_eq!(texts(&file), ["for the file", "for both"]);
     assert_eq!(texts(&console), ["for both"], "{console}");
 }
+
+/// Lines that the child of the next test logs: more than may wait.
+const FLOOD: usize = 200_000;
+
+/// Logs to a pipe that nobody reads until it has logged everything.
+#[test]
+#[ignore = "run by `a_disk_that_does_not_keep_up_holds_up_nobody` in a process of its own"]
+fn flood_child() {
+    use std::io::Write as _;
+    let file = LogFile::new(std::env::var_os(FILE).unwrap());
+    let config = LogConfig::new().console_filter("warn").file(file).file_filter("info");
+    let guard = logging::init(config);
+    for line in 0..FLOOD {
+        tracing::info!("line {line}");
+    }
+    let lost = guard.lost_lines();
+    std::io::stdout().write_all(format!("\nlost {lost}\n").as_bytes()).unwrap();
+    // Until the rest has been read.
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    drop(guard);
+}
+
+/// Who logs waits for no disk: that is the bound. If it did, this test would not end.
+// Shows U-115.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_does_not_keep_up_holds_up_nobody() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("a.log");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "silence::flood_child", "--nocapture", "--quiet"])
+        .env(FILE, &pipe)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Open, so that it can be written to, and full after some thousand lines.
+    let log = std::fs::File::open(&pipe).unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lost: usize = said
+        .find_map(|line| line.unwrap().strip_prefix("lost ").map(str::to_owned))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(lost > 0 && lost < FLOOD, "{lost}");
+    // What was not lost arrives, in order.
+    let mut last = None;
+    for line in BufReader::new(log).lines().take(FLOOD - lost) {
+        let number: usize = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(last < Some(number), "{last:?} {number}");
+        last = Some(number);
+    }
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut console = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut console).unwrap();
+    assert!(child.wait().unwrap().success(), "{console}");
+    let told = format!("{lost} lines could not be written to {}", pipe.display());
+    assert!(console.contains(&told), "{console}");
+}
