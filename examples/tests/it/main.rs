@@ -3,13 +3,16 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod expect;
+mod gate;
+mod monitor;
+mod more;
 mod operator;
 mod path;
 mod program;
 
 use expect::Texts;
 use natterjack_server::Server;
-use program::{Program, run};
+use program::{Output, Program, run};
 
 /// The programs' names without their side.
 const PAIRS: [&str; 8] = [
@@ -60,6 +63,17 @@ impl Stage {
             flags.extend(["--log-dir".to_owned(), path("logs")]);
         }
         let server = builder.start_blocking().unwrap();
+        Self::on(server, pair, flags, dir, account)
+    }
+
+    /// On a server that was made for it.
+    fn on(
+        server: Server,
+        pair: &'static str,
+        mut flags: Vec<String>,
+        dir: tempfile::TempDir,
+        account: String,
+    ) -> Self {
         flags.extend(["--url".to_owned(), server.client_url()]);
         Self { server: Some(server), pair, flags, dir, account }
     }
@@ -88,7 +102,7 @@ impl Stage {
 }
 
 /// The subscriber first: each program's whole output is compared.
-// Shows U-059, U-069; a part of U-058, U-060, U-070, U-071.
+// Shows U-059, U-060, U-069, U-071; a part of U-058.
 #[test]
 fn each_pair_prints_what_its_header_promises() {
     for pair in PAIRS {
@@ -138,6 +152,31 @@ fn each_pair_prints_what_its_header_promises() {
     }
 }
 
+/// A program's whole output, without spans of time and the names of its server.
+fn masked(output: &Output, stage: &Stage) -> Vec<String> {
+    let server = stage.server.as_ref().unwrap();
+    let mask =
+        |line: String| line.replace(&server.client_url(), "URL").replace(server.name(), "SERVER");
+    output.shown().into_iter().map(mask).collect()
+}
+
+// Shows U-070.
+#[test]
+fn pair_7_prints_what_pair_4_prints() {
+    let outputs = ["04_callbacks", "07_connector"].map(|pair| {
+        let stage = Stage::new(pair);
+        let arguments = ["--count", "5", "--storage", "memory"];
+        let publisher = stage.start("publisher", &arguments).end();
+        let subscriber = stage.start("subscriber", &arguments).end();
+        assert_eq!((publisher.exit, subscriber.exit), (Some(0), Some(0)), "{}", subscriber.all);
+        let missing = stage.start("publisher", &["--stream", "none", "--no-create"]).end();
+        assert_eq!(missing.exit, Some(5));
+        [&publisher, &subscriber, &missing].map(|output| masked(output, &stage))
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    assert!(outputs[0][1].len() > 6, "{outputs:?}");
+}
+
 /// From pair 3 on nothing is lost when the publisher has long gone.
 // Shows U-059.
 #[test]
@@ -162,6 +201,75 @@ fn the_publisher_may_be_first() {
     }
 }
 
+/// Who watches is told; who polls asks.
+// Shows U-068.
+#[test]
+fn a_watcher_is_told_of_a_change_at_once_and_asks_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("http: \"127.0.0.1:-1\", jetstream {{ store_dir: {:?} }}", dir.path());
+    let server = Server::builder().config(&text).unwrap().start_blocking().unwrap();
+    let monitor = server.monitor_url().unwrap();
+    let flags = vec!["--interval".to_owned(), "50ms".to_owned()];
+    let stage = Stage::on(server, "05_kv", flags, dir, String::new());
+    // The bucket is there, so that it is not waited for.
+    assert_eq!(stage.start("publisher", &["--count", "1"]).end().exit, Some(0));
+    let subscriber = stage.start("subscriber", &["--count", "0", "--json"]);
+    subscriber.wait_for("up to date (");
+    // What the subscriber has sent so far.
+    let sent = || {
+        let connections = monitor::get(&monitor, "/connz")["connections"].take();
+        let all = connections.as_array().unwrap().iter();
+        let own = |one: &&serde_json::Value| {
+            one["name"].as_str().is_some_and(|name| name.ends_with("example subscriber"))
+        };
+        all.filter(own).map(|one| one["in_msgs"].as_u64().unwrap()).sum::<u64>()
+    };
+    let (before, began) = (sent(), std::time::Instant::now());
+    assert_eq!(stage.start("publisher", &["--count", "40"]).end().exit, Some(0));
+    subscriber.wait_for("Hello #40 ");
+    let (after, took) = (sent(), began.elapsed());
+    // One round trip is made every 20 seconds, to see whether the server is alive.
+    let pings = took.as_secs() / 20;
+    assert!(after - before <= pings, "{} requests in {took:?}", after - before);
+    subscriber.interrupt();
+    let output = subscriber.end();
+    let objects = output.all.lines().map(|line| serde_json::from_str(line).unwrap());
+    let latencies: Vec<f64> = objects
+        .filter(|object: &serde_json::Value| object["line"] == "received")
+        .filter_map(|object| object["latency_ms"].as_f64())
+        .collect();
+    assert!(latencies.len() >= 40, "{}", output.all);
+    // Each is told by itself, and not with those after it: the quickest is far below the interval.
+    let quickest = latencies.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(quickest < 50.0, "{latencies:?}");
+}
+
+/// Every kind of event that a connection can have with one server and a pool.
+// Shows U-067.
+#[test]
+fn chaos_shows_that_servers_were_learned_of() {
+    let stage = Stage::new("04_callbacks");
+    let url = stage.server.as_ref().unwrap().client_url();
+    let gate = gate::Gate::before(&url);
+    let flags = [
+        "--url",
+        &gate.url,
+        "--count",
+        "0",
+        "--interval",
+        "1ms",
+        "--chaos",
+        "--chaos-every",
+        "50ms",
+    ];
+    let publisher = Program::start("04_callbacks_publisher", &flags);
+    publisher.wait_for("-> foo #1 ");
+    gate.announce(&url);
+    publisher.wait_for(" servers changed: +[");
+    publisher.interrupt();
+    assert_eq!(publisher.end().exit, Some(0));
+}
+
 /// A subscriber that crashes gets the message again that it did not acknowledge.
 #[test]
 fn a_crashed_subscriber_goes_on_where_it_was() {
@@ -179,9 +287,13 @@ fn a_crashed_subscriber_goes_on_where_it_was() {
     assert!(messages[0].contains("#2 ") && messages[0].contains("delivered 2"), "{messages:?}");
 }
 
-// Shows a part of U-062.
+// Shows U-062.
 #[test]
 fn without_a_server_each_program_says_so() {
+    // A server that says nothing is waited for as long as the options say: ten seconds.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = silent.local_addr().unwrap().to_string();
+    let waiting = Program::start("01_simple_publisher", &["--url", &at]);
     let mut stage = Stage::new("01_simple");
     stage.stop();
     let address = stage.flags.last().unwrap().trim_start_matches("nats://").to_owned();
@@ -194,6 +306,8 @@ fn without_a_server_each_program_says_so() {
             let creds = stage.dir.path().join("user.creds").display().to_string();
             std::fs::write(&creds, operator::Operator::new().user).unwrap();
             let mut flags: Vec<&str> = stage.flags.iter().map(String::as_str).collect();
+            // It is told at once, and not at the end of the time that is allowed for answers.
+            flags.extend(["--timeout", "1h"]);
             match pair {
                 "02_creds" => flags.extend(["--creds", &creds]),
                 "08_logging" => flags.extend(["--log-dir", &logs]),
@@ -204,9 +318,12 @@ fn without_a_server_each_program_says_so() {
             assert!(output.all.ends_with(&wanted), "{pair}_{side}: {}", output.all);
         }
     }
+    let waited = waiting.end();
+    assert_eq!(waited.exit, Some(3), "{}", waited.all);
+    assert!(waited.all.contains(&format!("cannot reach {at} (")), "{}", waited.all);
 }
 
-// Shows U-066, U-069.
+// Shows U-064, U-066, U-069.
 #[test]
 fn each_failure_has_its_text_and_its_exit_code() {
     let stage = Stage::new("03_jetstream");
@@ -218,10 +335,30 @@ fn each_failure_has_its_text_and_its_exit_code() {
     let closed = Server::builder().token(TOKEN).start_blocking().unwrap();
     let locked = closed.client_url();
     let nobody = format!("credentials file {missing} not found");
-    let rows: [(&str, &[&str], &str, i32); 9] = [
+    let directory = stage.dir.path().display().to_string();
+    let unreadable = format!("credentials file {directory} cannot be read");
+    let file = |name: &str, text: &str| {
+        let path = stage.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) = (operator::Operator::new().user, operator::Operator::new().user);
+    let seed = |creds: &str| creds.lines().nth(9).unwrap().to_owned();
+    let mismatch = file("mismatch.creds", &one.replace(&seed(&one), &seed(&other)));
+    let expired = file("expired.creds", &operator::Operator::until(1_700_000_001).user);
+    let rows: [(&str, &[&str], &str, i32); 13] = [
         ("01_simple_publisher", &["--url", "ftp://x"], "unknown scheme `ftp`", 2),
         ("02_creds_publisher", &["--url", &locked, "--creds", &missing], &nobody, 4),
         ("02_creds_publisher", &["--url", &locked, "--creds", &damaged], "are malformed: ", 4),
+        ("02_creds_publisher", &["--url", &locked, "--creds", &directory], &unreadable, 4),
+        ("02_creds_publisher", &["--url", &locked, "--creds", &mismatch], "seed", 4),
+        ("02_creds_subscriber", &["--url", &locked, "--creds", &expired], " expired ", 4),
+        (
+            "03_jetstream_publisher",
+            &["--url", &off],
+            "error: JetStream is not enabled on this server\nhint: start the server with -js",
+            5,
+        ),
         (
             "03_jetstream_publisher",
             &["--url", &here, "--no-create"],
@@ -280,9 +417,106 @@ fn json_is_an_object_per_line() {
     assert_eq!(objects[3]["confirmed"], 2);
 }
 
+// Shows U-071.
+#[test]
+fn the_console_of_the_logger_is_coloured_and_its_file_is_not() {
+    let stage = Stage::new("08_logging");
+    let flags: Vec<&str> = stage.flags.iter().map(String::as_str).chain(["--count", "1"]).collect();
+    let output = Program::coloured("08_logging_publisher", &flags).end();
+    assert_eq!(output.exit, Some(0), "{}", output.all);
+    assert!(output.all.contains("\x1b["), "{}", output.all);
+    let text = std::fs::read_to_string(stage.dir.path().join("logs/nats_publisher.log")).unwrap();
+    assert!(text.contains("-> foo #1 ") && !text.contains('\x1b'), "{text}");
+}
+
+/// The files of a log, the oldest first, and how many there are.
+fn log_files(stage: &Stage, name: &str) -> (String, usize) {
+    let path = |at: usize| match at {
+        0 => stage.dir.path().join(format!("logs/{name}")),
+        at => stage.dir.path().join(format!("logs/{name}.{at}")),
+    };
+    let files = (0..).take_while(|at| path(*at).exists()).count();
+    let text = (0..files).rev().map(|at| std::fs::read_to_string(path(at)).unwrap()).collect();
+    (text, files)
+}
+
+// Shows U-071.
+#[test]
+fn ten_rotations_of_a_log_lose_and_split_no_line() {
+    let stage = Stage::new("08_logging");
+    let more = ["--count", "300", "--log-size", "2000", "--log-files", "100"];
+    let publisher = stage.start("publisher", &more);
+    let subscriber = stage.start("subscriber", &more);
+    let (publisher, subscriber) = (publisher.end(), subscriber.end());
+    assert_eq!((publisher.exit, subscriber.exit), (Some(0), Some(0)), "{}", subscriber.all);
+    for (name, sign) in [("nats_publisher.log", "-> foo #"), ("nats_subscriber.log", "<- foo #")] {
+        let (text, files) = log_files(&stage, name);
+        assert!(files > 10, "{files} files of {name}");
+        // Each begins with its time, and ends with what was said.
+        let whole = text.lines().all(|line| line.starts_with("20") && line.contains(" | "));
+        assert!(whole && text.ends_with('\n'), "{text}");
+        let numbers: Vec<u32> = text
+            .lines()
+            .filter_map(|line| line.split_once(sign)?.1.split(' ').next()?.parse().ok())
+            .collect();
+        assert_eq!(numbers, (1..=300).collect::<Vec<_>>(), "{name}");
+    }
+}
+
 #[cfg(unix)]
 mod signals {
     use super::*;
+
+    // Shows U-065.
+    #[test]
+    fn a_killed_subscriber_has_its_messages_delivered_again() {
+        let stage = Stage::new("03_jetstream");
+        let sent = stage.start("publisher", &["--count", "300"]).end();
+        assert_eq!(sent.exit, Some(0), "{}", sent.all);
+        let own = ["--ack-wait", "200ms", "--count", "0"];
+        let killed = stage.start("subscriber", &own);
+        killed.wait_for("<- foo #1 ");
+        let killed = killed.kill();
+        assert_eq!(killed.exit, None, "by a signal");
+        let number = |line: &str| {
+            let (number, _) = line.strip_prefix("<- foo #")?.split_once(' ')?;
+            number.parse::<u32>().ok()
+        };
+        let mut handled: std::collections::BTreeSet<u32> =
+            killed.shown().iter().filter_map(|line| number(line)).collect();
+        let again = stage.start("subscriber", &own);
+        // Between the others comes again what the first had fetched, when its time is up.
+        let mut twice = false;
+        again.wait_until("all 300", |line| {
+            handled.extend(number(line));
+            twice |= line.contains(", delivered 2, ");
+            handled.len() == 300 && twice
+        });
+        again.interrupt();
+        assert_eq!(again.end().exit, Some(0));
+        assert_eq!(handled, (1..=300).collect());
+    }
+
+    // Shows U-061.
+    #[test]
+    fn the_second_interrupt_ends_each_program_when_the_server_hangs() {
+        for pair in PAIRS {
+            let mut stage = Stage::new(pair);
+            let gate = gate::Gate::before(&stage.server.as_ref().unwrap().client_url());
+            *stage.flags.last_mut().unwrap() = gate.url.clone();
+            let publisher = stage.start("publisher", &["--count", "0"]);
+            publisher.wait_for("-> foo #2 ");
+            let subscriber = stage.start("subscriber", &["--count", "0"]);
+            subscriber.wait_for("<- foo #");
+            gate.shut();
+            for program in [publisher, subscriber] {
+                program.interrupt();
+                program.wait_for("press Ctrl-C twice to end at once");
+                let output = program.end_by_interrupts();
+                assert_eq!(output.exit, Some(130), "{pair}: {}", output.all);
+            }
+        }
+    }
 
     // Shows U-059, U-061.
     #[test]
@@ -316,7 +550,7 @@ mod signals {
         assert!(output.closes_with(last), "{}", output.all);
     }
 
-    // Shows a part of U-061.
+    // Shows U-061.
     #[test]
     fn the_second_interrupt_ends_at_once_with_130() {
         for pair in ["01_simple", "02_creds"] {

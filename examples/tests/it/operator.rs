@@ -12,6 +12,11 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new() -> Self {
+        Self::until(0)
+    }
+
+    /// With a user whose credentials expire then, in seconds of Unix time; 0 is never.
+    pub(crate) fn until(expires: i64) -> Self {
         let (operator, account, user) =
             (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
         let (issued, account_key) = (1_700_000_000, account.public_key());
@@ -21,6 +26,7 @@ impl Operator {
         let account_jwt = account_claims.encode(&operator, issued).unwrap();
         let mut claims = UserClaims::new("demo", &user.public_key());
         claims.nats.permissions.publish.deny.push("demo.secret".into());
+        claims.exp = expires;
         let jwt = claims.encode(&account, issued).unwrap();
         let config = format!(
             "operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload {{ {account_key}: {account_jwt} }}\n"

@@ -69,13 +69,23 @@ pub(crate) fn run(name: &str, flags: &[&str]) -> Output {
 
 impl Program {
     pub(crate) fn start(name: &str, flags: &[&str]) -> Self {
+        Self::with(name, flags, "NO_COLOR")
+    }
+
+    /// With colours, though nobody sees them.
+    pub(crate) fn coloured(name: &str, flags: &[&str]) -> Self {
+        Self::with(name, flags, "CLICOLOR_FORCE")
+    }
+
+    fn with(name: &str, flags: &[&str], colours: &str) -> Self {
         let mut command = Command::new(path(name));
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
         for variable in ["NATS_URL", "NATS_CREDS", "NATS_TOKEN", "RUST_LOG", "NATTERJACK_LOG"] {
             command.env_remove(variable);
         }
         let mut child = command
             .args(flags)
-            .env("NO_COLOR", "1")
+            .env(colours, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,6 +126,19 @@ impl Program {
         }
     }
 
+    /// Takes line by line until one is the last.
+    pub(crate) fn wait_until(&self, what: &str, mut is_last: impl FnMut(&str) -> bool) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if is_last(&line) => return,
+                Ok(_) => {}
+                Err(_) => {
+                    panic!("{}: not {what} in\n{}", self.name, self.seen.lock().unwrap().all())
+                }
+            }
+        }
+    }
+
     /// Waits until it has ended.
     pub(crate) fn end(mut self) -> Output {
         loop {
@@ -143,6 +166,13 @@ impl Program {
         ) {
             self.interrupt();
         }
+        self.end()
+    }
+
+    /// As `kill -9`.
+    #[cfg(unix)]
+    pub(crate) fn kill(self) -> Output {
+        self.signal(rustix::process::Signal::KILL);
         self.end()
     }
 
