@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::complete;
-use crate::output::{ColorChoice, Format};
+use crate::output::{ColorChoice, Format, Scheme};
 use crate::units;
 use crate::verbs;
 
@@ -71,12 +71,18 @@ pub(crate) struct Global {
     /// How long to wait for connections and answers (5s) [env: NATS_TIMEOUT]
     #[arg(long, global = true, value_name = "DURATION", value_parser = units::parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// SOCKS5 proxy that servers are reached through [env: NATS_SOCKS_PROXY]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) socks_proxy: Option<String>,
     /// JetStream domain
     #[arg(long, global = true, value_name = "DOMAIN")]
     pub(crate) js_domain: Option<String>,
     /// Subject prefix of the JetStream API, when it is imported under another name
     #[arg(long, global = true, value_name = "PREFIX", conflicts_with = "js_domain")]
     pub(crate) js_api_prefix: Option<String>,
+    /// Subject prefix of JetStream's events ($JS.EVENT)
+    #[arg(long, global = true, value_name = "PREFIX")]
+    pub(crate) js_event_prefix: Option<String>,
     /// First tokens of reply subjects (_INBOX)
     #[arg(long, global = true, value_name = "PREFIX")]
     pub(crate) inbox_prefix: Option<String>,
@@ -101,6 +107,9 @@ pub(crate) struct Global {
     /// When to colour; NO_COLOR is obeyed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
+    /// Colours of tables: names of colours, or none [env: NATS_COLOR]
+    #[arg(long, global = true, value_name = "SCHEME")]
+    pub(crate) colors: Option<Scheme>,
     /// Write data only
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -154,6 +163,29 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::consumer::Consumer,
     },
+    /// Micro-services: who they are, what they do
+    #[command(visible_alias = "micro")]
+    Service {
+        #[command(subcommand)]
+        verb: verbs::service::Verb,
+    },
+    /// Show what servers and JetStream tell about themselves, as it happens
+    #[command(visible_alias = "event")]
+    Events(verbs::events::Events),
+    /// Errors of the JetStream API
+    #[command(visible_aliases = ["error", "err"])]
+    Errors {
+        #[command(subcommand)]
+        verb: verbs::errors::Errors,
+    },
+    /// Show what a server does, on the whole screen
+    Top(verbs::top::Top),
+    /// Look for what is known to go wrong, and say what to do about it
+    Doctor(verbs::doctor::Doctor),
+    /// Say whether a server is well, for containers and load balancers
+    Health(verbs::health::Health),
+    /// Measure how long a message takes from one connection to another
+    Latency(verbs::latency::Latency),
     /// Measure how much a server does, and how fast
     Bench(verbs::bench::Bench),
     /// Servers: checks for monitoring systems, lists and reports
@@ -183,6 +215,13 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: verbs::auth::Auth,
     },
+    /// Configuration files of servers
+    Config {
+        #[command(subcommand)]
+        verb: verbs::config::Config,
+    },
+    /// Write manual pages
+    Man(verbs::man::Man),
     /// Write a completion script for a shell
     Completions(verbs::completions::Completions),
 }

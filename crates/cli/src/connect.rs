@@ -7,10 +7,11 @@ use natterjack::jetstream::JetStream;
 use natterjack::{Auth, Connector, ConnectorBuilder, Event, Reconnect, Tls};
 
 use crate::args::Global;
-use crate::contexts::Contexts;
+use crate::contexts::{Contexts, Settings};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::output::{Output, Scheme};
+use crate::socks::Proxy;
 use crate::units;
 
 /// What every verb is given.
@@ -24,10 +25,23 @@ pub(crate) struct Context {
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Context {
+    /// As without any option.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        use crate::output::{ColorChoice, Format};
+        use clap::Parser as _;
+        let cli = crate::args::Cli::try_parse_from(["natterjack", "--no-context", "rtt"]);
+        let global = cli.expect("a command line").global;
+        let out = Output::new(false, true, Format::Table, ColorChoice::Never);
+        Self { global, out, interrupt: Interrupt::listen() }
+    }
+
     /// Connects, and tells of losses until the command ends.
     pub(crate) async fn connect(&self) -> Result<Connector, Failure> {
         let out = self.out;
-        let connector = self.builder()?.build().await?;
+        // Boxed, because every verb would hold it.
+        let builder = Box::pin(self.through_proxy(self.builder()?, None)).await?;
+        let connector = Box::pin(builder.build()).await?;
         let mut events = connector.events();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
@@ -58,7 +72,8 @@ impl Context {
     /// Connects to one server, and does not reconnect.
     pub(crate) async fn connect_to(&self, server: &str) -> Result<Connector, Failure> {
         let builder = self.builder()?.server(server).reconnect(Reconnect::Never).discover(false);
-        Ok(builder.build().await?)
+        let builder = Box::pin(self.through_proxy(builder, Some(server))).await?;
+        Ok(Box::pin(builder.build()).await?)
     }
 
     /// Connects with a context and nothing else: neither options nor the environment.
@@ -68,11 +83,50 @@ impl Context {
         Ok(builder.connect_timeout(limit).request_timeout(limit).build().await?)
     }
 
+    /// Puts the proxy that is asked for between the builder and its servers.
+    async fn through_proxy(
+        &self,
+        builder: ConnectorBuilder,
+        server: Option<&str>,
+    ) -> Result<ConnectorBuilder, Failure> {
+        let global = &self.global;
+        let named = || context_text(global, "socks_proxy");
+        let url = global.socks_proxy.clone().or_else(|| env("NATS_SOCKS_PROXY")).or_else(named);
+        let Some(url) = url else { return Ok(builder) };
+        let (proxy, limit) = (Proxy::parse(&url)?, self.timeout()?);
+        let servers = match server {
+            Some(server) => vec![server.to_owned()],
+            None => self.servers()?,
+        };
+        let mut dialed = Vec::new();
+        for server in &servers {
+            dialed.push(proxy.open(server, limit).await?);
+        }
+        // What the servers say of others could only be reached without the proxy.
+        let builder =
+            builder.servers(dialed.iter().map(|server| server.url.clone())).discover(false);
+        let first = &dialed.first().map(|server| server.host.clone()).unwrap_or_default();
+        if dialed.iter().any(|server| server.host != *first) {
+            return Ok(builder);
+        }
+        // Certificates have the server's name, and not that of the port it is reached by.
+        let tls = self.tls()?.or(context_tls(global)).unwrap_or_default();
+        Ok(builder.tls(tls.server_name(first)))
+    }
+
+    /// Where JetStream tells of what happens.
+    pub(crate) fn event_prefix(&self) -> String {
+        let named = || context_text(&self.global, "jetstream_event_prefix");
+        let prefix = self.global.js_event_prefix.clone().or_else(named);
+        prefix.unwrap_or_else(|| "$JS.EVENT".to_owned()).trim_end_matches('.').to_owned()
+    }
+
     /// The servers that are asked for, with their logins.
     pub(crate) fn servers(&self) -> Result<Vec<String>, Failure> {
         let servers = match self.global.server.clone().or_else(|| env("NATS_URL")) {
             Some(servers) => servers,
-            None => context_url(&self.global).unwrap_or_else(|| "nats://localhost:4222".to_owned()),
+            None => context_text(&self.global, "url")
+                .unwrap_or_else(|| "nats://localhost:4222".to_owned()),
         };
         Ok(servers.split(',').map(|server| server.trim().to_owned()).collect())
     }
@@ -229,15 +283,44 @@ fn selected_context() -> Option<String> {
     Contexts::open().ok()?.selected()
 }
 
-/// The servers of the context in use.
-fn context_url(global: &Global) -> Option<String> {
+/// How tables are drawn.
+pub(crate) fn scheme(global: &Global) -> Scheme {
+    let by_env = || Scheme::named(&env("NATS_COLOR")?);
+    let by_context = || Scheme::named(&context_text(global, "color_scheme")?);
+    global.colors.or_else(by_env).or_else(by_context).unwrap_or_default()
+}
+
+/// What the context in use says under a key; nothing if that is empty.
+fn context_text(global: &Global, key: &str) -> Option<String> {
+    let context = context_in_use(global)?;
+    Some(context.get(key)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
+}
+
+fn context_in_use(global: &Global) -> Option<Settings> {
     if global.no_context {
         return None;
     }
     let from_env = || env("NATS_CONTEXT");
     let name = global.context.clone().or_else(from_env).or_else(selected_context)?;
-    let context = Contexts::open().ok()?.read(&name).ok()?;
-    Some(context.get("url")?.as_str()?.to_owned()).filter(|url| !url.is_empty())
+    Contexts::open().ok()?.read(&name).ok()
+}
+
+/// The files of the context in use, for a connection whose TLS is set here.
+fn context_tls(global: &Global) -> Option<Tls> {
+    let file = |key| context_text(global, key).map(PathBuf::from);
+    let first = context_in_use(global)?.get("tls_first") == Some(&true.into());
+    let (ca, cert, key) = (file("ca"), file("cert"), file("key"));
+    if ca.is_none() && cert.is_none() && !first {
+        return None;
+    }
+    let mut tls = Tls::native().first(first);
+    if let Some(ca) = ca {
+        tls = tls.ca(ca);
+    }
+    if let Some((cert, key)) = cert.zip(key) {
+        tls = tls.identity(cert, key);
+    }
+    Some(tls)
 }
 
 /// The content of the file that `text` names, or `text` itself.

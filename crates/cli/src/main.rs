@@ -3,6 +3,7 @@
 //! `serve` is the whole of the server and takes nats-server's flags, so its arguments never pass
 //! through clap; a link named `nats-server` is that verb, one named `nats` the client tree.
 
+mod answer;
 mod api;
 mod args;
 mod complete;
@@ -11,12 +12,16 @@ mod contexts;
 mod diff;
 mod editor;
 mod exit;
+mod graph;
 mod interrupt;
 mod json;
 mod message;
+mod monitor;
 mod output;
+mod plot;
 mod progress;
 mod prompt;
+mod socks;
 mod table;
 mod template;
 mod tour;
@@ -82,7 +87,8 @@ fn refuse(error: &clap::Error, arguments: &[String]) -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     let global = cli.global;
     let format = global.output.unwrap_or_default();
-    let out = Output::new(global.json, global.quiet, format, global.color);
+    let mut out = Output::new(global.json, global.quiet, format, global.color);
+    out.scheme = connect::scheme(&global);
     let _logging = logging(&global);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&cli.verb))
@@ -148,11 +154,20 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Object { verb } => verb.run(context).await,
         Verb::Stream { verb } => verb.run(context).await,
         Verb::Consumer { verb } => verb.run(context).await,
+        Verb::Service { verb } => verb.run(context).await,
+        Verb::Events(verb) => verb.run(context).await,
+        Verb::Errors { verb } => verb.run(context),
+        Verb::Top(verb) => verb.run(context).await,
+        Verb::Doctor(verb) => verb.run(context).await,
+        Verb::Health(verb) => verb.run(context).await,
+        Verb::Latency(verb) => verb.run(context).await,
         Verb::Bench(verb) => verb.run(context).await,
         Verb::Server { verb } => verb.run(context).await,
         Verb::Context { verb } => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context),
+        Verb::Config { verb } => verb.run(context),
+        Verb::Man(verb) => verb.run(context.out),
         Verb::Completions(verb) => verb.run(context.out),
         Verb::Tour(verb) => verb.run(context).await,
         Verb::Account { verb } => verb.run(context).await,

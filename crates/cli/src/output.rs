@@ -37,12 +37,54 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How tables are drawn: the schemes of the `nats` tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scheme {
+    /// Round corners.
+    #[default]
+    Rounded,
+    /// Double lines.
+    Double,
+    /// Lines in a colour.
+    Yellow,
+    /// Lines in a colour.
+    Blue,
+    /// Lines in a colour.
+    Cyan,
+    /// Lines in a colour.
+    Green,
+    /// Lines in a colour.
+    Magenta,
+    /// Lines in a colour.
+    Red,
+}
+
+impl Scheme {
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Rounded | Self::Double => None,
+            Self::Yellow => Some("33"),
+            Self::Blue => Some("34"),
+            Self::Cyan => Some("36"),
+            Self::Green => Some("32"),
+            Self::Magenta => Some("35"),
+            Self::Red => Some("31"),
+        }
+    }
+
+    /// The scheme of a name that stands in the environment or in a context; an unknown one is none.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        clap::ValueEnum::from_str(name, true).ok()
+    }
+}
+
 /// Where and how a command writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     pub(crate) format: Format,
+    pub(crate) scheme: Scheme,
     color: bool,
     color_chatter: bool,
 }
@@ -85,6 +127,7 @@ impl Output {
             json,
             quiet,
             format,
+            scheme: Scheme::default(),
             color: allowed(io::stdout().is_terminal()) && !json,
             color_chatter: allowed(io::stderr().is_terminal()),
         }
@@ -162,6 +205,29 @@ impl Output {
         }
     }
 
+    /// Colours the lines around and in a table.
+    pub(crate) fn paint_lines(&self, table: &str) -> String {
+        let Some(code) = self.scheme.code().filter(|_| self.color) else { return table.to_owned() };
+        let is_line = |c: char| ('\u{2500}'..='\u{257f}').contains(&c);
+        let mut painted = String::with_capacity(table.len() * 2);
+        let mut inside = false;
+        for c in table.chars() {
+            if is_line(c) != inside {
+                inside = !inside;
+                painted.push_str(if inside { "\x1b[" } else { "\x1b[0m" });
+                if inside {
+                    painted.push_str(code);
+                    painted.push('m');
+                }
+            }
+            painted.push(c);
+        }
+        if inside {
+            painted.push_str("\x1b[0m");
+        }
+        painted
+    }
+
     /// Colours text for standard output.
     pub(crate) fn paint(&self, paint: Paint, text: &str) -> String {
         colored(self.color, paint, text)
@@ -236,6 +302,22 @@ mod tests {
         put_body(&mut object, b"text");
         put_bytes(&mut object, "value", &[0xff, 0]);
         assert_eq!(Value::Object(object).to_string(), r#"{"data":"text","value_base64":"/wA="}"#);
+    }
+
+    #[test]
+    fn a_scheme_colours_lines_and_nothing_else() {
+        let mut out = Output::new(false, false, Format::Table, ColorChoice::Always);
+        assert_eq!(out.paint_lines("╭─╮\n│a│"), "╭─╮\n│a│");
+        out.scheme = Scheme::Green;
+        let green = |text: &str| format!("\x1b[32m{text}\x1b[0m");
+        let wanted = format!("{}\n{}a{}", green("╭─╮"), green("│"), green("│"));
+        assert_eq!(out.paint_lines("╭─╮\n│a│"), wanted);
+        let plain = Output {
+            scheme: Scheme::Red,
+            ..Output::new(false, false, Format::Table, ColorChoice::Never)
+        };
+        assert_eq!(plain.paint_lines("│"), "│");
+        assert_eq!((Scheme::named("RED"), Scheme::named("odd")), (Some(Scheme::Red), None));
     }
 
     #[test]

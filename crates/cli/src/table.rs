@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, TableStyle};
 
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, Scheme};
 
 /// Rounded lines around, none between rows.
 const STYLE: TableStyle = TableStyle::new()
@@ -13,6 +13,14 @@ const STYLE: TableStyle = TableStyle::new()
     .header_separator(LineStyle::new('├', '─', '┼', '┤'))
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('╰', '─', '┴', '╯'));
+
+/// The same with double lines.
+const DOUBLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('╔', '═', '╦', '╗'))
+    .header_lines(ContentLineStyle::new('║', '║', '║'))
+    .header_separator(LineStyle::new('╠', '═', '╬', '╣'))
+    .content_lines(ContentLineStyle::new('║', '║', '║'))
+    .bottom_border(LineStyle::new('╚', '═', '╩', '╝'));
 
 /// Rows under a title, written as `--output` asks.
 pub(crate) struct Table {
@@ -39,12 +47,16 @@ impl Table {
     }
 
     pub(crate) fn print(&self, out: &Output) {
-        out.line(self.render(out.format).trim_end());
+        let text = match out.format {
+            Format::Table | Format::Json => out.paint_lines(&self.lines(out.scheme)),
+            format => self.render(format),
+        };
+        out.line(text.trim_end());
     }
 
     pub(crate) fn render(&self, format: Format) -> String {
         match format {
-            Format::Table | Format::Json => self.lines(),
+            Format::Table | Format::Json => self.lines(Scheme::default()),
             Format::Md => self.markdown(),
             Format::Csv => self.separated(",", |cell| {
                 if cell.contains([',', '"', '\n', '\r']) {
@@ -57,10 +69,10 @@ impl Table {
         }
     }
 
-    fn lines(&self) -> String {
+    fn lines(&self, scheme: Scheme) -> String {
         let mut table = comfy_table::Table::new();
         table
-            .load_style(STYLE)
+            .load_style(if scheme == Scheme::Double { DOUBLE } else { STYLE })
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(&self.head);
         for row in &self.rows {

@@ -7,6 +7,10 @@ use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+/// The reference's table, as the specification records it: a line of names, then a line for each error
+/// with number, code, name in Go, description, and whether a server without a cluster can say it.
+pub const TABLE: &str = include_str!("errors.tsv");
+
 /// The variable part of an error text.
 pub type Text = Cow<'static, str>;
 
@@ -329,9 +333,6 @@ fn sample(field: &'static str) -> Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The reference's table, as the specification records it.
-    const TABLE: &str = include_str!("errors.tsv");
 
     #[test]
     fn every_row_of_the_reference_table_is_a_variant() {

@@ -18,7 +18,7 @@ mod publish;
 mod pull;
 mod report;
 mod service;
-mod stats;
+pub(in crate::verbs) mod stats;
 mod window;
 
 use clap::{Args, Subcommand};

@@ -4,6 +4,7 @@ mod add;
 mod edit;
 mod fields;
 mod find;
+mod graph;
 mod list;
 mod next;
 mod pause;
@@ -34,6 +35,8 @@ pub(crate) enum Consumer {
     Find(find::Find),
     /// Show how far all consumers of a stream are
     Report(report::Report),
+    /// Draw how far a consumer is behind, and how fast it goes
+    Graph(graph::Graph),
     /// Show a consumer's configuration and state
     #[command(visible_alias = "nfo")]
     Info(Name),
@@ -82,6 +85,7 @@ impl Consumer {
             Self::Ls(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
             Self::Report(verb) => verb.run(context).await,
+            Self::Graph(verb) => verb.run(context).await,
             Self::Info(name) => info(context, &name, false).await,
             Self::State(name) => info(context, &name, true).await,
             Self::Add(verb) => verb.run(context).await,

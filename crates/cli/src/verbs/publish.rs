@@ -1,6 +1,8 @@
 //! `natterjack pub`: sends messages, with or without a stream's acknowledgement.
 
+mod batch;
 mod pipeline;
+mod schedule;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,9 @@ use crate::message::{Blueprint, Bodies, Filled, Templates, read_stdin, stdin_lin
 use crate::output::Output;
 use crate::template::Facts;
 use crate::units;
+use batch::Batch;
 use pipeline::{Pipeline, Stored, no_stream, read_ack};
+use schedule::Schedule;
 
 /// Publish messages.
 ///
@@ -44,6 +48,11 @@ pub(crate) struct Publish {
     /// Wait for the acknowledgement of a stream
     #[arg(short = 'J', long)]
     jetstream: bool,
+    /// Have a stream store all messages together, or none
+    #[arg(long, conflicts_with_all = ["reply", "sleep"])]
+    atomic: bool,
+    #[command(flatten)]
+    schedule: Schedule,
     /// Read the body from standard input, whatever else is given
     #[arg(long)]
     force_stdin: bool,
@@ -71,14 +80,17 @@ impl Publish {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let out = context.out;
         let templates = Templates { on: !self.no_templates, out };
-        let blueprint = Blueprint::new(&self.subject, &self.header, templates)?;
+        let mut headers = self.header.clone();
+        headers.extend(self.schedule.headers(jiff::Timestamp::now())?);
+        let blueprint = Blueprint::new(&self.subject, &headers, templates)?;
         let connector = context.connect().await?;
         let mut run = Run {
+            batch: self.atomic.then(|| Batch::new(&connector)),
             events: connector.events(),
             connector,
             out,
             reply: self.reply.clone(),
-            jetstream: self.jetstream,
+            jetstream: self.jetstream || self.atomic || self.schedule.is_set(),
             lines: self.count <= LINES_MAX,
             started: Instant::now(),
             sent: 0,
@@ -109,7 +121,7 @@ impl Publish {
     }
 
     async fn send_all(&self, run: &mut Run, blueprint: &Blueprint, bodies: &Bodies) -> Outcome {
-        if self.jetstream && self.sleep.is_none() && self.count > 1 {
+        if run.jetstream && run.batch.is_none() && self.sleep.is_none() && self.count > 1 {
             return run.send_all_to_stream(self.count, blueprint, bodies).await;
         }
         for nth in 0..self.count {
@@ -127,6 +139,7 @@ impl Publish {
 
 /// Messages on their way.
 struct Run {
+    batch: Option<Batch>,
     connector: Connector,
     events: EventStream,
     out: Output,
@@ -168,7 +181,10 @@ impl Run {
     async fn send(&mut self, message: Filled, body: Bytes) -> Outcome {
         let size = body.len();
         let subject = message.subject.clone();
-        let ack = if self.jetstream {
+        let ack = if let Some(batch) = &mut self.batch {
+            batch.add(message, body).await?;
+            None
+        } else if self.jetstream {
             Some(send_to_stream(&self.connector, message, body).await?)
         } else {
             let mut publish = self.connector.to(message.subject);
@@ -208,6 +224,10 @@ impl Run {
             return;
         }
         self.out.log(format!("Published {size} bytes to {subject:?}"));
+        self.show_ack(ack.as_ref());
+    }
+
+    fn show_ack(&self, ack: Option<&Value>) {
         if let Some(ack) = ack {
             let text = |name| ack.get(name).and_then(Value::as_str).unwrap_or_default();
             let seq = ack.get("seq").and_then(Value::as_u64).unwrap_or(0);
@@ -215,6 +235,9 @@ impl Run {
                 format!("Stored in Stream: {} Sequence: {}", text("stream"), units::count(seq));
             if !text("domain").is_empty() {
                 line.push_str(&format!(" Domain: {:?}", text("domain")));
+            }
+            if let Some(count) = ack.get("count").and_then(Value::as_u64) {
+                line.push_str(&format!(" Batch of {}", units::count(count)));
             }
             if ack.get("duplicate") == Some(&Value::Bool(true)) {
                 line.push_str(" Duplicate: true");
@@ -225,6 +248,13 @@ impl Run {
 
     /// Waits until the server has seen all, and tells what it refused.
     async fn finish(mut self) -> Outcome {
+        if let Some(batch) = self.batch.take() {
+            let ack = batch.commit().await?;
+            match (&ack, self.out.json) {
+                (Some(ack), true) => self.out.object(ack),
+                (ack, _) => self.show_ack(ack.as_ref()),
+            }
+        }
         let limit = self.connector.effective_options().request_timeout;
         let mut refused = Vec::new();
         if !self.jetstream {

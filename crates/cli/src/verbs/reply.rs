@@ -7,9 +7,10 @@ use clap::Args;
 use natterjack::codec::Binary;
 use natterjack::{Connector, Msg};
 
+use crate::answer::Answer;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
-use crate::message::{Received, Show, Templates, pipe, words};
+use crate::message::{Received, Show, Templates};
 use crate::template::{Facts, Template};
 use crate::units;
 
@@ -47,31 +48,15 @@ pub(crate) struct Reply {
     no_templates: bool,
 }
 
-/// How answers are made.
-enum Answer {
-    Echo,
-    Text(Template),
-    Command(Vec<Template>),
-}
-
 impl Reply {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let out = context.out;
         let templates = Templates { on: !self.no_templates, out };
-        let answer = match (&self.command, &self.body) {
-            // The words are taken apart first: a token of a request never becomes several words.
-            (Some(command), _) => Answer::Command(
-                words(command, "--command")?
-                    .iter()
-                    .map(|word| templates.read("command", word))
-                    .collect(),
-            ),
-            (None, Some(body)) if !self.echo => Answer::Text(templates.read("body", body)),
-            (None, None) if !self.echo => {
-                return Err(Failure::usage("what to answer?").hint("a BODY, --echo or --command"));
-            }
-            _ => Answer::Echo,
-        };
+        if self.command.is_none() && self.body.is_none() && !self.echo {
+            return Err(Failure::usage("what to answer?").hint("a BODY, --echo or --command"));
+        }
+        let text = self.body.as_deref().filter(|_| !self.echo);
+        let answer = Answer::new(self.command.as_deref(), text, templates)?;
         let headers = self
             .header
             .iter()
@@ -149,31 +134,20 @@ async fn respond(
     for (name, value) in headers {
         publish = publish.header(name, value.fill(&facts));
     }
-    let body = match answer {
-        Answer::Echo => {
-            // The request's own headers go back with it.
-            for (name, values) in request.headers.iter() {
-                for value in values {
-                    publish = publish.header(name.as_ref(), value.as_str());
-                }
+    if let Answer::Echo = answer {
+        // The request's own headers go back with it.
+        for (name, values) in request.headers.iter() {
+            for value in values {
+                publish = publish.header(name.as_ref(), value.as_str());
             }
-            request.payload.clone()
         }
-        Answer::Text(template) => template.fill(&facts).into(),
-        Answer::Command(parts) => {
-            let words: Vec<String> = parts.iter().map(|part| part.fill(&facts)).collect();
-            let variables =
-                [("NATS_REQUEST_SUBJECT", request.subject.as_str()), ("NATS_REQUEST_BODY", &text)];
-            match pipe(&words, &request.payload, &variables).await {
-                Ok(written) => written.into(),
-                Err(failure) => {
-                    // The next request may fare better.
-                    context.out.warn(failure.to_string());
-                    publish =
-                        publish.header("Nats-Error", failure.message.replace(['\r', '\n'], " "));
-                    Bytes::new()
-                }
-            }
+    }
+    let body = match answer.make(&request.subject, &request.payload, &facts).await {
+        Ok(body) => body,
+        Err(failure) => {
+            context.out.warn(failure.to_string());
+            publish = publish.header("Nats-Error", failure.message.replace(['\r', '\n'], " "));
+            Bytes::new()
         }
     };
     if let Err(error) = publish.send_bytes(body).await {

@@ -5,6 +5,7 @@ mod backup;
 mod edit;
 mod fields;
 mod find;
+mod graph;
 mod list;
 mod messages;
 mod remove;
@@ -40,6 +41,8 @@ pub(crate) enum Stream {
     Find(find::Find),
     /// Show all streams with what they hold
     Report(report::Report),
+    /// Draw what a stream holds, and how fast messages come and go
+    Graph(graph::Graph),
     /// Show a stream's configuration and state
     #[command(visible_aliases = ["nfo", "i"])]
     Info(Info),
@@ -104,6 +107,7 @@ impl Stream {
             Self::Ls(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
             Self::Report(verb) => verb.run(context).await,
+            Self::Graph(verb) => verb.run(context).await,
             Self::Info(Info { stream, state }) => info(context, &stream, state).await,
             Self::State(Name { stream }) => info(context, &stream, true).await,
             Self::Subjects(verb) => verb.run(context).await,

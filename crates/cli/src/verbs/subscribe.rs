@@ -4,7 +4,7 @@ mod printer;
 mod report;
 mod stream;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
@@ -104,6 +104,9 @@ pub(crate) struct Subscribe {
     /// Stream: end when all that it holds has been printed
     #[arg(short = 'T', long)]
     terminate_at_end: bool,
+    /// Draw how many messages come
+    #[arg(long, conflicts_with_all = ["report_subjects", "report_subscriptions", "stream", "raw"])]
+    graph: bool,
     /// Rows of a report
     #[arg(long, default_value_t = 10, value_name = "N")]
     report_top: usize,
@@ -148,15 +151,23 @@ impl Subscribe {
         });
         let options = connector.effective_options();
         let mut printer = Printer::new(&self, context, &options.inbox_prefix);
+        let mut ticks = tokio::time::interval(GRAPH_PACE);
+        let mut heard = Instant::now();
         loop {
+            let silence = self.wait.map(|wait| wait.saturating_sub(heard.elapsed()));
             let incoming: Option<(Option<usize>, Msg<Bytes>)> = tokio::select! {
                 incoming = messages.next() => incoming,
+                _ = ticks.tick(), if self.graph => {
+                    printer.tick();
+                    continue;
+                }
                 () = context.interrupt.raised() => break,
-                () = idle(self.wait) => break,
+                () = idle(silence) => break,
                 // The answers to what was counted are waited for as long as for any answer.
                 () = idle(printer.is_done().then_some(options.request_timeout)) => break,
             };
             let Some((at, message)) = incoming else { break };
+            heard = Instant::now();
             let source = match at {
                 Some(at) => Source::Subscription(&self.subjects[at]),
                 None => Source::Inboxes,
@@ -185,6 +196,9 @@ impl Subscribe {
         }
     }
 }
+
+/// How often a value is added to the graph.
+const GRAPH_PACE: Duration = Duration::from_secs(1);
 
 /// Returns after `wait` without a message; never if there is no such limit.
 async fn idle(wait: Option<Duration>) {

@@ -303,7 +303,7 @@ fn an_interruption_shows_what_there_is() {
     assert!(ended.text().contains(" stats: 0 msgs/sec ~ 0 B/sec"), "{ended:?}");
 }
 
-// Shows a part of U-093.
+// Shows U-093.
 #[test]
 fn a_measurement_is_compared_with_an_earlier_one() {
     let server = server();
@@ -404,4 +404,35 @@ fn what_the_user_may_not_do_ends_it() {
         assert_eq!(code(&ended), "auth.permission", "{arguments:?}");
     }
     run(&server, &[&login[..], &["pub", "ok.a", "--msgs", "10"]].concat()).ok();
+}
+
+// Shows U-093.
+#[test]
+fn the_time_from_one_connection_to_another_is_measured() {
+    let server = server();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("latency.hgrm");
+    let arguments = ["latency", "--duration", "50ms", "--rate", "2000", "--size", "64"];
+    let more = ["--histogram", file.to_str().unwrap()];
+    let text = run(&server, &[&arguments[..], &more].concat()).ok();
+    for line in ["Message size: 64 B", "Percentiles:", "99.9: ", "100: ", "█"] {
+        assert!(text.text().contains(line), "{line}: {text:?}");
+    }
+    let percentiles = std::fs::read_to_string(&file).unwrap();
+    assert!(percentiles.starts_with("Value     Percentile"), "{percentiles}");
+    let url = server.client_url();
+    let other = ["--server-b", &url, "--json"];
+    let report = run(&server, &[&arguments[..], &other].concat()).ok().json();
+    let number = |name: &str| report[name].as_f64().unwrap();
+    assert!(number("sent") > 0.0 && report["sent"] == report["received"], "{report}");
+    let at = |name: &str| report["percentiles_us"][name].as_f64().unwrap();
+    let ladder = [number("min_us"), at("10"), at("50"), at("90"), at("99"), at("100")];
+    assert!(ladder.is_sorted() && ladder[0] > 0.0, "{report}");
+    assert_eq!(at("100"), number("max_us"));
+    run(&server, &["latency", "--size", "4"]).exits(2);
+    // Two servers that do not know each other.
+    let stranger = super::witness::server();
+    let url = stranger.client_url();
+    let arguments = ["latency", "--server-b", &url, "--timeout", "300ms", "--json"];
+    assert_eq!(code(&run(&server, &arguments).exits(6)), "latency.nothing");
 }

@@ -232,3 +232,77 @@ fn options_beat_variables_and_those_the_context_in_servers_and_tokens() {
     assert_eq!(codes(address, [&dead, &login, &dead]), [3, 0, 3]);
     assert_eq!(codes(address, [&dead, &dead, &login]), [3, 3, 0]);
 }
+
+/// Takes one connection after the other, as a SOCKS5 proxy with a login does, and says where they went.
+fn proxy() -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("socks5://me:s3cret@{}", listener.local_addr().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, tell) = (client.unwrap(), tell.clone());
+            std::thread::spawn(move || {
+                let mut take = |count: usize| {
+                    let mut bytes = vec![0; count];
+                    client.read_exact(&mut bytes).unwrap();
+                    bytes
+                };
+                // Version and methods; name and password (RFC 1928, RFC 1929).
+                let methods = take(2)[1];
+                take(methods.into());
+                client.write_all(&[5, 2]).unwrap();
+                let mut take = |count: usize| {
+                    let mut bytes = vec![0; count];
+                    client.read_exact(&mut bytes).unwrap();
+                    bytes
+                };
+                let user = take(2)[1];
+                let user = take(user.into());
+                let password = take(1)[0];
+                let password = take(password.into());
+                assert_eq!((&user[..], &password[..]), (&b"me"[..], &b"s3cret"[..]));
+                client.write_all(&[1, 0]).unwrap();
+                let mut take = |count: usize| {
+                    let mut bytes = vec![0; count];
+                    client.read_exact(&mut bytes).unwrap();
+                    bytes
+                };
+                let host = match take(4)[3] {
+                    1 => take(4).iter().map(u8::to_string).collect::<Vec<_>>().join("."),
+                    _ => {
+                        let length = take(1)[0];
+                        String::from_utf8(take(length.into())).unwrap()
+                    }
+                };
+                let port = take(2);
+                let target = format!("{host}:{}", u16::from_be_bytes([port[0], port[1]]));
+                let server = TcpStream::connect(&target).unwrap();
+                tell.send(target).unwrap();
+                client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+                let (mut up, mut down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (mut client, mut server) = (client, server);
+                std::thread::spawn(move || std::io::copy(&mut up, &mut server));
+                let _ = std::io::copy(&mut down, &mut client);
+            });
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn servers_are_reached_through_a_proxy() {
+    let server = server();
+    let (url, told) = proxy();
+    let address = server.client_url().replace("nats://", "");
+    run(&server, &["pub", "a", "b", "--socks-proxy", &url]).ok();
+    assert_eq!(told.recv().unwrap(), address);
+    let mut by_env = command(&server, &["rtt", "1", "--json"]);
+    by_env.env("NATS_SOCKS_PROXY", &url);
+    assert_eq!(end(by_env).ok().lines().len(), 1);
+    assert_eq!(told.recv().unwrap(), address);
+    let nobody = format!("socks5://127.0.0.1:{}", free_port());
+    run(&server, &["pub", "a", "b", "--socks-proxy", &nobody]).exits(3);
+    run(&server, &["pub", "a", "b", "--socks-proxy", "http://x"]).exits(2);
+}

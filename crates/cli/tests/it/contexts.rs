@@ -24,7 +24,92 @@ fn read(home: &Path, name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-// Shows a part of U-090.
+/// What the `nats` tool decodes a context into: its Go struct (`jsm.go/natscontext`, `settings`), whose
+/// decoder refuses a field of another type and fills in what is not there.
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct TheirSettings {
+    description: String,
+    url: String,
+    socks_proxy: String,
+    token: String,
+    user: String,
+    password: String,
+    creds: String,
+    nkey: String,
+    cert: String,
+    key: String,
+    ca: String,
+    nsc: String,
+    jetstream_domain: String,
+    jetstream_api_prefix: String,
+    jetstream_event_prefix: String,
+    inbox_prefix: String,
+    user_jwt: String,
+    user_seed: String,
+    color_scheme: String,
+    tls_first: bool,
+    windows_cert_store: String,
+    windows_cert_match_by: String,
+    windows_cert_match: String,
+    windows_ca_certs_match: Option<Vec<String>>,
+}
+
+// Shows U-090.
+#[test]
+fn every_option_of_a_context_is_one_of_theirs() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let all = [
+        "context",
+        "add",
+        "all",
+        "--server",
+        "nats://h:1",
+        "--user",
+        "u",
+        "--password",
+        "p",
+        "--description",
+        "d",
+        "--js-domain",
+        "hub",
+        "--js-event-prefix",
+        "E",
+        "--inbox-prefix",
+        "I",
+        "--socks-proxy",
+        "socks5://p:1",
+        "--colors",
+        "green",
+        "--tlsca",
+        "/ca",
+        "--tlscert",
+        "/cert",
+        "--tlskey",
+        "/key",
+        "--tlsfirst",
+    ];
+    run(home, &all).ok();
+    let text = std::fs::read_to_string(home.join("nats/context/all.json")).unwrap();
+    let theirs: TheirSettings = serde_json::from_str(&text).unwrap();
+    assert_eq!((theirs.url.as_str(), theirs.socks_proxy.as_str()), ("nats://h:1", "socks5://p:1"));
+    assert_eq!(
+        (theirs.jetstream_event_prefix.as_str(), theirs.color_scheme.as_str()),
+        ("E", "green")
+    );
+    assert_eq!((theirs.cert.as_str(), theirs.key.as_str()), ("/cert", "/key"));
+    assert!(theirs.tls_first);
+    for login in [&["--token", "t"][..], &["--creds", "/c"], &["--nkey", "/n"]] {
+        let name = ["context", "add", "one"];
+        run(home, &[&name[..], login].concat()).ok();
+        let text = std::fs::read_to_string(home.join("nats/context/one.json")).unwrap();
+        serde_json::from_str::<TheirSettings>(&text).unwrap();
+    }
+}
+
+// Shows U-090.
 #[test]
 fn a_context_is_written_as_the_nats_tool_reads_it() {
     let home = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ stream report
 stream state S
 stream subjects S
 stream gaps S
+stream graph S --samples 1
 stream edit S --description x -f
 stream copy S T --subjects t.>
 stream get S 1
@@ -32,6 +33,7 @@ consumer find S
 consumer report S
 consumer info S C
 consumer state S C
+consumer graph S C --samples 1
 consumer copy S C D
 consumer edit S C --description y -f
 consumer next S C
@@ -69,6 +71,13 @@ bench js pub sync bench --create --msgs 10 --no-progress
 bench js ordered --msgs 10 --no-progress
 bench kv put --msgs 10 --no-progress
 bench kv get --msgs 10 --no-progress
+latency --duration 5ms
+doctor
+health
+errors ls
+errors lookup 10059
+config check DIR/server.conf
+config print DIR/server.conf
 rtt 1
 account info
 account report connections
@@ -110,20 +119,28 @@ server report jetstream
 server report cpu
 server report mem
 server report health
+server report routes
+server report gateways
+server report leafnodes
+top -o - --tab streams
 server request variables
 server check server --name one
 ";
 
 /// Verbs that are not here, and why.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     ("account restore", "needs a server without the streams: backups.rs"),
     ("bench", "some of its forms are above; all: bench.rs"),
     ("completions", "writes a script"),
     ("consumer unpin", "needs a pinned client, which our server refuses to make"),
     ("context edit", "opens an editor"),
+    ("events", "runs until it is ended: events.rs"),
+    ("man", "writes pages"),
     ("reply", "runs until it is ended: messages.rs"),
     ("serve", "is the server"),
     ("server check credential", "needs no server: servers.rs"),
+    ("server check meta", "needs a cluster: servers.rs"),
+    ("service", "needs services: services.rs"),
     ("tour", "is for people"),
 ];
 
@@ -164,6 +181,7 @@ fn json_of_each_verb_parses() {
     let server = with_system_account();
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("file"), "hello").unwrap();
+    std::fs::write(home.path().join("server.conf"), "port: 4333").unwrap();
     for (user, verbs) in [("a", VERBS), ("sys", SYSTEM_VERBS)] {
         for verb in verbs.lines().filter(|line| !line.is_empty()) {
             let ended = answer(&server, home.path(), user, verb);

@@ -136,7 +136,7 @@ fn help_is_data_and_no_failure() {
     end(bare(&[])).exits(2);
 }
 
-// Shows a part of U-102.
+// Shows U-102.
 #[test]
 fn completion_scripts_call_the_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
@@ -156,7 +156,7 @@ fn offered(mut command: std::process::Command) -> Vec<String> {
     text.text().lines().map(word).collect()
 }
 
-// Shows a part of U-102.
+// Shows U-102.
 #[test]
 fn verbs_and_existing_names_are_completed() {
     let server = server();
@@ -181,8 +181,99 @@ fn verbs_and_existing_names_are_completed() {
     // The server that is typed is the one that is asked.
     let words = ["--", "natterjack", "-s", &server.client_url(), "kv", "get", "C"];
     assert_eq!(offered(bare(&words)), ["CONFIG"]);
+    // So are the contexts, whose files are here.
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("nats/context")).unwrap();
+    std::fs::write(home.path().join("nats/context/prod.json"), "{}").unwrap();
+    let mut contexts = bare(&["--", "natterjack", "context", "select", "p"]);
+    contexts.env("XDG_CONFIG_HOME", home.path());
+    assert_eq!(offered(contexts), ["prod"]);
     // Nothing, and no complaint, without a server.
     let dead = format!("127.0.0.1:{}", super::free_port());
     let words = ["--", "natterjack", "-s", &dead, "kv", "get", "C"];
     assert_eq!(offered(bare(&words)), Vec::<String>::new());
+}
+
+/// A server that takes a connection and says nothing is waited for no longer than a moment.
+// Shows U-102.
+#[test]
+fn a_silent_server_does_not_hold_up_the_shell() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", silent.local_addr().unwrap());
+    // Nobody ends the connection, so that it is the limit that does.
+    let keep = std::thread::spawn(move || silent.incoming().take(1).collect::<Vec<_>>());
+    let words = ["--", "natterjack", "--timeout", "1h", "-s", &url, "stream", "info", "OR"];
+    assert_eq!(offered(bare(&words)), Vec::<String>::new());
+    drop(keep.join().unwrap());
+}
+
+/// Each script is read by its shell, where that is at hand.
+// Shows U-102.
+#[test]
+fn completion_scripts_load() {
+    let dir = tempfile::tempdir().unwrap();
+    for (shell, arguments) in [
+        ("bash", &["--noprofile", "--norc"][..]),
+        ("zsh", &["-f"]),
+        ("fish", &["--no-config"]),
+        ("pwsh", &["-NoProfile"]),
+        ("elvish", &["-norc"]),
+    ] {
+        let name = if shell == "pwsh" { "powershell" } else { shell };
+        let script = end(bare(&["completions", name])).ok();
+        let path = dir.path().join(shell);
+        std::fs::write(&path, &script.out).unwrap();
+        let mut command = std::process::Command::new(shell);
+        command.args(arguments).arg(&path).stdin(std::process::Stdio::null());
+        let Ok(loaded) = command.output() else { continue };
+        let text = String::from_utf8_lossy(&loaded.stderr);
+        // zsh has its functions for completion only when they are asked for.
+        let fine = loaded.status.success() || text.contains("compdef");
+        assert!(fine, "{shell}: {text}");
+    }
+}
+
+#[test]
+fn lines_of_tables_take_a_scheme() {
+    let server = server();
+    run(&server, &["stream", "add", "S", "--subjects", "s", "-q"]).ok();
+    let green = run(&server, &["stream", "ls", "--color", "always", "--colors", "green"]).ok();
+    assert!(green.text().contains("\x1b[32m"), "{green:?}");
+    let mut double = command(&server, &["stream", "ls"]);
+    double.env("NATS_COLOR", "double");
+    let double = end(double).ok();
+    assert!(double.text().contains('╔') && !double.text().contains('\x1b'), "{double:?}");
+    run(&server, &["stream", "ls", "--colors", "pink"]).exits(2);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    end(bare(&["man", pages.to_str().unwrap()])).ok();
+    for name in ["natterjack", "natterjack-kv-put", "natterjack-stream-add", "natterjack-top"] {
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH"), "{name}: {page}");
+    }
+}
+
+#[test]
+fn configurations_are_checked_and_shown_without_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    file("users.conf", "users: [{user: u, password: s3cret}]");
+    let good = file("good.conf", "port: 4333\nauthorization { include \"users.conf\" }\n");
+    let checked = end(bare(&["config", "check", &good])).ok();
+    assert!(checked.text().contains(" is valid (sha256:"), "{checked:?}");
+    assert_eq!(end(bare(&["config", "check", &good, "--json"])).ok().json()["valid"], true);
+    let shown = end(bare(&["config", "print", &good])).ok().json();
+    let user = serde_json::json!({"user": "u", "password": "***"});
+    assert_eq!((&shown["port"], &shown["authorization"]["users"][0]), (&4333.into(), &user));
+    let bad = file("bad.conf", "prot: 4333\n");
+    let refused = end(bare(&["config", "check", &bad])).exits(1);
+    assert!(refused.err.contains("unknown field \"prot\""), "{refused:?}");
 }

@@ -85,7 +85,7 @@ fn streams_are_found_by_what_is_in_them() {
     assert_eq!(find(&["--replicas", "1", "--json"]).lines().count(), 4);
 }
 
-// Shows U-099; a part of U-085.
+// Shows U-085, U-099.
 #[test]
 fn a_report_has_a_row_for_each_stream() {
     let server = with_streams();

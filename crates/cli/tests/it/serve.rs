@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Running, bare, end};
 
-// Shows a part of U-076.
+// Shows U-076.
 #[test]
 fn serve_takes_the_flags_of_nats_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,12 +118,198 @@ fn a_link_decides_what_the_command_is() {
     assert!(call("nats-server", &["-v"]).text().starts_with("nats-server: v2."));
     assert!(call("nats", &["kv", "--help"]).text().contains("watch"));
     assert!(call("nats", &["--help"]).text().contains("account"));
+    // What a command called `nats` does is what the client tree does, under that name.
+    let server = super::witness::server();
+    let url = super::witness::Listening::url(&server);
+    let nats = |arguments: &[&str]| call("nats", &[&["-s", &url], arguments].concat());
+    nats(&["kv", "add", "B", "-q"]);
+    assert_eq!(nats(&["kv", "ls", "-n"]).text(), "B\n");
+    assert!(nats(&["account", "info"]).text().contains("Connected Server Version"));
+    let usage = call("nats", &["pub", "--help"]);
+    assert!(usage.text().contains("Usage: nats pub"), "{usage:?}");
+    // Its server would be another command.
+    let link = dir.path().join("nats");
+    let refused = end({
+        let mut command = Command::new(link);
+        command.args(["strem"]).stdin(Stdio::null());
+        command
+    });
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.err.contains("'stream'"), "{refused:?}");
+}
+
+// Shows U-076.
+#[test]
+fn every_flag_of_nats_server_is_known() {
+    let usage = end(bare(&["serve", "--help"])).ok();
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("server.conf");
+    std::fs::write(&conf, "port: 4333\n").unwrap();
+    // Those of `nats-server --help` (2.15.1), each with a dash and with two; `-t` looks and does not start.
+    let switches = [
+        "js",
+        "jetstream",
+        "T",
+        "logtime",
+        "logtime_utc",
+        "s",
+        "syslog",
+        "D",
+        "debug",
+        "V",
+        "trace",
+        "VV",
+        "DV",
+        "DVV",
+        "tls",
+        "tlsverify",
+        "no_advertise",
+    ];
+    let texts = [
+        ("a", "127.0.0.1"),
+        ("addr", "127.0.0.1"),
+        ("net", "127.0.0.1"),
+        ("p", "1"),
+        ("port", "1"),
+        ("n", "x"),
+        ("name", "x"),
+        ("server_name", "x"),
+        ("P", "/tmp/x"),
+        ("pid", "/tmp/x"),
+        ("m", "1"),
+        ("http_port", "1"),
+        ("ms", "1"),
+        ("https_port", "1"),
+        ("l", "/tmp/x"),
+        ("log", "/tmp/x"),
+        ("r", "udp://x:1"),
+        ("remote_syslog", "udp://x:1"),
+        ("log_size_limit", "1"),
+        ("max_traced_msg_len", "1"),
+        ("sd", "/tmp/x"),
+        ("store_dir", "/tmp/x"),
+        ("user", "x"),
+        ("pass", "x"),
+        ("auth", "x"),
+        ("tlscert", "x"),
+        ("tlskey", "x"),
+        ("tlscacert", "x"),
+        ("ports_file_dir", "/tmp"),
+        ("client_advertise", "x:1"),
+        ("connect_retries", "1"),
+        ("profile", "1"),
+    ];
+    let check = |flags: &[String]| {
+        let mut all = vec!["serve".to_owned(), "-t".to_owned(), "-c".to_owned()];
+        all.push(conf.display().to_string());
+        all.extend_from_slice(flags);
+        let words: Vec<&str> = all.iter().map(String::as_str).collect();
+        let ended = end(bare(&words));
+        assert!(
+            !ended.err.contains("not defined") && ended.code == Some(0),
+            "{flags:?}: {ended:?}"
+        );
+        assert!(ended.err.contains("is valid"), "{flags:?}: {ended:?}");
+    };
+    for dash in ["-", "--"] {
+        for name in switches {
+            check(&[format!("{dash}{name}")]);
+            check(&[format!("{dash}{name}=false")]);
+        }
+        for (name, value) in texts {
+            check(&[format!("{dash}{name}"), value.to_owned()]);
+            check(&[format!("{dash}{name}={value}")]);
+        }
+    }
+    for name in switches.iter().chain(texts.iter().map(|(name, _)| name)) {
+        assert!(usage.text().contains(&format!("-{name}")), "{name}: {usage:?}");
+    }
+}
+
+/// Starts a server with these flags, sends it one message, and returns what it has logged.
+fn logged(more: &[&str]) -> String {
+    let mut all = vec!["serve", "-a", "127.0.0.1", "-p=-1", "--user", "derek", "--pass", "s3cr3t"];
+    all.extend(more);
+    let mut serve = Running::start(bare(&all));
+    let line = serve.wait_for("Listening for client connections on");
+    let address = line.trim().rsplit(' ').next().unwrap().to_owned();
+    serve.wait_for("Server is ready");
+    end(bare(&["-s", &address, "--user", "derek", "--password", "s3cr3t", "pub", "a", "b"])).ok();
+    serve.signal("INT");
+    let log = format!("{line}{}", serve.end().ok().err);
+    assert!(!log.contains("s3cr3t"), "{log}");
+    log
+}
+
+// Shows U-119.
+#[test]
+fn each_flag_of_the_log_does_what_it_says() {
+    let pid = r"^\[\d+\] ";
+    let time = r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ";
+    let all_match = |log: &str, form: &str| {
+        let line = regex::Regex::new(form).unwrap();
+        assert!(log.lines().all(|text| line.is_match(text)), "{form}: {log}");
+    };
+    let has = |log: &str, level: &str| log.contains(&format!("[{level}] "));
+    for (flags, debug, trace) in [
+        (&[][..], false, false),
+        (&["-D"], true, false),
+        (&["-V"], false, true),
+        (&["-DV"], true, true),
+        (&["-DVV"], true, true),
+    ] {
+        let log = logged(flags);
+        all_match(&log, &format!("{pid}{time}\\[(INF|DBG|WRN|ERR|FTL|TRC)\\] "));
+        assert_eq!((has(&log, "DBG"), has(&log, "TRC")), (debug, trace), "{flags:?}: {log}");
+    }
+    for flag in ["--logtime=false", "-logtime=false", "-T=false"] {
+        all_match(&logged(&[flag]), &format!("{pid}\\[INF\\] "));
+    }
+    // A zone that is fourteen hours ahead: with `--logtime_utc` it does not matter.
+    let hour = |utc: bool| {
+        let mut arguments = vec!["serve", "-a", "127.0.0.1", "-p=-1"];
+        if utc {
+            arguments.push("--logtime_utc");
+        }
+        let mut command = bare(&arguments);
+        command.env("TZ", "UTC-14");
+        let mut serve = Running::start(command);
+        let line = serve.wait_for("Listening for client connections on");
+        let stamp = line.split_once("] ").unwrap().1.split('.').next().unwrap().to_owned();
+        jiff::civil::DateTime::strptime("%Y/%m/%d %H:%M:%S", stamp).unwrap()
+    };
+    let (local, utc) = (hour(false), hour(true));
+    let apart = local.until(utc).unwrap().total(jiff::Unit::Hour).unwrap().abs();
+    assert!((13.0..15.0).contains(&apart), "{local} {utc}");
+}
+
+// Shows U-119.
+#[test]
+fn the_log_goes_to_the_system_of_another_machine() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let url = format!("udp://{}", socket.local_addr().unwrap());
+    let _serve = Running::start(bare(&["serve", "-a", "127.0.0.1", "-p=-1", "-DV", "-r", &url]));
+    let form = r"^<[57]>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d \S+ natterjack\[\d+\]: .+\n$";
+    let line = regex::Regex::new(form).unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while !seen.contains("Server is ready") {
+        let length = socket.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        assert!(line.is_match(text), "{text:?}");
+        seen.push_str(text);
+    }
+    // Levels are priorities here, and stand nowhere else.
+    assert!(!seen.contains("[INF]"), "{seen}");
+    let wrong = end(bare(&["serve", "-r", "http://x"])).exits(1);
+    assert!(wrong.err.contains("invalid network type: \"http\""), "{wrong:?}");
 }
 
 /// Each line of a log, whatever its level.
 const LINE: &str = r"^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} \[(INF|DBG|WRN|ERR|FTL|TRC)\] ";
 
-// Shows U-117; a part of U-119.
+// Shows U-117, U-119.
 #[test]
 fn each_line_of_the_log_has_process_time_and_level() {
     let arguments =

@@ -11,7 +11,7 @@ fn check(server: &Tested, arguments: &[&str]) -> Ended {
     run(server, &all)
 }
 
-// Shows a part of U-094.
+// Shows U-094.
 #[test]
 fn a_connection_is_measured() {
     let server = server();
@@ -70,6 +70,7 @@ fn results_come_as_metrics_tables_and_files() {
     assert!(std::fs::read_to_string(&file).unwrap().contains("connect_time"));
 }
 
+// Shows U-094.
 #[test]
 fn streams_are_checked_against_limits() {
     let server = server();
@@ -199,6 +200,7 @@ fn buckets_and_accounts_are_checked() {
     assert!(check(&server, &thresholds).exits(2).text().contains("memory: invalid thresholds"));
 }
 
+// Shows U-094.
 #[test]
 fn credentials_are_checked_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -219,7 +221,7 @@ fn credentials_are_checked_without_a_server() {
     credential("server.conf", &[]).exits(2);
 }
 
-// Shows a part of U-094.
+// Shows U-094.
 #[test]
 fn who_is_not_in_the_system_account_is_told_so() {
     let server = server();
@@ -239,6 +241,7 @@ fn who_is_not_in_the_system_account_is_told_so() {
     );
 }
 
+// Shows U-094.
 #[test]
 fn servers_tell_the_system_account_what_they_do() {
     let server = with_system_account();
@@ -263,6 +266,18 @@ fn servers_tell_the_system_account_what_they_do() {
     assert_eq!(sys(&["info", "--json"]).ok().json()["server_name"], "one");
     let health = sys(&["report", "health", "--output", "csv"]).ok();
     assert!(health.text().contains("\none,,,ok (200),"), "{health:?}");
+    for report in ["routes", "gateways", "leafnodes"] {
+        // One server alone has none.
+        let table = sys(&["report", report, "--output", "tsv"]).ok();
+        assert!(table.text().starts_with("Server\tCluster\tDirection\tName\t"), "{table:?}");
+        assert_eq!(table.text().lines().count(), 1, "{table:?}");
+    }
+    let meta = ["check", "meta", "--expect", "3", "--lag-critical", "1", "--seen-critical", "1s"];
+    let meta = sys(&meta).exits(2);
+    assert!(
+        meta.text().starts_with("CRITICAL JetStream Meta Cluster Crit:no cluster information"),
+        "{meta:?}"
+    );
     for report in ["connections", "accounts", "jetstream", "cpu", "mem"] {
         let rows = sys(&["report", report, "--json"]).ok().json();
         assert!(!rows.as_array().unwrap().is_empty(), "{report}");
@@ -279,6 +294,17 @@ fn servers_tell_the_system_account_what_they_do() {
     );
     sys(&["check", "server", "--name", "one", "--tls-required"]).exits(2);
     sys(&["check", "server", "--name", "two", "--timeout", "300ms"]).exits(2);
+    let mut held = super::subscriber(
+        &server,
+        &["x", "--user", "a", "--password", "p", "--connection-name", "held"],
+    );
+    let connections = sys(&["report", "connections", "--json"]).ok().json();
+    let find = |one: &&Value| one["name"] == "held";
+    let cid = connections.as_array().unwrap().iter().find(find).unwrap()["cid"].to_string();
+    sys(&["request", "kick"]).exits(2);
+    sys(&["request", "kick", &cid, "--name", "one"]).ok();
+    assert!(held.wait_for("disconnected from").contains("disconnected"));
+    drop(held);
     let own = ["--user", "a", "--password", "p", "account", "report", "connections", "--json"];
     let rows: Value = run(&server, &own).ok().json();
     assert_eq!(rows.as_array().unwrap().len(), 1);

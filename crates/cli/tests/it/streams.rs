@@ -331,3 +331,29 @@ fn each_option_of_a_stream_reaches_its_configuration() {
     assert_eq!(plan(&["--subjects", "s", "--allow-counter"])["allow_msg_counter"], true);
     run(&server, &["stream", "info", "S"]).exits(5);
 }
+
+#[test]
+fn a_batch_is_stored_together_or_not_at_all() {
+    let server = server();
+    let add = ["stream", "add", "S", "--subjects", "s.>", "--allow-batch", "-q"];
+    run(&server, &add).ok();
+    let stored =
+        || run(&server, &["stream", "state", "S", "--json"]).ok().json()["messages"].clone();
+    let batch = ["pub", "s.{{Count}}", "body", "--count", "5", "--atomic", "--json"];
+    let lines = run(&server, &batch).ok().lines();
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["stream"], &last["count"], &last["seq"]),
+        (&"S".into(), &5.into(), &5.into())
+    );
+    let lines = feed(&server, &["pub", "s.x", "--atomic", "--send-on", "newline"], b"a\nb\n").ok();
+    assert!(lines.err.contains("Stored in Stream: S Sequence: 7 Batch of 2"), "{lines:?}");
+    assert_eq!(stored(), 7);
+    // The last one is refused, and so are all.
+    let wrong =
+        ["pub", "s.y", "z", "--count", "3", "--atomic", "-H", "Nats-Expected-Stream:T", "--json"];
+    assert_ne!(run(&server, &wrong).code, Some(0));
+    assert_eq!(stored(), 7);
+    run(&server, &["stream", "add", "T", "--subjects", "t", "-q"]).ok();
+    assert_ne!(run(&server, &["pub", "t", "x", "--count", "2", "--atomic"]).code, Some(0));
+}

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use natterjack_server::Server;
@@ -25,6 +26,13 @@ pub(super) enum Tested {
 }
 
 impl Tested {
+    fn monitor_url(&self) -> String {
+        match self {
+            Self::Ours(server) => server.monitor_url().unwrap(),
+            Self::Theirs(server) => server.monitor.clone().unwrap(),
+        }
+    }
+
     pub(super) fn client_url(&self) -> String {
         match self {
             Self::Ours(server) => server.client_url(),
@@ -42,6 +50,7 @@ impl Listening for Tested {
 /// A nats-server, stopped when dropped.
 pub(super) struct Theirs {
     url: String,
+    monitor: Option<String>,
     child: Child,
     _store: tempfile::TempDir,
 }
@@ -57,6 +66,70 @@ impl Drop for Theirs {
 /// Whether the server is nats-server.
 pub(super) fn is_reference() -> bool {
     std::env::var_os("NATTERJACK_REFERENCE_TESTS").is_some()
+}
+
+/// A server with this configuration; JetStream is on, in a directory of its own, if `js` says so.
+fn configured(js: bool, text: &str) -> Tested {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("server.conf");
+    let store = if js { jetstream(&dir) } else { String::new() };
+    std::fs::write(&conf, format!("listen: \"127.0.0.1:-1\"\n{store}{text}")).unwrap();
+    match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
+        None => {
+            let server = Server::builder().config_file(&conf).unwrap();
+            Tested::Ours(server.start_blocking().unwrap())
+        }
+        Some(program) => {
+            let arguments = ["-c".as_ref(), conf.as_os_str()];
+            Tested::Theirs(Theirs::start(&program, &arguments, dir))
+        }
+    }
+}
+
+/// A server with JetStream, and its monitoring port.
+pub(super) fn monitored() -> (Tested, String) {
+    let server = configured(true, "http: \"127.0.0.1:-1\"\n");
+    let monitor = server.monitor_url();
+    (server, monitor)
+}
+
+/// A server that cuts off clients for whom much waits, and its monitoring port.
+pub(super) fn impatient() -> (Tested, String) {
+    let text = "http: \"127.0.0.1:-1\"\nmax_pending: 64KB\nmax_payload: 32KB\n";
+    let server = configured(true, text);
+    let monitor = server.monitor_url();
+    (server, monitor)
+}
+
+pub(super) fn without_jetstream() -> Tested {
+    configured(false, "")
+}
+
+/// A server with an operator, credentials that expire tomorrow, and some that have expired.
+pub(super) fn with_operator() -> (Tested, PathBuf, PathBuf) {
+    use natterjack_core::jwt::{AccountClaims, Creds, OperatorClaims, UserClaims};
+    use nkeys::KeyPair;
+    let dir = tempfile::tempdir().unwrap().keep();
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
+    let (key, now) = (account.public_key(), jiff::Timestamp::now().as_second());
+    let operator_jwt =
+        OperatorClaims::new("test", &operator.public_key()).encode(&operator, now).unwrap();
+    let account_jwt = AccountClaims::new("APP", &key).encode(&operator, now).unwrap();
+    let creds = |name: &str, expires: i64| {
+        let user = KeyPair::new_user();
+        let mut claims = UserClaims::new(name, &user.public_key());
+        claims.exp = expires;
+        let jwt = claims.encode(&account, now).unwrap();
+        let path = dir.join(format!("{name}.creds"));
+        let seed = user.seed().unwrap();
+        std::fs::write(&path, Creds { jwt, seed }.format().unwrap()).unwrap();
+        path
+    };
+    let (soon, gone) = (creds("soon", now + 86_400), creds("gone", now - 10_000));
+    let text = format!(
+        "operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload {{ {key}: {account_jwt} }}\n"
+    );
+    (configured(false, &text), soon, gone)
 }
 
 /// A server with JetStream and an empty store.
@@ -89,11 +162,14 @@ impl Theirs {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut url = None;
+        let (mut url, mut monitor) = (None, None);
         for line in lines.by_ref() {
             let line = line.unwrap();
             if let Some((_, address)) = line.split_once("Listening for client connections on ") {
                 url = Some(format!("nats://{address}"));
+            }
+            if let Some((_, address)) = line.split_once("Starting http monitor on ") {
+                monitor = Some(format!("http://{address}"));
             }
             if line.contains("Server is ready") {
                 break;
@@ -101,29 +177,16 @@ impl Theirs {
         }
         // Nobody reads the log any more; the program must not wait for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { url: url.unwrap(), child, _store: store }
+        Self { url: url.unwrap(), monitor, child, _store: store }
     }
 }
 
 /// A server named `one` with the accounts `SYS` (user `sys`) and `A` (user `a`), password `p`.
 pub(super) fn with_system_account() -> Tested {
-    let dir = tempfile::tempdir().unwrap();
-    let conf = dir.path().join("server.conf");
-    let text = format!(
-        "listen: \"127.0.0.1:-1\"\nserver_name: one\n{}\
-         accounts {{ SYS {{ users: [{{ user: sys, password: p }}] }}, \
-         A {{ jetstream: enabled, users: [{{ user: a, password: p }}] }} }}\nsystem_account: SYS\n",
-        jetstream(&dir)
-    );
-    std::fs::write(&conf, text).unwrap();
-    match std::env::var_os("NATTERJACK_REFERENCE_TESTS") {
-        None => {
-            let server = Server::builder().config_file(&conf).unwrap();
-            Tested::Ours(server.start_blocking().unwrap())
-        }
-        Some(program) => {
-            let arguments = ["-c".as_ref(), conf.as_os_str()];
-            Tested::Theirs(Theirs::start(&program, &arguments, dir))
-        }
-    }
+    configured(
+        true,
+        "server_name: one\n\
+         accounts { SYS { users: [{ user: sys, password: p }] }, \
+         A { jetstream: enabled, users: [{ user: a, password: p }] } }\nsystem_account: SYS\n",
+    )
 }

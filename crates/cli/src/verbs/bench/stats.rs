@@ -139,23 +139,23 @@ impl Spread {
 
 /// The figures of latencies, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Latency {
-    pub(super) count: u64,
-    pub(super) min: f64,
-    pub(super) avg: f64,
-    pub(super) max: f64,
-    pub(super) stddev: f64,
-    pub(super) p50: f64,
-    pub(super) p90: f64,
-    pub(super) p99: f64,
-    pub(super) p999: f64,
+pub(in crate::verbs) struct Latency {
+    pub(in crate::verbs) count: u64,
+    pub(in crate::verbs) min: f64,
+    pub(in crate::verbs) avg: f64,
+    pub(in crate::verbs) max: f64,
+    pub(in crate::verbs) stddev: f64,
+    pub(in crate::verbs) p50: f64,
+    pub(in crate::verbs) p90: f64,
+    pub(in crate::verbs) p99: f64,
+    pub(in crate::verbs) p999: f64,
 }
 
 /// What takes longer, in nanoseconds, counts as much among the percentiles; `max` shows it.
 const LONGEST: u64 = 3_600_000_000_000;
 
 /// Latencies of any number of operations.
-struct Latencies {
+pub(in crate::verbs) struct Latencies {
     /// Nanoseconds.
     histogram: Histogram<u32>,
     // The histogram rounds these.
@@ -176,7 +176,7 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    fn record(&mut self, took: Duration) {
+    pub(in crate::verbs) fn record(&mut self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // Grows as far as that, which takes 120 KB.
         let _ = self.histogram.record(nanos.min(LONGEST));
@@ -193,15 +193,34 @@ impl Latencies {
         self.sum += other.sum;
     }
 
-    fn figures(&self) -> Option<Latency> {
+    /// What this part of them does not exceed, in microseconds; 0 if there are none.
+    pub(in crate::verbs) fn at(&self, quantile: f64) -> f64 {
+        if self.histogram.is_empty() {
+            return 0.0;
+        }
+        // A step of the histogram may reach beyond the values in it.
+        let nanos = self.histogram.value_at_quantile(quantile).clamp(self.min, self.max);
+        nanos as f64 / 1e3
+    }
+
+    /// How many lie in each step from the least to the largest, steps of doubling size: the end of the
+    /// step in nanoseconds, and the count.
+    pub(in crate::verbs) fn steps(&self) -> Vec<(u64, u64)> {
+        if self.histogram.is_empty() {
+            return Vec::new();
+        }
+        let first = self.min.max(64).next_power_of_two();
+        let steps = self.histogram.iter_log(first, 2.0);
+        steps.map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect()
+    }
+
+    pub(in crate::verbs) fn figures(&self) -> Option<Latency> {
         let count = self.histogram.len();
         if count == 0 {
             return None;
         }
         let micros = |nanos: u64| nanos as f64 / 1e3;
-        // A step of the histogram may reach beyond the values in it.
-        let at =
-            |quantile| micros(self.histogram.value_at_quantile(quantile).clamp(self.min, self.max));
+        let at = |quantile| self.at(quantile);
         Some(Latency {
             count,
             min: micros(self.min),

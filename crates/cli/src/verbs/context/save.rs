@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use serde_json::Value;
 
 use super::{complete_keys, show};
@@ -12,6 +12,7 @@ use crate::complete;
 use crate::connect::Context;
 use crate::contexts::{Contexts, Settings};
 use crate::exit::{Failure, Outcome, status};
+use crate::output::Scheme;
 
 /// Save the options of this command line as a context; change one that exists.
 ///
@@ -49,15 +50,6 @@ struct More {
     /// Put the content of credential files into the context
     #[arg(long)]
     embed: bool,
-    /// Subject prefix of JetStream events, kept for the nats tool
-    #[arg(long, value_name = "PREFIX")]
-    js_event_prefix: Option<String>,
-    /// SOCKS5 proxy, kept for the nats tool
-    #[arg(long, value_name = "URL")]
-    socks_proxy: Option<String>,
-    /// Colours of tables, kept for the nats tool
-    #[arg(long, value_name = "SCHEME")]
-    colors: Option<String>,
 }
 
 /// The keys of which only one may be set. A token and a user are one another's place.
@@ -149,10 +141,10 @@ impl More {
             ("ca", path(&global.tlsca)),
             ("jetstream_domain", global.js_domain.clone()),
             ("jetstream_api_prefix", global.js_api_prefix.clone()),
-            ("jetstream_event_prefix", self.js_event_prefix.clone()),
+            ("jetstream_event_prefix", global.js_event_prefix.clone()),
             ("inbox_prefix", global.inbox_prefix.clone()),
-            ("socks_proxy", self.socks_proxy.clone()),
-            ("color_scheme", self.colors.clone()),
+            ("socks_proxy", global.socks_proxy.clone()),
+            ("color_scheme", global.colors.map(scheme_name)),
         ];
         let mut given: Settings = texts
             .into_iter()
@@ -163,6 +155,11 @@ impl More {
         }
         Ok(given)
     }
+}
+
+fn scheme_name(scheme: Scheme) -> String {
+    let value = scheme.to_possible_value();
+    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// A path that means the same from every directory. What names another place (`env://`, `~`) stays.

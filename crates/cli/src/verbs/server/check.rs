@@ -9,6 +9,7 @@ mod consumer;
 mod credential;
 mod kv;
 mod message;
+mod meta;
 mod result;
 mod stream;
 mod varz;
@@ -50,6 +51,8 @@ enum What {
     Consumer(consumer::Consumer),
     /// The last message of a subject in a stream
     Message(message::Message),
+    /// The servers that keep the metadata of JetStream, through the system account
+    Meta(meta::Meta),
     /// Somebody who answers requests
     #[command(visible_alias = "req")]
     Request(message::Request),
@@ -73,6 +76,7 @@ impl Check {
             What::Stream(check) => check.run(context, &mut report).await,
             What::Consumer(check) => check.run(context, &mut report).await,
             What::Message(check) => check.run(context, &mut report).await,
+            What::Meta(check) => check.run(context, &mut report).await,
             What::Request(check) => check.run(context, &mut report).await,
             What::Jetstream(check) => check.run(context, &mut report).await,
             What::Server(check) => check.run(context, &mut report).await,
@@ -102,6 +106,7 @@ impl What {
             Self::Stream(check) => Report::new("stream", check.name()),
             Self::Consumer(check) => Report::new("consumer", check.name()),
             Self::Message(_) => Report::new("message", "Stream Message"),
+            Self::Meta(_) => Report::new("meta", "JetStream Meta Cluster"),
             Self::Request(check) => Report::new("request", check.name()),
             Self::Jetstream(_) => Report::new("jetstream", "JetStream"),
             Self::Server(check) => Report::new("server", check.name()),

@@ -1,5 +1,7 @@
 //! `natterjack server report`: what servers do, as tables.
 
+mod links;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +30,15 @@ pub(crate) enum Report {
     Mem(Servers),
     /// Whether servers are healthy
     Health(Servers),
+    /// Links between the servers of a cluster
+    #[command(visible_alias = "route")]
+    Routes(Servers),
+    /// Links between clusters
+    #[command(visible_aliases = ["gateway", "super"])]
+    Gateways(Servers),
+    /// Servers that are attached as leafnodes
+    #[command(visible_aliases = ["leaf", "leafz"])]
+    Leafnodes(Servers),
 }
 
 /// Which servers are asked.
@@ -113,6 +124,11 @@ impl Report {
             Self::Cpu(servers) => usage(context, &servers, Use::Cpu).await,
             Self::Mem(servers) => usage(context, &servers, Use::Mem).await,
             Self::Health(servers) => health(context, &servers).await,
+            Self::Routes(servers) => links::print(context, &servers, links::Kind::Routes).await,
+            Self::Gateways(servers) => links::print(context, &servers, links::Kind::Gateways).await,
+            Self::Leafnodes(servers) => {
+                links::print(context, &servers, links::Kind::Leafnodes).await
+            }
         }
     }
 }

@@ -1,19 +1,20 @@
 //! `natterjack server request`: the objects of servers as they are, one per line.
 
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::sys;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
+use crate::json::text;
 
 /// Ask servers for their own objects.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// What to ask for
     what: What,
-    /// How many servers there should be
-    expect: Option<usize>,
+    /// How many servers there should be; with kick, the number of the connection
+    expect: Option<u64>,
     /// Only the server of this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -53,6 +54,8 @@ enum What {
     Statistics,
     #[value(aliases = ["idz"])]
     Id,
+    /// Close a connection of one server
+    Kick,
 }
 
 impl What {
@@ -69,12 +72,16 @@ impl What {
             Self::Health => "HEALTHZ",
             Self::Statistics => "STATSZ",
             Self::Id => "IDZ",
+            Self::Kick => "KICK",
         }
     }
 }
 
 impl Request {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
+        if let What::Kick = self.what {
+            return self.kick(context).await;
+        }
         let mut body = match &self.options {
             None => Map::new(),
             Some(text) => match serde_json::from_str(text) {
@@ -97,9 +104,33 @@ impl Request {
         let connector = context.connect().await?;
         let body = Value::Object(body);
         let kind = self.what.token();
-        let all = sys::ask_all(context, &connector, kind, &body, self.expect).await?;
+        let expect = self.expect.and_then(|count| usize::try_from(count).ok());
+        let all = sys::ask_all(context, &connector, kind, &body, expect).await?;
         connector.close().await?;
         all.iter().for_each(|answer| context.out.object(answer));
+        Ok(())
+    }
+
+    /// Asks the server that is named, or the one that is connected to.
+    async fn kick(&self, context: &Context) -> Outcome {
+        let Some(cid) = self.expect else {
+            return Err(Failure::usage("which connection?")
+                .hint("natterjack server request kick CID; server report connections lists them"));
+        };
+        let connector = context.connect().await?;
+        let id = match &self.name {
+            None => connector.raw()?.server_info().server_id,
+            Some(name) => {
+                let body = json!({ "server_name": name, "exact_match": true });
+                let found = sys::ask_all(context, &connector, "IDZ", &body, Some(1)).await?;
+                found.first().map(|one| text(one, "/id").to_owned()).unwrap_or_default()
+            }
+        };
+        let subject = format!("$SYS.REQ.SERVER.{id}.KICK");
+        let body = json!({ "cid": cid });
+        let answers = sys::ask(context, &connector, &subject, &body, Some(1)).await?;
+        connector.close().await?;
+        answers.iter().for_each(|answer| context.out.object(&answer.value));
         Ok(())
     }
 }

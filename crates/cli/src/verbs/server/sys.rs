@@ -49,6 +49,27 @@ pub(crate) async fn ask(
     body: &Value,
     expect: Option<usize>,
 ) -> Result<Vec<Answer>, Failure> {
+    let mut answers = collect(context, connector, subject, body, expect).await?;
+    if answers.is_empty() {
+        return Err(nobody(subject));
+    }
+    answers.sort_by(|one, other| {
+        text(&one.value, "/server/name").cmp(text(&other.value, "/server/name"))
+    });
+    Ok(answers)
+}
+
+/// The answers of all who hear a question, in the order in which they came; none if nobody does.
+///
+/// # Errors
+/// One of them refuses, or says something that is no JSON.
+pub(crate) async fn collect(
+    context: &Context,
+    connector: &Connector,
+    subject: &str,
+    body: &Value,
+    expect: Option<usize>,
+) -> Result<Vec<Answer>, Failure> {
     let until = match expect {
         Some(count) if count > 0 => Until::Count(count),
         _ => Until::Idle(OTHERS),
@@ -82,12 +103,6 @@ pub(crate) async fn ask(
         }
         answers.push(Answer { value, rtt });
     }
-    if answers.is_empty() {
-        return Err(nobody(subject));
-    }
-    answers.sort_by(|one, other| {
-        text(&one.value, "/server/name").cmp(text(&other.value, "/server/name"))
-    });
     Ok(answers)
 }
 

@@ -10,8 +10,9 @@ use super::Subscribe;
 use super::report::Report;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
+use crate::graph::{Graph, Rate, Unit};
 use crate::message::{Received, Show, dump, translated};
-use crate::output::Paint;
+use crate::output::{Output, Paint};
 use crate::units;
 
 /// Requests whose answers are still waited for with `--match-replies`.
@@ -53,12 +54,29 @@ pub(super) struct Printer<'a> {
     context: &'a Context,
     show: Show,
     report: Option<Report>,
+    graph: Option<Curves>,
     /// Requests by the subject that their answer will have.
     requests: HashMap<String, u64>,
     early: VecDeque<Early>,
     inboxes: String,
     last: Option<Instant>,
     seen: u64,
+}
+
+/// What `--graph` draws.
+struct Curves {
+    graph: Graph,
+    messages: u64,
+    bytes: u64,
+    rates: [Rate; 2],
+}
+
+impl Curves {
+    fn new(out: Output) -> Self {
+        let curves = [("Messages/s", Unit::Count), ("Bytes/s", Unit::Bytes)];
+        let graph = Graph::new(out, "Messages Received".to_owned(), &curves);
+        Self { graph, messages: 0, bytes: 0, rates: Default::default() }
+    }
 }
 
 impl<'a> Printer<'a> {
@@ -70,6 +88,7 @@ impl<'a> Printer<'a> {
             context,
             show: options.show(),
             report: reports.then(|| Report::new(options.report_top)),
+            graph: options.graph.then(|| Curves::new(context.out)),
             requests: HashMap::new(),
             early: VecDeque::new(),
             inboxes: format!("{inbox_prefix}."),
@@ -109,6 +128,9 @@ impl<'a> Printer<'a> {
             };
             report.add(name, message.body.len());
             report.refresh(&self.context.out);
+        } else if let Some(graph) = &mut self.graph {
+            graph.messages += 1;
+            graph.bytes += message.body.len() as u64;
         } else {
             self.print(source, message, answers).await?;
         }
@@ -248,8 +270,21 @@ impl<'a> Printer<'a> {
         facts
     }
 
-    /// Prints the report, if there is one.
+    /// Adds a value to the graph, if there is one.
+    pub(super) fn tick(&mut self) {
+        if let Some(Curves { graph, messages, bytes, rates: [of_messages, of_bytes] }) =
+            &mut self.graph
+        {
+            graph.push(&[of_messages.of(*messages), of_bytes.of(*bytes)]);
+        }
+    }
+
+    /// Prints the report or the graph, if there is one.
     pub(super) fn finish(&mut self) {
+        self.tick();
+        if let Some(curves) = self.graph.take() {
+            curves.graph.finish();
+        }
         if let Some(report) = &mut self.report {
             report.print(&self.context.out);
         }
