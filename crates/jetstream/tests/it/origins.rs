@@ -287,3 +287,17 @@ fn sources_leave_the_consumers_that_a_stream_may_have_to_others() {
     let refused = world.refusal("CONSUMER.CREATE.O.more", &body.replace("own", "more"));
     assert_eq!(refused, "10026 maximum consumers limit reached");
 }
+
+#[test]
+fn what_is_not_taken_shows_as_lag() {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.O", ORIGIN);
+    for _ in 0..5 {
+        world.put("o.a", "", "x");
+    }
+    let full = r#"{"name":"S","max_msgs":1,"discard":"new","sources":[{"name":"O"}]}"#;
+    world.must("STREAM.CREATE.S", full);
+    world.pass(SECOND);
+    // As nats-server 2.15.1 counts, from the message that finds no room.
+    assert_eq!(world.must("STREAM.INFO.S", "")["sources"][0]["lag"], 2);
+}

@@ -180,6 +180,8 @@ impl Stream {
             feed.delivered += 1;
             return Ok(false);
         }
+        // By the reference's count the last message is no lag; one that is not taken shows it too.
+        feed.lag = token.pending.saturating_sub(1);
         let before = feed.seq;
         feed.seq = token.stream_seq;
         let at = feed.mirror.then_some((token.stream_seq, token.time_ns));
@@ -194,8 +196,6 @@ impl Stream {
         }
         feed.delivered += 1;
         feed.pending(token.pending);
-        // By the reference's count the last message is no lag.
-        feed.lag = token.pending.saturating_sub(1);
         Ok(true)
     }
 
