@@ -41,7 +41,7 @@ async fn child() {
     connector.close().await.unwrap();
 }
 
-// Shows a part of U-042.
+// Not a proof of U-042 yet, see below.
 #[tokio::test]
 #[ignore = "has not been seen to end: the advisory may come before the next worker listens"]
 async fn a_message_that_kills_every_worker_is_kept_aside() {
