@@ -634,3 +634,25 @@ fn a_server_that_is_gone_holds_no_streams() {
     drop(world);
     assert!(streams.iter().all(|stream| stream.upgrade().is_none()));
 }
+
+#[test]
+fn a_stream_with_much_to_give_back_comes_to_an_end() {
+    let mut world = World::new();
+    world.must("STREAM.CREATE.S", r#"{"name":"S","subjects":["s"],"max_msgs":1}"#);
+    let large = "x".repeat(256 << 10);
+    for count in 1..=80 {
+        world.put("s", "", &large);
+        if count % 4 > 0 {
+            continue;
+        }
+        // Whatever was worth doing when the server was told to end.
+        world.slow_disk = true;
+        world.put("s", "", &large);
+        world.engine.shutdown(&mut world.host, world.now);
+        let steps = (0..1000).take_while(|_| world.run_one()).count();
+        assert!(steps < 1000 && world.engine.is_idle(), "{count}");
+        world.slow_disk = false;
+        world.start();
+        assert_eq!(world.state("S")["messages"], 1);
+    }
+}

@@ -184,7 +184,9 @@ impl FileLog {
 
     pub(crate) fn wants_checkpoint(&self) -> bool {
         let notes = self.compaction.notes >= self.checkpoint_worth();
+        // Once it closes nothing is compacted any more, and a checkpoint would be worthwhile for ever.
         (self.compaction.worthwhile || notes || self.progressed())
+            && !self.derived.closing
             && !self.compaction.broken
             && self.compaction.plan.is_none()
             && matches!(self.compaction.work, Work::Idle | Work::Erasing(..))
