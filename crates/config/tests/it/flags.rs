@@ -163,14 +163,8 @@ fn errors_are_those_of_nats_server() {
 
 #[test]
 fn flags_without_effect_say_so() {
-    let parsed = overrides("-s -tls=false --connect_retries 5");
-    assert_eq!(
-        parsed.warnings,
-        [
-            "flag -s is not supported yet and has no effect",
-            "flag -connect_retries is not supported yet and has no effect",
-        ]
-    );
+    let parsed = overrides("-tls=false --connect_retries 5");
+    assert_eq!(parsed.warnings, ["flag -connect_retries is not supported yet and has no effect"]);
     let mut options = Options::default();
     parsed.apply(&mut options);
     assert_eq!(options.warnings[0].to_string(), parsed.warnings[0]);
