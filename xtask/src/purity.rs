@@ -61,6 +61,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "natterjack-server",
             "natterjack-config",
             "natterjack-core",
+            // The table of errors.
+            "natterjack-jetstream",
         ],
     ),
     ("natterjack-sim", &["natterjack-subject", "natterjack-store", "natterjack-jetstream"]),

@@ -351,7 +351,7 @@ async fn next_request(requests: &mut Subscription<Bytes>) -> String {
 // Shows U-038.
 #[tokio::test]
 async fn a_run_goes_on_when_heartbeats_are_missing() {
-    let behind = Behind::start().await;
+    let behind = Box::pin(Behind::start()).await;
     behind.publish(0..10).await;
     behind.handled(10).await;
     let lookups = behind.direct.on("$JS.API.CONSUMER.INFO.S.c").codec(Binary);
@@ -369,7 +369,7 @@ async fn a_run_goes_on_when_heartbeats_are_missing() {
 #[tokio::test]
 async fn a_run_goes_on_when_the_consumer_has_another_leader() {
     use tokio::io::AsyncWriteExt as _;
-    let behind = Behind::start().await;
+    let behind = Box::pin(Behind::start()).await;
     behind.publish(0..1).await;
     behind.handled(1).await;
     let pulls = behind.direct.on("$JS.API.CONSUMER.MSG.NEXT.S.c").codec(Binary);
