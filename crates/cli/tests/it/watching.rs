@@ -180,6 +180,10 @@ fn a_wrong_clock_is_found() {
 // Shows U-104.
 #[test]
 fn credentials_that_will_expire_or_have_are_found() {
+    // nats-server tells a user who it is only where it has a system account.
+    if super::witness::is_reference() {
+        return;
+    }
     let (server, soon, gone) = super::witness::with_operator();
     let url = server.url();
     let doctor = |creds: &std::path::Path| {
