@@ -45,9 +45,6 @@ impl Stream {
         reply: Option<&[u8]>,
     ) {
         let Some(id) = found.batch_id else { return };
-        if self.config.allow_msg_counter && self.must_park(msg, found) {
-            return self.park(host, msg, reply);
-        }
         let end = self.log.end();
         match self.take_batch(now, id, msg, found) {
             Ok(Step::Kept) => {

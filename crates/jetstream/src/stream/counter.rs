@@ -148,9 +148,6 @@ impl Stream {
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
     ) -> Result<Put, ApiError> {
-        if self.must_park(msg, found) {
-            return Ok(Put::Wait);
-        }
         let (verdict, counted) = self.admit_counted(time, msg, found)?;
         let admitted = match (verdict, &counted) {
             (Verdict::Store(admitted), Some(_)) => admitted,
@@ -295,7 +292,7 @@ impl Stream {
                 break;
             }
             let reply = self.answered(&msg);
-            self.publish_found(host, now, &msg, &found, reply);
+            self.publish_parked(host, now, &msg, &found, reply);
         }
         self.parked.put_back(queue);
     }

@@ -74,8 +74,6 @@ pub(super) enum Put {
         pos: LogPos,
         total: String,
     },
-    /// Something has to be read first.
-    Wait,
 }
 
 /// What the headers of a message say.
@@ -100,7 +98,7 @@ impl Stream {
             renamed = Inbound { subject: &subject, ..*msg };
             msg = &renamed;
         }
-        let scanned;
+        let (block, completed, mut scanned);
         let found = if msg.headers.is_empty() {
             &headers::NONE
         } else {
@@ -108,11 +106,16 @@ impl Stream {
             if scanned.scheduling
                 && let Some(headers) = self.schedule_headers(msg.headers)
             {
-                let msg = Inbound { headers: &headers, ..*msg };
-                return self.publish_found(host, now, &msg, &headers::scan(&headers), reply);
+                block = headers;
+                completed = Inbound { headers: &block, ..*msg };
+                msg = &completed;
+                scanned = headers::scan(&block);
             }
             &scanned
         };
+        if self.config.allow_msg_counter && self.must_park(msg, found) {
+            return self.park(host, msg, reply);
+        }
         self.take(host, now, msg, found, reply);
     }
 
@@ -121,9 +124,9 @@ impl Stream {
         msg.reply.filter(|reply| !self.config.no_ack && !reply.is_empty())
     }
 
-    /// As [`publish`](Self::publish), with the subject renamed and the headers read.
+    /// As [`publish`](Self::publish), for a message that was parked.
     #[cold]
-    pub(super) fn publish_found(
+    pub(super) fn publish_parked(
         &mut self,
         host: &mut dyn Host,
         now: Now,
@@ -145,9 +148,6 @@ impl Stream {
         reply: Option<&[u8]>,
     ) {
         if msg.reply.is_some_and(is_fast) {
-            if self.config.allow_msg_counter && self.must_park(msg, found) {
-                return self.park(host, msg, reply);
-            }
             return self.publish_fast(host, now, msg, found, reply);
         }
         if found.batch_id.is_some() {
@@ -169,7 +169,6 @@ impl Stream {
                     self.answers.counted(pos, reply, seq, &total);
                 }
             }
-            Ok(Put::Wait) => self.park(host, msg, reply),
             Err(error) => self.answer_error(host, reply, &error),
         }
     }

@@ -19,9 +19,7 @@ impl Stream {
         found: &PublishHeaders<'_>,
         reply: Option<&[u8]>,
     ) {
-        // Where nobody is answered the reply subject still says where the message belongs.
-        let place = msg.reply.and_then(Place::read);
-        if let Err(error) = self.take_fast(host, now, msg, found, place) {
+        if let Err(error) = self.take_fast(host, now, msg, found) {
             self.answer_error(host, reply, &error);
         }
     }
@@ -32,7 +30,6 @@ impl Stream {
         now: Now,
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
-        place: Option<Place<'_>>,
     ) -> Result<(), ApiError> {
         if self.config.sealed {
             return Err(ApiError::StreamSealed);
@@ -43,7 +40,9 @@ impl Stream {
         if !self.config.allow_batched {
             return Err(ApiError::BatchPublishDisabled);
         }
-        let place = place.ok_or(ApiError::BatchPublishInvalidPattern)?;
+        // Within a batch also a stream without acks answers (nats-server 2.15.1).
+        let reply = msg.reply;
+        let place = reply.and_then(Place::read).ok_or(ApiError::BatchPublishInvalidPattern)?;
         let held = &self.shared.batches;
         let Place { id, seq, op, .. } = place;
         let batch = self.fast.enter(held, now.mono_ns, &place)?;
@@ -52,17 +51,14 @@ impl Stream {
             self.fast.close(held, id);
             return Err(ApiError::RequiredApiLevel);
         }
-        // Within a batch also a stream without acks answers (nats-server 2.15.1).
-        let reply = msg.reply;
-        let expected = batch.seq + 1;
+        let (expected, gaps) = (batch.seq + 1, batch.gaps);
         if op == Op::Ping {
             // A ping comes after the message of its sequence.
             let behind = seq >= expected;
             if behind {
-                if batch.gaps {
+                if gaps {
                     batch.seq = seq;
                 }
-                let gaps = batch.gaps;
                 self.say(reply, 0, &gap_body(expected, seq.saturating_add(1)));
                 if !gaps {
                     self.end_fast(reply, id);
@@ -75,16 +71,15 @@ impl Stream {
             }
             return Ok(());
         }
-        let gap = seq > expected;
-        let gaps = batch.gaps;
-        if seq == expected || (gap && gaps) {
+        let fits = seq == expected || (seq > expected && gaps);
+        if fits {
             batch.seq = if op == Op::End { seq - 1 } else { seq };
         }
         if seq != expected {
             self.say(reply, 0, &gap_body(expected, seq));
         }
         // Also what comes once more ends the batch: it cannot be said what the publisher means.
-        if op == Op::End || (seq != expected && !(gap && gaps)) {
+        if op == Op::End || !fits {
             self.end_fast(reply, id);
             return Ok(());
         }
@@ -92,7 +87,7 @@ impl Stream {
             // But not that it begins.
             self.tell_flow(self.answered(msg), id);
         }
-        self.store_fast(host, now, msg, found, reply, &place);
+        self.store_fast(host, now, msg, found, &place);
         Ok(())
     }
 
@@ -103,11 +98,10 @@ impl Stream {
         now: Now,
         msg: &Inbound<'_>,
         found: &PublishHeaders<'_>,
-        reply: Option<&[u8]>,
         place: &Place<'_>,
     ) {
         let Place { id, gaps, seq, op, .. } = *place;
-        let commit = op == Op::Commit;
+        let (reply, commit) = (msg.reply, op == Op::Commit);
         let put = if found.required_level.is_some() {
             let block = headers::without_line(msg.headers, b"Nats-Required-Api-Level");
             let msg = Inbound { headers: &block, ..*msg };
@@ -157,8 +151,6 @@ impl Stream {
                 }
                 self.end_fast(reply, id);
             }
-            // It was set aside before it came here.
-            Ok(Put::Wait) => {}
         }
     }
 

@@ -14,6 +14,7 @@ const PURGE: &[u8] = b"purge";
 
 impl Stream {
     /// The headers of a schedule with the rollup that each has, whether its publisher says so or not.
+    #[cold]
     pub(in crate::stream) fn schedule_headers(&self, block: &[u8]) -> Option<Vec<u8>> {
         let plain = self.config.allow_msg_schedules
             && headers::get(block, b"Nats-Schedule").is_some()
