@@ -54,43 +54,35 @@ pub const NONE: PublishHeaders<'static> = PublishHeaders {
     scheduling: false,
 };
 
-/// Each header line without its end.
-pub fn raw_lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// What is behind the first line, line by line without their ends.
+fn split(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = match block.iter().position(|b| *b == b'\n') {
         Some(end) => &block[end + 1..],
         None => &[],
     };
     std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            rest = rest.get(end + 1..).unwrap_or(&[]);
-            if line.contains(&b':') {
-                return Some(line);
-            }
+        if rest.is_empty() {
+            return None;
         }
-        None
+        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        rest = rest.get(end + 1..).unwrap_or(&[]);
+        Some(line)
     })
+}
+
+/// Each header line without its end.
+pub fn raw_lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    split(block).filter(|line| line.contains(&b':'))
 }
 
 /// The name and value of each header line.
 pub fn lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = match block.iter().position(|b| *b == b'\n') {
-        Some(end) => &block[end + 1..],
-        None => &[],
-    };
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            rest = rest.get(end + 1..).unwrap_or(&[]);
-            if let Some(colon) = line.iter().position(|b| *b == b':') {
-                let value = &line[colon + 1..];
-                let skip = value.iter().take_while(|b| **b == b' ').count();
-                return Some((&line[..colon], &value[skip..]));
-            }
-        }
-        None
+    split(block).filter_map(|line| {
+        let colon = line.iter().position(|b| *b == b':')?;
+        let value = &line[colon + 1..];
+        let skip = value.iter().take_while(|b| **b == b' ').count();
+        Some((&line[..colon], &value[skip..]))
     })
 }
 
