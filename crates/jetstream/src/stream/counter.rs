@@ -111,8 +111,8 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    fn get(&self, subject: &[u8], seq: u64) -> Option<Result<Count, ApiError>> {
-        self.known.get(subject).filter(|known| known.seq == seq).map(|known| known.count.clone())
+    fn get(&self, subject: &[u8], seq: u64) -> Option<&Result<Count, ApiError>> {
+        self.known.get(subject).filter(|known| known.seq == seq).map(|known| &known.count)
     }
 
     /// Keeps a number; with `all` none has to go for it.
@@ -304,11 +304,7 @@ impl Stream {
         if self.totals.get(subject, last).is_some() {
             return true;
         }
-        let count = match self.log.get(last) {
-            Get::Pending => return false,
-            Get::Found(message) => Count::read(message.headers, message.payload),
-            Get::Missing | Get::Damaged => Err(ApiError::MessageCounterBroken),
-        };
+        let Some(count) = self.read_count(last) else { return false };
         self.totals.keep(subject, last, count, all);
         true
     }
@@ -319,9 +315,14 @@ impl Stream {
             return Some(Ok(Count::default()));
         };
         if let Some(count) = self.totals.get(subject, last) {
-            return Some(count);
+            return Some(count.clone());
         }
-        match self.log.get(last) {
+        self.read_count(last)
+    }
+
+    /// What the message at `seq` says; `None` while it is not at hand.
+    fn read_count(&mut self, seq: u64) -> Option<Result<Count, ApiError>> {
+        match self.log.get(seq) {
             Get::Pending => None,
             Get::Found(message) => Some(Count::read(message.headers, message.payload)),
             Get::Missing | Get::Damaged => Some(Err(ApiError::MessageCounterBroken)),
@@ -406,6 +407,6 @@ mod tests {
         totals.keep(&999_u64.to_le_bytes(), 2, Ok(long.clone()), false);
         assert_eq!(totals.bytes, before);
         assert_eq!(totals.get(&999_u64.to_le_bytes(), 1), None);
-        assert_eq!(totals.get(&999_u64.to_le_bytes(), 2), Some(Ok(long)));
+        assert_eq!(totals.get(&999_u64.to_le_bytes(), 2), Some(&Ok(long)));
     }
 }
