@@ -85,6 +85,11 @@ fn stream_identity(created: i64) -> String {
     nuid::hash8(rfc3339(created).as_bytes()).iter().map(|byte| char::from(*byte)).collect()
 }
 
+/// The header block of an answer that tells it.
+fn identity_block(identity: &str) -> Vec<u8> {
+    format!("NATS/1.0\r\n{IDENTITY}: {identity}\r\n\r\n").into_bytes()
+}
+
 /// 10225 for a request that is meant for another stream of this name.
 fn check_identity(block: &[u8], identity: &str) -> Result<(), ApiError> {
     match headers::get(block, IDENTITY.as_bytes()) {
@@ -189,12 +194,11 @@ impl JetStream {
             max_request_batch: options.max_request_batch.unwrap_or(0),
             queue: stream.config.retention == Retention::Workqueue,
         };
-        let identity = stream_identity(cell.created());
         let mut to = Addressee::of(request, &self.shared.load);
         if asked.config.direct || asked.config.sourcing {
+            let identity = stream_identity(cell.created());
             check_identity(request.headers, &identity)?;
-            let headers = format!("NATS/1.0\r\n{IDENTITY}: {identity}\r\n\r\n");
-            to = to.with_headers(headers.into_bytes());
+            to = to.with_headers(identity_block(&identity));
         }
         let mut config = asked.config;
         fill_sourcing(host, &stream, &mut config);
@@ -279,10 +283,7 @@ impl JetStream {
             if stream.log.durable() >= stream.log.end() {
                 engine.respond(host, now, &to, &payload, false);
             } else if let Some(reply) = to.reply() {
-                match to.headers() {
-                    [] => stream.answer(reply, &payload),
-                    headers => stream.answer_with(reply, headers, &payload),
-                }
+                stream.answer_with(reply, to.headers(), &payload);
             }
             stream.settle(host, now);
             if created {
@@ -396,8 +397,7 @@ impl JetStream {
             // Who knows a stream by its identity is told which one this is.
             if headers::get(request.headers, IDENTITY.as_bytes()).is_some() {
                 let identity = stream_identity(cell.created());
-                let headers = format!("NATS/1.0\r\n{IDENTITY}: {identity}\r\n\r\n");
-                stream.answer_with(reply, headers.as_bytes(), &payload);
+                stream.answer_with(reply, &identity_block(&identity), &payload);
             } else {
                 stream.answer(reply, &payload);
             }
