@@ -56,10 +56,45 @@ impl Arrival {
     }
 }
 
+/// Messages in their order, and what they take in memory.
 #[derive(Debug, Default)]
-struct Queue {
+pub(super) struct Queue {
     arrivals: VecDeque<Arrival>,
     bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, arrival: Arrival) {
+        self.bytes += arrival.size();
+        self.arrivals.push_back(arrival);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Arrival> {
+        let first = self.arrivals.pop_front()?;
+        self.bytes -= first.size();
+        Some(first)
+    }
+
+    /// Takes back what was popped.
+    pub(super) fn unpop(&mut self, first: Arrival) {
+        self.bytes += first.size();
+        self.arrivals.push_front(first);
+    }
+
+    /// This one behind all of `first`.
+    pub(super) fn behind(mut self, mut first: Queue) -> Queue {
+        first.bytes += self.bytes;
+        first.arrivals.append(&mut self.arrivals);
+        first
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.arrivals.is_empty()
+    }
 }
 
 /// The queue of one stream.
@@ -89,31 +124,26 @@ impl Arrivals {
         let headers_at = reply_at + reply.len();
         let payload_at = headers_at + headers.len();
         let arrival = Arrival { token, bytes, reply_at, headers_at, payload_at };
-        let size = arrival.bytes.len() + OVERHEAD;
         let mut queue = sync::lock(&self.queue);
-        if queue.bytes + size > BYTES_MAX && !queue.arrivals.is_empty() {
+        if queue.bytes + arrival.size() > BYTES_MAX && !queue.is_empty() {
             return;
         }
-        queue.bytes += size;
-        queue.arrivals.push_back(arrival);
+        queue.push(arrival);
         self.waiting.store(true, Ordering::Release);
     }
 
     /// Puts back in front what has to wait longer.
-    pub(super) fn put_back(&self, mut rest: VecDeque<Arrival>) {
+    pub(super) fn put_back(&self, rest: Queue) {
         let mut queue = sync::lock(&self.queue);
-        queue.bytes += rest.iter().map(|arrival| arrival.bytes.len() + OVERHEAD).sum::<usize>();
-        rest.append(&mut queue.arrivals);
-        queue.arrivals = rest;
-        self.waiting.store(!queue.arrivals.is_empty(), Ordering::Release);
+        *queue = std::mem::take(&mut *queue).behind(rest);
+        self.waiting.store(!queue.is_empty(), Ordering::Release);
     }
 
     /// All that is in it.
-    pub(super) fn take(&self) -> VecDeque<Arrival> {
+    pub(super) fn take(&self) -> Queue {
         let mut queue = sync::lock(&self.queue);
         self.waiting.store(false, Ordering::Release);
-        queue.bytes = 0;
-        std::mem::take(&mut queue.arrivals)
+        std::mem::take(&mut *queue)
     }
 }
 
@@ -130,9 +160,10 @@ mod tests {
         let huge = vec![0; BYTES_MAX];
         arrivals.push(9, b"y", b"", b"", &huge);
         assert!(arrivals.is_waiting());
-        let taken = arrivals.take();
+        let mut queue = arrivals.take();
         assert!(!arrivals.is_waiting());
-        assert_eq!(taken.len(), 2);
+        let taken: Vec<Arrival> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!((taken.len(), queue.bytes()), (2, 0));
         let parts = |at: usize| {
             let one: &Arrival = &taken[at];
             (one.token, one.subject(), one.reply(), one.payload(), one.is_control())
@@ -141,6 +172,24 @@ mod tests {
         assert_eq!(parts(1), (8, &b"x"[..], &b""[..], &b""[..], true));
         // Alone any message is taken: it is no larger than what a stream stores.
         arrivals.push(9, b"y", b"", b"", &huge);
-        assert_eq!(arrivals.take().len(), 1);
+        let mut first = arrivals.take();
+        assert!(first.pop().is_some() && first.is_empty());
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_counts_again() {
+        let arrivals = Arrivals::default();
+        let push = |token| arrivals.push(token, b"a", b"", b"", b"");
+        (1..=3).for_each(push);
+        let mut rest = arrivals.take();
+        let bytes = rest.bytes();
+        let first = rest.pop().unwrap();
+        push(4);
+        rest.unpop(first);
+        arrivals.put_back(rest);
+        let mut all = arrivals.take();
+        assert_eq!(all.bytes(), bytes / 3 * 4);
+        let tokens: Vec<u64> = std::iter::from_fn(|| all.pop()).map(|one| one.token).collect();
+        assert_eq!(tokens, [1, 2, 3, 4]);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use natterjack_subject::Transform;
 use serde::{Deserialize, Serialize};
 
-use super::arrivals::Arrival;
+use super::arrivals::Queue;
 use super::ask::api_subject;
 use super::header;
 use crate::error::ApiError;
@@ -111,7 +111,7 @@ pub(super) struct Feed {
     /// so that a long catch-up lets others have their turn. Subject and headers.
     pub(super) replies: Vec<Reply>,
     /// What came before the origin's answer: a consumer that is kept delivers before it is on disk.
-    pub(super) early: Vec<Arrival>,
+    pub(super) early: Queue,
     /// Own and origin's sequences of what is not known to be durable.
     flight: VecDeque<(u64, u64)>,
     /// The origin's sequence before those.
@@ -145,7 +145,7 @@ impl Feed {
             caught_up: false,
             error: None,
             replies: Vec::new(),
-            early: Vec::new(),
+            early: Queue::default(),
             flight: VecDeque::new(),
             settled: 0,
         }
@@ -224,7 +224,7 @@ impl Feed {
     pub(super) fn close(&mut self, host: &mut dyn Host, account: &str, stream_id: u64) {
         self.token = 0;
         self.replies.clear();
-        self.early = Vec::new();
+        self.early = Queue::default();
         for subject in [std::mem::take(&mut self.inbox), std::mem::take(&mut self.deliver)] {
             if !subject.is_empty() {
                 host.close_inlet(account, subject.as_bytes(), stream_id);

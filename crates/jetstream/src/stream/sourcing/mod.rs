@@ -18,8 +18,8 @@ mod take;
 
 use natterjack_store::SeqRange;
 
-use arrivals::Arrival;
 pub(crate) use arrivals::Arrivals;
+use arrivals::{Arrival, Queue};
 pub use feed::SourceError;
 use feed::{Feed, Phase};
 pub use info::SourceInfo;
@@ -52,7 +52,7 @@ impl Sourcing {
 
     /// Keeps what came before the answer to the attempt that it is for.
     fn keep_early(&mut self, arrival: Arrival) {
-        let kept: usize = self.feeds.iter().flat_map(|feed| &feed.early).map(Arrival::size).sum();
+        let kept: usize = self.feeds.iter().map(|feed| feed.early.bytes()).sum();
         let feed = self.feeds.iter_mut().find(|feed| feed.token == arrival.token & !1);
         if let Some(feed) = feed.filter(|_| kept == 0 || kept + arrival.size() <= EARLY_MAX) {
             feed.early.push(arrival);
@@ -60,7 +60,7 @@ impl Sourcing {
     }
 
     /// What came before the answer with this token.
-    fn early(&mut self, token: u64) -> Vec<Arrival> {
+    fn early(&mut self, token: u64) -> Queue {
         let feed = self.feeds.iter_mut().find(|feed| feed.token == token);
         feed.map(|feed| std::mem::take(&mut feed.early)).unwrap_or_default()
     }

@@ -57,17 +57,13 @@ impl Stream {
         let mut arrived = arrivals.take();
         let Some(mut sourcing) = self.sourcing.take() else { return };
         self.unsettled = true;
-        while let Some(arrival) = arrived.pop_front() {
+        while let Some(arrival) = arrived.pop() {
             match self.arrived(host, now, &mut sourcing, &arrival) {
                 Then::Next => {}
-                Then::Answered => {
-                    for early in sourcing.early(arrival.token).into_iter().rev() {
-                        arrived.push_front(early);
-                    }
-                }
+                Then::Answered => arrived = arrived.behind(sourcing.early(arrival.token)),
                 Then::Early => sourcing.keep_early(arrival),
                 Then::Wait => {
-                    arrived.push_front(arrival);
+                    arrived.unpop(arrival);
                     arrivals.put_back(arrived);
                     break;
                 }
