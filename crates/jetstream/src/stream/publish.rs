@@ -64,16 +64,9 @@ pub(super) enum Verdict {
 
 /// What became of a message.
 pub(super) enum Put {
-    Stored {
-        seq: u64,
-        pos: LogPos,
-    },
+    Stored { seq: u64, pos: LogPos },
     Duplicate(u64),
-    Counted {
-        seq: u64,
-        pos: LogPos,
-        total: String,
-    },
+    Counted { seq: u64, pos: LogPos, total: String },
 }
 
 /// What the headers of a message say.
