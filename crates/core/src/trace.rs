@@ -5,6 +5,7 @@
 //! All of it is beside the path of other messages: a publish with headers is searched for one name.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use memchr::memmem::Finder;
@@ -36,8 +37,8 @@ pub struct Report {
     pub account: Arc<str>,
     /// See above.
     pub destination: Box<[u8]>,
-    /// The headers of the message in their order, each name with all its values.
-    pub headers: Vec<(String, Vec<String>)>,
+    /// The headers of the message, each name with its values in their order.
+    pub headers: BTreeMap<String, Vec<String>>,
     /// Bytes of headers and payload.
     pub size: usize,
     /// What happened, in order; first of all it came in.
@@ -128,7 +129,7 @@ pub(crate) fn is_wanted(headers: &[u8]) -> bool {
 
 /// What the headers of a publish ask for.
 pub(crate) struct Wanted {
-    headers: Vec<(String, Vec<String>)>,
+    headers: BTreeMap<String, Vec<String>>,
     pub(crate) destination: Box<[u8]>,
     pub(crate) is_only: bool,
 }
@@ -137,25 +138,18 @@ impl Wanted {
     /// `None` without a destination, or if the message was traced before.
     pub(crate) fn read(headers: &[u8]) -> Option<Self> {
         let mut rest = headers.strip_prefix(VERSION)?.strip_prefix(b"\r\n")?;
-        let mut named: Vec<(String, Vec<String>)> = Vec::new();
+        let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         while let Some(colon) = memchr::memchr(b':', rest) {
             let (name, behind) = (&rest[..colon], &rest[colon + 1..]);
             let Some(end) = memchr::memmem::find(behind, b"\r\n") else { break };
             let value = behind[..end].trim_ascii();
             rest = &behind[end + 2..];
-            if name.is_empty() || value.is_empty() {
-                continue;
-            }
-            let name = text(name);
-            match named.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => values.push(text(value)),
-                None => named.push((name, vec![text(value)])),
+            if !name.is_empty() && !value.is_empty() {
+                named.entry(text(name)).or_default().push(text(value));
             }
         }
-        let first = |name: &str| {
-            named.iter().find(|(known, _)| known == name).map(|(_, values)| values[0].clone())
-        };
+        let first = |name: &str| named.get(name)?.first().cloned();
         let destination = first(DESTINATION)?.into_bytes();
         if destination == DISABLED {
             return None;

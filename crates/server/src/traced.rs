@@ -1,8 +1,6 @@
 //! Reports about messages whose publishers want to know what became of them (ADR-41), in nats-server's
 //! form.
 
-use std::collections::BTreeMap;
-
 use natterjack_core::batch::Batch;
 use natterjack_core::trace::{Event, Report, What};
 use serde_json::{Map, Value, json};
@@ -21,9 +19,8 @@ pub(crate) fn report(hub: &Hub, batch: &mut Batch) {
         let text = json(hub, &report).to_string();
         let packing = report
             .headers
-            .iter()
-            .find(|(name, _)| name == "Accept-Encoding")
-            .and_then(|(_, values)| Packing::named(values.first()?));
+            .get("Accept-Encoding")
+            .and_then(|values| Packing::named(values.first()?));
         let (headers, payload) = match packing {
             Some(packing) => packing.pack(text.as_bytes()),
             None => (Vec::new(), text.into_bytes()),
@@ -33,11 +30,9 @@ pub(crate) fn report(hub: &Hub, batch: &mut Batch) {
 }
 
 fn json(hub: &Hub, report: &Report) -> Value {
-    // By name, as Go writes maps.
-    let headers: BTreeMap<_, _> = report.headers.iter().map(|(name, all)| (name, all)).collect();
     json!({
         "server": ServerInfo::of(hub),
-        "request": {"header": headers, "msgsize": report.size},
+        "request": {"header": report.headers, "msgsize": report.size},
         "events": report.events.iter().map(|event| shown(hub, event)).collect::<Vec<_>>(),
     })
 }
