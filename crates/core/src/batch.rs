@@ -262,7 +262,7 @@ impl Batch {
         }
     }
 
-    /// Bytes encoded and not yet sealed or flushed.
+    /// Bytes encoded and not yet sealed or flushed, and what reports take.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -314,7 +314,10 @@ impl Batch {
         &mut self.trace
     }
 
+    /// Keeps a report until it leaves. It counts as what is encoded does: else those about large fan-outs
+    /// would pile up to the end of a read buffer.
     pub(crate) fn finish_trace(&mut self, report: Report) {
+        self.size += report.bytes();
         self.traced.push(report);
     }
 

@@ -23,6 +23,9 @@ const ONLY: &str = "Nats-Trace-Only";
 /// No subject: a message that was traced already.
 const DISABLED: &[u8] = b"trace disabled";
 
+/// About what an event takes, with its texts.
+const EVENT_BYTES: usize = 256;
+
 const NO_ECHO: &str = "Not delivered because of no echo";
 const DENIED: &str = "Not delivered because subscription denies this subject";
 const CLOSED: &str = "Not delivered because subscription is closed";
@@ -42,6 +45,13 @@ pub struct Report {
     pub size: usize,
     /// What happened, in order; first of all it came in.
     pub events: Vec<Event>,
+}
+
+impl Report {
+    /// About what it takes until it has left.
+    pub(crate) fn bytes(&self) -> usize {
+        self.size + EVENT_BYTES * self.events.len()
+    }
 }
 
 /// One thing that happened.

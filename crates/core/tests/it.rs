@@ -250,6 +250,27 @@ fn messages_that_are_alike_and_others_are_encoded_in_one_batch() {
 }
 
 #[test]
+fn reports_about_traced_messages_do_not_pile_up() {
+    let mut world = World::new();
+    let mut readers: Vec<Peer> = (0..100).map(|_| world.peer(QUIET)).collect();
+    readers.iter_mut().for_each(|reader| drop(world.tell(reader, "SUB a 1\r\n")));
+    let mut publisher = world.peer(QUIET);
+    let headers = b"NATS/1.0\r\nNats-Trace-Dest: told\r\nNats-Trace-Only: 1\r\n\r\n";
+    let publish = Publish { subject: b"a", reply: None, headers, payload: b"", is_hpub: true };
+    let mut published = 0;
+    while !world.batch.is_large() {
+        let flow = publisher.session.publish(&publish, &mut world.batch);
+        assert!(matches!(flow, Flow::Continue));
+        published += 1;
+        assert!(published < 1000, "nobody would be told before the end of the read buffer");
+    }
+    let reports = world.batch.take_reports();
+    assert_eq!((reports.len(), reports[0].events.len()), (published, 101));
+    world.batch.flush();
+    assert!(!world.batch.is_large() && !world.batch.has_reports());
+}
+
+#[test]
 fn a_member_that_cannot_take_a_message_is_passed_over() {
     let mut world = World::new();
     let mut silent = world.peer(r#"{"verbose":false,"echo":false}"#);

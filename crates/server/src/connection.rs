@@ -421,7 +421,7 @@ impl Connection {
             {
                 at += consumed;
                 if batch.is_large() {
-                    batch.flush();
+                    self.hub.relieve(batch);
                 }
                 continue;
             }
@@ -485,7 +485,7 @@ impl Connection {
             }
             at += consumed;
             if batch.is_large() {
-                batch.flush();
+                self.hub.relieve(batch);
             }
         }
         if at < bytes.len() && !matches!(next, Next::Close(_)) {
