@@ -7,7 +7,7 @@ use super::account::spec_of;
 use super::authenticator::Logins;
 use super::identity::Proof;
 use super::operator::{account_id, authorize_in, check_connection};
-use super::windows::seconds_left;
+use super::windows::window_end;
 use super::{
     AccountInfo, AuthFailure, Authenticator, ConnInfo, Credentials, GLOBAL_ACCOUNT, Identity,
     UserLimits,
@@ -315,7 +315,7 @@ impl Authenticator {
         if claims.nbf != 0 && now_unix < claims.nbf {
             return Err(CalloutFailure::UserToken("claim is not yet valid".to_owned()));
         }
-        let mut identity = match (&self.logins, &callout.info) {
+        let placed = match (&self.logins, &callout.info) {
             (Logins::Operator(operator), Some(asked)) => {
                 let target = account_id(claims);
                 if *target != *asked.id && !may_place(asked, target) {
@@ -328,14 +328,18 @@ impl Authenticator {
                     }
                     failure => failure.into(),
                 })?;
-                authorize_in(&info, claims, conn, callout.proxy.is_some(), &self.hooks, now_unix)
-                    .map_err(|failure| match failure {
-                        AuthFailure::OutsideTimes => CalloutFailure::OutsideTimes(account()),
-                        failure => failure.into(),
-                    })?
+                let by_proxy = callout.proxy.is_some();
+                authorize_in(&info, claims, conn, by_proxy, &self.hooks, now_unix)
+                    .map_err(CalloutFailure::from)
             }
-            _ => self.place_configured(callout, claims, conn, now_unix)?,
+            _ => self.place_configured(callout, claims, conn, now_unix),
         };
+        let mut identity = placed.map_err(|failure| match failure {
+            CalloutFailure::User(AuthFailure::OutsideTimes) => {
+                CalloutFailure::OutsideTimes(account())
+            }
+            failure => failure,
+        })?;
         // The name in the claims wins; the key was made for the request and says nothing.
         let name = Some(claims.name.as_str()).filter(|name| !name.is_empty()).map(Arc::from);
         identity.user = name.or_else(|| callout.presented.clone());
@@ -355,7 +359,8 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// As [`place`](Self::place), among the accounts of the configuration.
+    /// As [`place`](Self::place), among the accounts of the configuration: what both say alike is said
+    /// there.
     fn place_configured(
         &self,
         callout: &Callout,
@@ -385,15 +390,7 @@ impl Authenticator {
             }
         };
         let own = &claims.nats.permissions;
-        let window_end = match own.times.is_empty() {
-            true => None,
-            false => {
-                let offset = (self.hooks.zone_offset)(&own.times_location, now_unix);
-                let left = offset.and_then(|offset| seconds_left(&own.times, offset, now_unix));
-                let left = left.ok_or_else(|| CalloutFailure::OutsideTimes(account()))?;
-                Some(now_unix.saturating_add(left))
-            }
-        };
+        let window_end = window_end(own, &self.hooks, now_unix)?;
         check_connection(own, conn, callout.proxy.is_some())?;
         let spec = spec_of(own);
         // Default permissions of the configuration belong to configured users (nats-server 2.15.1).
@@ -415,7 +412,7 @@ impl Authenticator {
             issuer_key: Some(Arc::from(claims.iss.as_str())),
             tags: claims.nats.tags.clone().into(),
             is_bearer: false,
-            proxy: callout.proxy.clone(),
+            proxy: None,
             proof: Proof::Open,
         })
     }

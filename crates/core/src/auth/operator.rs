@@ -4,7 +4,7 @@ use super::account::{limit, spec_of};
 use super::authenticator::verify_nonce;
 use super::config::OperatorConfig;
 use super::identity::Proof;
-use super::windows::{is_within, seconds_left};
+use super::windows::{is_within, window_end};
 use super::{
     AccountInfo, AuthConfigError, AuthFailure, ConnInfo, Credentials, Hooks, Identity, UserLimits,
 };
@@ -275,14 +275,7 @@ pub(super) fn authorize_in(
         return Err(AuthFailure::Revoked);
     }
     check_source(&grants, conn)?;
-    let window_end = match grants.times.is_empty() {
-        true => None,
-        false => {
-            let offset = (hooks.zone_offset)(&grants.times_location, now_unix);
-            let left = offset.and_then(|offset| seconds_left(&grants.times, offset, now_unix));
-            Some(now_unix.saturating_add(left.ok_or(AuthFailure::OutsideTimes)?))
-        }
-    };
+    let window_end = window_end(&grants, hooks, now_unix)?;
     let expires = (claims.exp != 0).then_some(claims.exp);
     Ok(Identity {
         account: account.id.clone(),

@@ -1,6 +1,7 @@
 //! From where and when a user may connect: networks and times of day of a user's JWT.
 
-use crate::jwt::TimeRange;
+use super::{AuthFailure, Hooks};
+use crate::jwt::{TimeRange, UserPermissionLimits};
 use std::net::IpAddr;
 
 const DAY: i64 = 86_400;
@@ -43,9 +44,23 @@ fn contains(base: IpAddr, bits: u32, ip: IpAddr) -> bool {
     }
 }
 
+/// Until when a user may stay that connects now, in seconds of Unix time; `None` without windows.
+pub(super) fn window_end(
+    user: &UserPermissionLimits,
+    hooks: &Hooks,
+    now_unix: i64,
+) -> Result<Option<i64>, AuthFailure> {
+    if user.times.is_empty() {
+        return Ok(None);
+    }
+    let offset = (hooks.zone_offset)(&user.times_location, now_unix);
+    let left = offset.and_then(|offset| seconds_left(&user.times, offset, now_unix));
+    Ok(Some(now_unix.saturating_add(left.ok_or(AuthFailure::OutsideTimes)?)))
+}
+
 /// Seconds until the end of the window that `now_unix` lies in, at `offset_s` east of UTC; `None`
 /// outside of all windows. A window whose end is before its start reaches into the next day.
-pub(super) fn seconds_left(windows: &[TimeRange], offset_s: i32, now_unix: i64) -> Option<i64> {
+fn seconds_left(windows: &[TimeRange], offset_s: i32, now_unix: i64) -> Option<i64> {
     let now = now_unix.saturating_add(i64::from(offset_s)).rem_euclid(DAY);
     windows
         .iter()
