@@ -38,7 +38,7 @@ use crate::transport::Facts;
 use crate::wire::{SharedWire, Sink, SocketWire};
 use crate::{log_debug, log_error};
 use crate::{system, trace};
-pub(crate) use begin::{start, start_behind_proxy, start_in_process, start_tls, start_tunnel};
+pub(crate) use begin::{start, start_in_process, start_tls, start_tunnel};
 
 /// The read buffer of a worker.
 const READ_BYTES: usize = 64 * 1024;

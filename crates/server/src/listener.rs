@@ -52,9 +52,6 @@ pub(crate) type Serve = fn(&Arc<Hub>, TcpStream, SocketAddr);
 /// A client that came to the plain port.
 pub(crate) fn client(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
     match hub.transports().client.clone() {
-        None if hub.options().proxy_protocol => {
-            connection::start_behind_proxy(hub, socket, peer);
-        }
         None => connection::start(hub, socket, peer),
         Some(tls) => connection::start_tls(hub, socket, peer, tls),
     }

@@ -20,15 +20,8 @@ pub(crate) fn start(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
     let _ = socket.set_nodelay(true);
     let (read, write) = socket.into_split();
     let connection = Connection::new(hub.clone(), Some(read), Sink::Plain(write), peer, None);
-    hub.runtime().spawn(serve(Box::new(connection)));
-}
-
-/// Serves one accepted socket of a listener behind a load balancer.
-pub(crate) fn start_behind_proxy(hub: &Arc<Hub>, socket: TcpStream, peer: SocketAddr) {
-    let _ = socket.set_nodelay(true);
-    let (read, write) = socket.into_split();
-    let connection = Connection::new(hub.clone(), Some(read), Sink::Plain(write), peer, None);
-    hub.runtime().spawn(serve_behind_proxy(Box::new(connection)));
+    let awaits_header = hub.options().proxy_protocol;
+    hub.runtime().spawn(serve(Box::new(connection), awaits_header));
 }
 
 /// Serves one accepted socket with TLS, as [`start`] does one without.
@@ -47,7 +40,7 @@ pub(crate) fn start_tls(
 /// Serves a connection whose tunnel is complete.
 pub(crate) fn start_tunnel(hub: &Arc<Hub>, tunnel: Arc<Tunnel>, peer: SocketAddr, facts: Facts) {
     let connection = Connection::new(hub.clone(), None, Sink::Tunnel(tunnel), peer, Some(facts));
-    hub.runtime().spawn(serve(Box::new(connection)));
+    hub.runtime().spawn(serve(Box::new(connection), false));
 }
 
 /// Serves a client within the process; returns its end.
@@ -56,24 +49,16 @@ pub(crate) fn start_in_process(hub: &Arc<Hub>) -> InProcess {
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let facts = Facts { is_in_process: true, ..Facts::default() };
     let connection = Connection::new(hub.clone(), None, Sink::Pipe(pipe), peer, Some(facts));
-    hub.runtime().spawn(serve(Box::new(connection)));
+    hub.runtime().spawn(serve(Box::new(connection), false));
     client
 }
 
-async fn serve(mut connection: Box<Connection>) {
-    let reason = match connection.greet() {
+async fn serve(mut connection: Box<Connection>, awaits_header: bool) {
+    let reason = match connection.enter(awaits_header).await {
         Ok(()) => connection.run().await,
         Err(reason) => reason,
     };
     // Boxed, as all that is waited for seldom: a task is as large as its largest wait.
-    Box::pin(connection.end(reason)).await;
-}
-
-async fn serve_behind_proxy(mut connection: Box<Connection>) {
-    let reason = match Box::pin(connection.enter_behind_proxy()).await {
-        Ok(()) => connection.run().await,
-        Err(reason) => reason,
-    };
     Box::pin(connection.end(reason)).await;
 }
 

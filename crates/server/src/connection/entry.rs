@@ -32,10 +32,7 @@ impl Connection {
         }
         let is_first = enter::is_first(tunnel, tls).await;
         if !is_first {
-            self.say_info(awaits_header)?;
-            if awaits_header {
-                self.read_proxy_header().await?;
-            }
+            self.introduce(awaits_header).await?;
             if self.hub.options().allow_non_tls && !enter::wants_tls(tunnel, tls).await {
                 return self.welcome();
             }
@@ -108,15 +105,19 @@ impl Connection {
         if self.login.is_open() { self.enter_open() } else { Ok(()) }
     }
 
-    pub(super) fn greet(&mut self) -> Result<(), ClosedReason> {
-        self.say_info(false)?;
-        self.welcome()
+    /// INFO, and behind a load balancer whom the other end of the socket speaks for.
+    async fn introduce(&mut self, awaits_header: bool) -> Result<(), ClosedReason> {
+        self.say_info(awaits_header)?;
+        if awaits_header {
+            // Boxed: hardly any connection waits for one.
+            Box::pin(self.read_proxy_header()).await?;
+        }
+        Ok(())
     }
 
-    /// INFO, and whom the other end of the socket speaks for.
-    pub(super) async fn enter_behind_proxy(&mut self) -> Result<(), ClosedReason> {
-        self.say_info(true)?;
-        self.read_proxy_header().await?;
+    /// Without TLS, or with all layers there.
+    pub(super) async fn enter(&mut self, awaits_header: bool) -> Result<(), ClosedReason> {
+        self.introduce(awaits_header).await?;
         self.welcome()
     }
 
