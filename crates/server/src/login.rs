@@ -220,17 +220,8 @@ impl Login {
         let connect = connect.unwrap_or(&empty);
         let attempt = LoginAttempt::new(connect, info, self.nonce().unwrap_or_default());
         let deciding = hub.runtime().spawn(program.decide(attempt));
-        let decided = match self.timeout_ns {
-            None => deciding.await,
-            Some(timeout_ns) => {
-                let until = Instant::from_std(hub.clock().instant(timeout_ns));
-                let abort = deciding.abort_handle();
-                tokio::time::timeout_at(until, deciding).await.map_err(|_| {
-                    abort.abort();
-                    Refusal::Late
-                })?
-            }
-        };
+        let abort = deciding.abort_handle();
+        let decided = self.in_time(hub, deciding).await.inspect_err(|_| abort.abort())?;
         let suffix = Credentials::from(connect).log_suffix();
         let refused =
             |why: String| Refusal::by_rules(hub, format!("authentication error{suffix} ({why})"));
@@ -263,15 +254,16 @@ impl Login {
             drop(permit);
             outcome
         };
-        let outcome = match self.timeout_ns {
-            None => check.await,
-            Some(timeout_ns) => {
-                let until = Instant::from_std(hub.clock().instant(timeout_ns));
-                tokio::time::timeout_at(until, check).await.map_err(|_| Refusal::Late)?
-            }
-        };
+        let outcome = self.in_time(hub, check).await?;
         let aborted = "authentication error - the check was aborted";
         outcome.map_err(|_| Refusal::by_rules(hub, aborted.to_owned()))
+    }
+
+    /// Waits for what decides, until the time to log in is over.
+    async fn in_time<D: Future>(&self, hub: &Hub, decision: D) -> Result<D::Output, Refusal> {
+        let Some(timeout_ns) = self.timeout_ns else { return Ok(decision.await) };
+        let until = Instant::from_std(hub.clock().instant(timeout_ns));
+        tokio::time::timeout_at(until, decision).await.map_err(|_| Refusal::Late)
     }
 }
 
