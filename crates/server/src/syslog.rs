@@ -2,13 +2,14 @@
 //!
 //! The lines are those of Go's `log/syslog`, which nats-server 2.15.1 writes with: `<PRI>time tag[pid]: text`
 //! on this machine, `<PRI>time host tag[pid]: text` elsewhere. A line that cannot be written is tried once
-//! more on a new connection, and then lost: a log must not stop a server.
+//! more on a new connection, and then lost, as are those of the next seconds where another machine did not
+//! take it: a log must not stop a server.
 
 use std::io::{self, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
 #[cfg(unix)]
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 
@@ -16,6 +17,9 @@ use crate::log::Level;
 
 /// Longer than this nobody waits for a log on another machine.
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// How long another machine that did not take a line is left alone: who logs waits for each try.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the system listens for log lines, by the name that its flavour gives it.
 #[cfg(unix)]
@@ -78,7 +82,7 @@ impl Target {
                 Ok(Connection::Udp(socket))
             }
             Self::Remote { network: Network::Tcp, address } => {
-                let stream = TcpStream::connect(address)?;
+                let stream = connect(address)?;
                 stream.set_write_timeout(Some(LIMIT))?;
                 Ok(Connection::Tcp(stream))
             }
@@ -98,6 +102,18 @@ impl Target {
             }
         }
     }
+}
+
+/// To the first of the host's addresses that takes it.
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut failure = io::ErrorKind::NotFound.into();
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, LIMIT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 #[cfg(unix)]
@@ -146,6 +162,8 @@ pub(crate) struct Syslog {
     tag: String,
     host: String,
     connection: Option<Connection>,
+    /// When a new connection may be tried.
+    again: Option<Instant>,
 }
 
 impl Syslog {
@@ -155,20 +173,29 @@ impl Syslog {
         let program = std::env::args().next().unwrap_or_default();
         let tag = program.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
         let connection = Some(target.connect()?);
-        Ok(Self { target, tag, host: host(), connection })
+        Ok(Self { target, tag, host: host(), connection, again: None })
     }
 
     pub(crate) fn write(&mut self, level: Level, text: &str) {
         let line = self.line(&Zoned::now(), level, text);
+        self.send(line.as_bytes(), Instant::now());
+    }
+
+    fn send(&mut self, line: &[u8], now: Instant) {
+        if self.connection.is_none() && self.again.is_some_and(|again| now < again) {
+            return;
+        }
         for _ in 0..2 {
             if self.connection.is_none() {
                 self.connection = self.target.connect().ok();
             }
-            match self.connection.as_mut().map(|connection| connection.send(line.as_bytes())) {
-                Some(Ok(())) => return,
-                _ => self.connection = None,
+            let Some(connection) = &mut self.connection else { break };
+            if connection.send(line).is_ok() {
+                return;
             }
+            self.connection = None;
         }
+        self.again = (!self.target.is_here()).then(|| now + PAUSE);
     }
 
     fn line(&self, now: &Zoned, level: Level, text: &str) -> String {
@@ -224,6 +251,29 @@ mod tests {
     }
 
     #[test]
+    fn another_machine_that_does_not_listen_is_left_alone_for_a_while() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = Target::parse(&format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        let nowhere = Target::parse("tcp://no port").unwrap();
+        let mut log = Syslog {
+            target: nowhere,
+            tag: String::new(),
+            host: String::new(),
+            connection: None,
+            again: None,
+        };
+        let now = Instant::now();
+        log.send(b"lost", now);
+        log.target = there;
+        log.send(b"lost", now + PAUSE / 2);
+        assert!(log.connection.is_none());
+        log.send(b"found", now + PAUSE);
+        drop(log);
+        let (mut socket, _) = listener.accept().unwrap();
+        assert_eq!(io::read_to_string(&mut socket).unwrap(), "found");
+    }
+
+    #[test]
     fn lines_have_priority_time_and_tag() {
         let now: Zoned = "2026-01-03T04:05:06+02:00[+02:00]".parse().unwrap();
         let of = |target: Target| Syslog {
@@ -231,6 +281,7 @@ mod tests {
             tag: "natterjack".into(),
             host: "here".into(),
             connection: None,
+            again: None,
         };
         let pid = std::process::id();
         let remote = of(Target::parse("udp://h:1").unwrap());
