@@ -54,7 +54,7 @@
 //! | `run ARGS` · `exit 1` · `out TEXT` · `nowhere TEXT` | run the program to its end · its exit code · its output holds TEXT · or does not |
 //! | `exists PATH` · `gone PATH` · `holds PATH TEXT` | a file is there · is not, within the patience · its whole text, without a final line end |
 //! | `{hport}` in a text | the port of a web server with account JWTs, see `web` |
-//! | `http /PATH` · `status 200` · `body TEXT` | ask the monitoring port (`-m {mport}`) · the answer's status · its body, `{…}` as JSON |
+//! | `http /PATH` · `status 200` · `body TEXT` | ask the monitoring port (`-m {mport}`) · the answer's status · its body, `{…}` as JSON; asked for again within the patience |
 //! | `@ours STEP` · `@theirs STEP` | only for that witness; needs `differs:` |
 
 use std::path::{Path, PathBuf};

@@ -25,6 +25,13 @@ const TRACE_BYTES: usize = 240;
 /// No case takes longer.
 const CASE_MAX: Duration = Duration::from_secs(25);
 
+/// What the monitoring port answered last.
+struct Answer {
+    path: String,
+    status: u16,
+    body: Vec<u8>,
+}
+
 pub(crate) struct Run<'a> {
     case: &'a Case,
     program: &'a Program,
@@ -36,7 +43,7 @@ pub(crate) struct Run<'a> {
     mark: Instant,
     started: Instant,
     last_run: Option<(i32, String)>,
-    last_answer: Option<(u16, Vec<u8>)>,
+    last_answer: Option<Answer>,
 }
 
 impl<'a> Run<'a> {

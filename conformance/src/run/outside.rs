@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Run;
+use super::{Answer, Run};
 use crate::case::{Action, ServerAction};
 use crate::compare::{SHOWN_BYTES, match_body, mismatch};
 use crate::http;
@@ -72,28 +72,49 @@ impl Run<'_> {
                 }
             }
             Action::Http(path) => {
-                let port = self.server.as_ref().ok_or("this case has no server")?.monitor_port();
                 let path = substitute(path, &self.env)?;
-                let answer = http::get(port, &path)?;
-                self.transcript.push(format!("http {path}: {}", answer.0));
+                let answer = self.ask(path)?;
+                self.transcript.push(format!("http {}: {}", answer.path, answer.status));
                 self.last_answer = Some(answer);
                 Ok(())
             }
             Action::Status(wanted) => match &self.last_answer {
-                Some((status, _)) if status == wanted => Ok(()),
-                Some((status, body)) => {
+                Some(Answer { status, .. }) if status == wanted => Ok(()),
+                Some(Answer { status, body, .. }) => {
                     Err(format!("status {status}: {}", show(body, SHOWN_BYTES)))
                 }
                 None => Err("nothing was asked".to_owned()),
             },
-            Action::Body(text) => {
-                let (_, body) = self.last_answer.as_ref().ok_or("nothing was asked")?;
-                let captures = match_body(text, body.trim_ascii_end(), false, &self.env)?
-                    .map_err(|why| format!("{}\n{why}", mismatch(text, body)))?;
-                self.remember(captures);
-                Ok(())
-            }
+            Action::Body(text) => self.body(text),
             _ => Err("this step belongs to a connection".to_owned()),
+        }
+    }
+
+    fn ask(&self, path: String) -> Result<Answer, String> {
+        let port = self.server.as_ref().ok_or("this case has no server")?.monitor_port();
+        let (status, body) = http::get(port, &path)?;
+        Ok(Answer { path, status, body })
+    }
+
+    /// A page may tell a moment later of what happens elsewhere (nats-server saves closed connections in a
+    /// thread of their own): within the patience it is asked for again.
+    fn body(&mut self, text: &str) -> Result<(), String> {
+        let deadline = self.patience();
+        loop {
+            let Answer { path, body, .. } = self.last_answer.as_ref().ok_or("nothing was asked")?;
+            match match_body(text, body.trim_ascii_end(), false, &self.env)? {
+                Ok(captures) => {
+                    self.remember(captures);
+                    return Ok(());
+                }
+                Err(why) if Instant::now() > deadline => {
+                    return Err(format!("{}\n{why}", mismatch(text, body)));
+                }
+                Err(_) => {}
+            }
+            let path = path.clone();
+            std::thread::sleep(Duration::from_millis(20));
+            self.last_answer = Some(self.ask(path)?);
         }
     }
 

@@ -233,62 +233,53 @@ fn options_beat_variables_and_those_the_context_in_servers_and_tokens() {
     assert_eq!(codes(address, [&dead, &dead, &login]), [3, 3, 0]);
 }
 
-/// Takes one connection after the other, as a SOCKS5 proxy with a login does, and says where they went.
+/// Takes connections, as a SOCKS5 proxy with a login does, and says where they went.
 fn proxy() -> (String, std::sync::mpsc::Receiver<String>) {
-    use std::io::{Read as _, Write as _};
-    use std::net::{TcpListener, TcpStream};
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("socks5://me:s3cret@{}", listener.local_addr().unwrap());
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            let (mut client, tell) = (client.unwrap(), tell.clone());
-            std::thread::spawn(move || {
-                let mut take = |count: usize| {
-                    let mut bytes = vec![0; count];
-                    client.read_exact(&mut bytes).unwrap();
-                    bytes
-                };
-                // Version and methods; name and password (RFC 1928, RFC 1929).
-                let methods = take(2)[1];
-                take(methods.into());
-                client.write_all(&[5, 2]).unwrap();
-                let mut take = |count: usize| {
-                    let mut bytes = vec![0; count];
-                    client.read_exact(&mut bytes).unwrap();
-                    bytes
-                };
-                let user = take(2)[1];
-                let user = take(user.into());
-                let password = take(1)[0];
-                let password = take(password.into());
-                assert_eq!((&user[..], &password[..]), (&b"me"[..], &b"s3cret"[..]));
-                client.write_all(&[1, 0]).unwrap();
-                let mut take = |count: usize| {
-                    let mut bytes = vec![0; count];
-                    client.read_exact(&mut bytes).unwrap();
-                    bytes
-                };
-                let host = match take(4)[3] {
-                    1 => take(4).iter().map(u8::to_string).collect::<Vec<_>>().join("."),
-                    _ => {
-                        let length = take(1)[0];
-                        String::from_utf8(take(length.into())).unwrap()
-                    }
-                };
-                let port = take(2);
-                let target = format!("{host}:{}", u16::from_be_bytes([port[0], port[1]]));
-                let server = TcpStream::connect(&target).unwrap();
-                tell.send(target).unwrap();
-                client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
-                let (mut up, mut down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let (mut client, mut server) = (client, server);
-                std::thread::spawn(move || std::io::copy(&mut up, &mut server));
-                let _ = std::io::copy(&mut down, &mut client);
-            });
+            let (client, tell) = (client.unwrap(), tell.clone());
+            std::thread::spawn(move || pass_on(&client, &tell));
         }
     });
     (url, told)
+}
+
+/// Version and methods; name and password (RFC 1928, RFC 1929).
+fn pass_on(mut client: &std::net::TcpStream, tell: &std::sync::mpsc::Sender<String>) {
+    use std::io::{Read as _, Write as _};
+    let mut from = client;
+    let mut take = |count: u8| {
+        let mut bytes = vec![0; count.into()];
+        from.read_exact(&mut bytes).unwrap();
+        bytes
+    };
+    let methods = take(2)[1];
+    take(methods);
+    client.write_all(&[5, 2]).unwrap();
+    let user = take(2)[1];
+    let user = take(user);
+    let password = take(1)[0];
+    let password = take(password);
+    assert_eq!((&user[..], &password[..]), (&b"me"[..], &b"s3cret"[..]));
+    client.write_all(&[1, 0]).unwrap();
+    let host = match take(4)[3] {
+        1 => take(4).iter().map(u8::to_string).collect::<Vec<_>>().join("."),
+        _ => {
+            let length = take(1)[0];
+            String::from_utf8(take(length)).unwrap()
+        }
+    };
+    let port = take(2);
+    let target = format!("{host}:{}", u16::from_be_bytes([port[0], port[1]]));
+    let mut server = std::net::TcpStream::connect(&target).unwrap();
+    tell.send(target).unwrap();
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    let (mut up, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut up, &mut to_server));
+    let _ = std::io::copy(&mut server, &mut client);
 }
 
 #[test]

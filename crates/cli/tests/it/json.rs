@@ -165,6 +165,13 @@ fn leaves(words: &[&str], found: &mut BTreeSet<String>) {
     }
 }
 
+/// All of them.
+pub(super) fn every_verb() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    leaves(&[], &mut all);
+    all
+}
+
 fn answer(server: &Tested, home: &std::path::Path, user: &str, verb: &str) -> Ended {
     let directory = home.to_str().unwrap();
     let line = verb.replace("DIR", directory);
@@ -200,8 +207,7 @@ fn json_of_each_verb_parses() {
 
 #[test]
 fn no_verb_is_left_out() {
-    let mut all = BTreeSet::new();
-    leaves(&[], &mut all);
+    let all = every_verb();
     let tried: Vec<&str> = VERBS.lines().chain(SYSTEM_VERBS.lines()).collect();
     let is_below = |verb: &str, name: &str| verb == name || verb.starts_with(&format!("{name} "));
     for verb in &all {

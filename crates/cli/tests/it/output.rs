@@ -212,6 +212,7 @@ fn a_silent_server_does_not_hold_up_the_shell() {
 #[test]
 fn completion_scripts_load() {
     let dir = tempfile::tempdir().unwrap();
+    let mut read_by = Vec::new();
     for (shell, arguments) in [
         ("bash", &["--noprofile", "--norc"][..]),
         ("zsh", &["-f"]),
@@ -230,7 +231,9 @@ fn completion_scripts_load() {
         // zsh has its functions for completion only when they are asked for.
         let fine = loaded.status.success() || text.contains("compdef");
         assert!(fine, "{shell}: {text}");
+        read_by.push(shell);
     }
+    assert!(read_by.contains(&"bash"), "{read_by:?}");
 }
 
 #[test]
@@ -251,9 +254,13 @@ fn every_command_has_a_manual_page() {
     let dir = tempfile::tempdir().unwrap();
     let pages = dir.path().join("man1");
     end(bare(&["man", pages.to_str().unwrap()])).ok();
-    for name in ["natterjack", "natterjack-kv-put", "natterjack-stream-add", "natterjack-top"] {
-        let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
-        assert!(page.contains(".SH NAME") && page.contains(".SH"), "{name}: {page}");
+    let verbs = super::json::every_verb();
+    assert!(verbs.len() > 100, "{verbs:?}");
+    for verb in verbs {
+        let name = format!("natterjack-{}", verb.replace(' ', "-"));
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1")));
+        let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
     }
 }
 

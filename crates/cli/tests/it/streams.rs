@@ -352,8 +352,9 @@ fn a_batch_is_stored_together_or_not_at_all() {
     // The last one is refused, and so are all.
     let wrong =
         ["pub", "s.y", "z", "--count", "3", "--atomic", "-H", "Nats-Expected-Stream:T", "--json"];
-    assert_ne!(run(&server, &wrong).code, Some(0));
+    assert_eq!(run(&server, &wrong).exits(1).error()["err_code"], 10060);
     assert_eq!(stored(), 7);
     run(&server, &["stream", "add", "T", "--subjects", "t", "-q"]).ok();
-    assert_ne!(run(&server, &["pub", "t", "x", "--count", "2", "--atomic"]).code, Some(0));
+    let refused = run(&server, &["pub", "t", "x", "--count", "2", "--atomic", "--json"]).exits(1);
+    assert_eq!(refused.error()["err_code"], 10174);
 }

@@ -180,20 +180,17 @@ fn a_wrong_clock_is_found() {
 // Shows U-104.
 #[test]
 fn credentials_that_will_expire_or_have_are_found() {
-    // nats-server tells a user who it is only where it has a system account.
-    if super::witness::is_reference() {
-        return;
-    }
-    let (server, soon, gone) = super::witness::with_operator();
+    let (server, dir) = super::witness::with_operator();
     let url = server.url();
-    let doctor = |creds: &std::path::Path| {
-        end(bare(&["-s", &url, "--creds", creds.to_str().unwrap(), "doctor", "--json"]))
+    let doctor = |creds: &str| {
+        let creds = dir.path().join(creds).display().to_string();
+        end(bare(&["-s", &url, "--creds", &creds, "doctor", "--json"]))
     };
-    let ended = doctor(&soon);
+    let ended = doctor("soon.creds");
     let (verdict, found, fix) = finding(&ended, "credentials");
     assert_eq!(verdict, "warn", "{ended:?}");
     assert!(found.contains("expires in ") && fix.contains("new credentials"), "{ended:?}");
-    let ended = doctor(&gone).exits(1);
+    let ended = doctor("gone.creds").exits(1);
     let (verdict, found, _) = finding(&ended, "credentials");
     assert_eq!(verdict, "fail");
     assert!(found.contains("expired "), "{found}");

@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use natterjack_server::Server;
@@ -105,31 +104,32 @@ pub(super) fn without_jetstream() -> Tested {
     configured(false, "")
 }
 
-/// A server with an operator, credentials that expire tomorrow, and some that have expired.
-pub(super) fn with_operator() -> (Tested, PathBuf, PathBuf) {
+/// A server with an operator and a system account (without one nats-server tells nobody who he is), and a
+/// directory with credentials that expire tomorrow, `soon.creds`, and some that have expired, `gone.creds`.
+pub(super) fn with_operator() -> (Tested, tempfile::TempDir) {
     use natterjack_core::jwt::{AccountClaims, Creds, OperatorClaims, UserClaims};
     use nkeys::KeyPair;
-    let dir = tempfile::tempdir().unwrap().keep();
-    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
-    let (key, now) = (account.public_key(), jiff::Timestamp::now().as_second());
+    let dir = tempfile::tempdir().unwrap();
+    let (operator, account, now) =
+        (KeyPair::new_operator(), KeyPair::new_account(), jiff::Timestamp::now().as_second());
     let operator_jwt =
         OperatorClaims::new("test", &operator.public_key()).encode(&operator, now).unwrap();
-    let account_jwt = AccountClaims::new("APP", &key).encode(&operator, now).unwrap();
-    let creds = |name: &str, expires: i64| {
+    let jwt = |name: &str, key: &str| AccountClaims::new(name, key).encode(&operator, now).unwrap();
+    for (name, expires) in [("soon", now + 86_400), ("gone", now - 10_000)] {
         let user = KeyPair::new_user();
         let mut claims = UserClaims::new(name, &user.public_key());
         claims.exp = expires;
         let jwt = claims.encode(&account, now).unwrap();
-        let path = dir.join(format!("{name}.creds"));
-        let seed = user.seed().unwrap();
-        std::fs::write(&path, Creds { jwt, seed }.format().unwrap()).unwrap();
-        path
-    };
-    let (soon, gone) = (creds("soon", now + 86_400), creds("gone", now - 10_000));
+        let text = Creds { jwt, seed: user.seed().unwrap() }.format().unwrap();
+        std::fs::write(dir.path().join(format!("{name}.creds")), text).unwrap();
+    }
+    let (key, system) = (account.public_key(), KeyPair::new_account().public_key());
+    let (own, of_system) = (jwt("APP", &key), jwt("SYS", &system));
     let text = format!(
-        "operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload {{ {key}: {account_jwt} }}\n"
+        "operator: {operator_jwt}\nsystem_account: {system}\nresolver: MEMORY\n\
+         resolver_preload {{ {key}: {own}, {system}: {of_system} }}\n"
     );
-    (configured(false, &text), soon, gone)
+    (configured(false, &text), dir)
 }
 
 /// A server with JetStream and an empty store.

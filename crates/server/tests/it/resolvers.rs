@@ -216,8 +216,28 @@ fn unix_now() -> i64 {
 #[test]
 fn activations_begin_and_end_when_their_time_comes() {
     let world = world();
+    let server = world.server("{type: full, dir: \"DIR\"}");
+    let mut admin = world.administrator(&server);
+    let mut push = |jwt: &str| {
+        let pushed = ask(&mut admin, "$SYS.REQ.CLAIMS.UPDATE", jwt);
+        assert_eq!(pushed["data"]["message"], "jwt updated");
+    };
+    let limits = || {
+        let limits = json!({"imports": 9, "exports": 9, "conn": -1, "subs": -1, "data": -1, "payload": -1});
+        serde_json::from_value(limits).unwrap()
+    };
+    push(&world.jwt(&world.account, |account| {
+        account.limits = limits();
+        account.exports = vec![
+            json!({"subject": "open", "type": "stream"}),
+            json!({"subject": "soon", "type": "stream", "token_req": true}),
+            json!({"subject": "brief", "type": "stream", "token_req": true}),
+        ];
+    }));
+    let mut exporter = log_in(&server, &bearer(&world.account, |_| {}));
     let importer = KeyPair::new_account();
-    let begin = unix_now() + 2;
+    // Late enough for the importer to come before it.
+    let begin = unix_now() + 4;
     let activation = |subject: &str, nbf: i64, exp: i64| {
         let mut claims = Claims::<jwt::Activation>::new("x", &importer.public_key());
         claims.nats.import_subject = subject.into();
@@ -225,20 +245,8 @@ fn activations_begin_and_end_when_their_time_comes() {
         (claims.nbf, claims.exp) = (nbf, exp);
         claims.encode(&world.account, 1).unwrap()
     };
-    let exports = world.jwt(&world.account, |account| {
-        account.limits = serde_json::from_value(json!({"imports": 9, "exports": 9, "conn": -1,
-            "subs": -1, "data": -1, "payload": -1}))
-        .unwrap();
-        account.exports = vec![
-            json!({"subject": "open", "type": "stream"}),
-            json!({"subject": "soon", "type": "stream", "token_req": true}),
-            json!({"subject": "brief", "type": "stream", "token_req": true}),
-        ];
-    });
-    let imports = world.jwt(&importer, |account| {
-        account.limits = serde_json::from_value(json!({"imports": 9, "exports": 9, "conn": -1,
-            "subs": -1, "data": -1, "payload": -1}))
-        .unwrap();
+    push(&world.jwt(&importer, |account| {
+        account.limits = limits();
         // What is over already, where none is needed, and what is not yet hide nothing.
         let tokens = [("open", 0, 2), ("soon", begin, FAR), ("brief", 0, begin)];
         account.imports = tokens
@@ -248,14 +256,7 @@ fn activations_begin_and_end_when_their_time_comes() {
                 json!({"subject": subject, "account": exporter, "type": "stream", "token": token})
             })
             .into();
-    });
-    let server = world.server("{type: full, dir: \"DIR\"}");
-    let mut admin = world.administrator(&server);
-    for jwt in [&exports, &imports] {
-        let pushed = ask(&mut admin, "$SYS.REQ.CLAIMS.UPDATE", jwt);
-        assert_eq!(pushed["data"]["message"], "jwt updated");
-    }
-    let mut exporter = log_in(&server, &bearer(&world.account, |_| {}));
+    }));
     let mut subscriber = log_in(&server, &bearer(&importer, |_| {}));
     subscriber.send("SUB > 1\r\nPING\r\n");
     subscriber.expect("PONG");
