@@ -31,19 +31,22 @@ pub(crate) struct Pace {
     samples: Option<u64>,
 }
 
-/// How values are written.
+/// What is drawn of a number, and how it is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Count,
     Bytes,
+    /// By how much a counter grows in a second.
+    CountRate,
+    BytesRate,
 }
 
 impl Unit {
     fn show(self, value: f64) -> String {
         let whole = value.round().max(0.0) as u64;
         match self {
-            Self::Count => units::count(whole),
-            Self::Bytes => units::size(whole),
+            Self::Count | Self::CountRate => units::count(whole),
+            Self::Bytes | Self::BytesRate => units::size(whole),
         }
     }
 }
@@ -52,7 +55,24 @@ impl Unit {
 struct Curve {
     name: &'static str,
     unit: Unit,
+    rate: Rate,
     values: VecDeque<f64>,
+}
+
+impl Curve {
+    fn push(&mut self, number: u64) {
+        self.values.push_back(match self.unit {
+            Unit::Count | Unit::Bytes => number as f64,
+            Unit::CountRate | Unit::BytesRate => self.rate.of(number),
+        });
+        if self.values.len() > WINDOW {
+            self.values.pop_front();
+        }
+    }
+
+    fn last(&self) -> f64 {
+        self.values.back().copied().unwrap_or(0.0)
+    }
 }
 
 /// Curves below each other.
@@ -70,6 +90,7 @@ impl Graph {
         let curve = |(name, unit): &(&'static str, Unit)| Curve {
             name,
             unit: *unit,
+            rate: Rate::default(),
             values: VecDeque::new(),
         };
         Self {
@@ -81,19 +102,16 @@ impl Graph {
         }
     }
 
-    /// Takes in a value for each curve, and shows them.
-    pub(crate) fn push(&mut self, values: &[f64]) {
-        for (curve, value) in self.curves.iter_mut().zip(values) {
-            curve.values.push_back(*value);
-            if curve.values.len() > WINDOW {
-                curve.values.pop_front();
-            }
+    /// Takes in a number for each curve, and shows them.
+    pub(crate) fn push(&mut self, numbers: &[u64]) {
+        for (curve, number) in self.curves.iter_mut().zip(numbers) {
+            curve.push(*number);
         }
         if self.out.json {
             let mut object = Map::new();
             object.insert("time".to_owned(), jiff::Timestamp::now().to_string().into());
-            for (curve, value) in self.curves.iter().zip(values) {
-                object.insert(curve.name.replace([' ', '/'], "_"), (*value).into());
+            for curve in &self.curves {
+                object.insert(curve.name.replace([' ', '/'], "_"), curve.last().into());
             }
             self.out.object(&Value::Object(object));
         } else if self.terminal {
@@ -117,30 +135,32 @@ impl Graph {
     fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         let width = if self.terminal { plot::width() } else { plot::WIDTH };
-        for Curve { name, unit, values } in &self.curves {
-            let last = values.back().copied().unwrap_or(0.0);
-            let title = format!("{name}: {}", unit.show(last));
-            let values: Vec<f64> = values.iter().copied().collect();
-            text.push_str(&plot::line(&title, &values, (width, HEIGHT), |value| unit.show(value)));
+        for curve in &self.curves {
+            let show = |value| curve.unit.show(value);
+            let title = format!("{}: {}", curve.name, show(curve.last()));
+            let values: Vec<f64> = curve.values.iter().copied().collect();
+            text.push_str(&plot::line(&title, &values, (width, HEIGHT), show));
             text.push('\n');
         }
         text
     }
 }
 
-/// Asks `look` for values at each interval until Ctrl-C or the last sample.
+/// Draws what `look` brings, a number for each curve, at each interval until Ctrl-C or the last sample.
 ///
 /// # Errors
 /// The first look fails; a later one that does is a warning.
 pub(crate) async fn watch(
     context: &Context,
     pace: &Pace,
-    mut graph: Graph,
-    mut look: impl AsyncFnMut() -> Result<Vec<f64>, Failure>,
+    title: String,
+    curves: &[(&'static str, Unit)],
+    mut look: impl AsyncFnMut() -> Result<Vec<u64>, Failure>,
 ) -> Outcome {
     if pace.interval.is_zero() {
         return Err(Failure::usage("--interval must be above zero"));
     }
+    let mut graph = Graph::new(context.out, title, curves);
     context.interrupt.finish_gracefully();
     let mut ticks = tokio::time::interval(pace.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -151,7 +171,7 @@ pub(crate) async fn watch(
             () = context.interrupt.raised() => break,
         }
         match look().await {
-            Ok(values) => graph.push(&values),
+            Ok(numbers) => graph.push(&numbers),
             Err(failure) if seen == 0 => return Err(failure),
             Err(failure) => context.out.warn(failure.message),
         }
@@ -163,11 +183,11 @@ pub(crate) async fn watch(
 
 /// Turns a counter into a rate per second.
 #[derive(Default)]
-pub(crate) struct Rate(Option<(u64, std::time::Instant)>);
+struct Rate(Option<(u64, std::time::Instant)>);
 
 impl Rate {
     /// The rate since the time before; 0 at first, and when the counter began anew.
-    pub(crate) fn of(&mut self, count: u64) -> f64 {
+    fn of(&mut self, count: u64) -> f64 {
         let now = std::time::Instant::now();
         let before = self.0.replace((count, now));
         let Some((old, at)) = before else { return 0.0 };

@@ -6,7 +6,7 @@ use super::{Name, consumer_info};
 use crate::api::Api;
 use crate::connect::Context;
 use crate::exit::Outcome;
-use crate::graph::{self, Pace, Rate, Unit};
+use crate::graph::{self, Pace, Unit};
 use crate::json::number;
 
 /// Draw how far a consumer is behind, and how fast it goes.
@@ -27,20 +27,18 @@ impl Graph {
         let curves = [
             ("Unprocessed Messages", Unit::Count),
             ("Outstanding Acks", Unit::Count),
-            ("Messages Delivered/s", Unit::Count),
-            ("Messages Acked/s", Unit::Count),
+            ("Messages Delivered/s", Unit::CountRate),
+            ("Messages Acked/s", Unit::CountRate),
         ];
-        let curves = graph::Graph::new(context.out, title, &curves);
-        let (mut delivered, mut acked) = (Rate::default(), Rate::default());
-        graph::watch(context, &self.pace, curves, async || {
+        graph::watch(context, &self.pace, title, &curves, async || {
             let info = consumer_info(&api, &self.name).await?;
-            let count = |pointer| number(&info, pointer);
-            Ok(vec![
-                count("/num_pending") as f64,
-                count("/num_ack_pending") as f64,
-                delivered.of(count("/delivered/consumer_seq")),
-                acked.of(count("/ack_floor/consumer_seq")),
-            ])
+            let pointers = [
+                "/num_pending",
+                "/num_ack_pending",
+                "/delivered/consumer_seq",
+                "/ack_floor/consumer_seq",
+            ];
+            Ok(pointers.map(|pointer| number(&info, pointer)).to_vec())
         })
         .await?;
         connector.close().await?;

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::complete;
 use crate::connect::Context;
 use crate::exit::Outcome;
-use crate::graph::{self, Pace, Rate, Unit};
+use crate::graph::{self, Pace, Unit};
 use crate::json::number;
 
 /// Draw what a stream holds, and how fast messages come and go.
@@ -28,22 +28,15 @@ impl Graph {
         let curves = [
             ("Messages Stored", Unit::Count),
             ("Bytes Stored", Unit::Bytes),
-            ("Messages Stored/s", Unit::Count),
-            ("Messages Removed/s", Unit::Count),
+            ("Messages Stored/s", Unit::CountRate),
+            ("Messages Removed/s", Unit::CountRate),
         ];
-        let curves = graph::Graph::new(context.out, title, &curves);
-        let (mut stored, mut removed) = (Rate::default(), Rate::default());
-        graph::watch(context, &self.pace, curves, async || {
+        graph::watch(context, &self.pace, title, &curves, async || {
             let info = stream_info(&api, &self.stream).await?;
-            let count = |pointer| number(&info, pointer);
-            let (messages, last) = (count("/state/messages"), count("/state/last_seq"));
-            Ok(vec![
-                messages as f64,
-                count("/state/bytes") as f64,
-                stored.of(last),
-                // All that was ever stored, without what is there.
-                removed.of(last.saturating_sub(messages)),
-            ])
+            let [messages, bytes, stored] = ["/state/messages", "/state/bytes", "/state/last_seq"]
+                .map(|pointer| number(&info, pointer));
+            // Of all that was ever stored, what is not there was removed.
+            Ok(vec![messages, bytes, stored, stored.saturating_sub(messages)])
         })
         .await?;
         connector.close().await?;
