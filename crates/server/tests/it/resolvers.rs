@@ -223,7 +223,8 @@ fn activations_begin_and_end_when_their_time_comes() {
         assert_eq!(pushed["data"]["message"], "jwt updated");
     };
     let limits = || {
-        let limits = json!({"imports": 9, "exports": 9, "conn": -1, "subs": -1, "data": -1, "payload": -1});
+        let limits =
+            json!({"imports": 9, "exports": 9, "conn": -1, "subs": -1, "data": -1, "payload": -1});
         serde_json::from_value(limits).unwrap()
     };
     push(&world.jwt(&world.account, |account| {
