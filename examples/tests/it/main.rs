@@ -171,7 +171,10 @@ fn pair_7_prints_what_pair_4_prints() {
         assert_eq!((publisher.exit, subscriber.exit), (Some(0), Some(0)), "{}", subscriber.all);
         let missing = stage.start("publisher", &["--stream", "none", "--no-create"]).end();
         assert_eq!(missing.exit, Some(5));
-        [&publisher, &subscriber, &missing].map(|output| masked(output, &stage))
+        let mut outputs = [&publisher, &subscriber, &missing].map(|output| masked(output, &stage));
+        // A program that ends by an error does not wait for its last event.
+        outputs[2].retain(|line| line != "+T closed: requested");
+        outputs
     });
     assert_eq!(outputs[0], outputs[1]);
     assert!(outputs[0][1].len() > 6, "{outputs:?}");

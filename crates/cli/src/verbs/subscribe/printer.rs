@@ -10,7 +10,7 @@ use super::Subscribe;
 use super::report::Report;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
-use crate::graph::{Graph, Rate, Unit};
+use crate::graph::{Graph, Unit};
 use crate::message::{Received, Show, dump, translated};
 use crate::output::{Output, Paint};
 use crate::units;
@@ -68,14 +68,13 @@ struct Curves {
     graph: Graph,
     messages: u64,
     bytes: u64,
-    rates: [Rate; 2],
 }
 
 impl Curves {
     fn new(out: Output) -> Self {
-        let curves = [("Messages/s", Unit::Count), ("Bytes/s", Unit::Bytes)];
+        let curves = [("Messages/s", Unit::CountRate), ("Bytes/s", Unit::BytesRate)];
         let graph = Graph::new(out, "Messages Received".to_owned(), &curves);
-        Self { graph, messages: 0, bytes: 0, rates: Default::default() }
+        Self { graph, messages: 0, bytes: 0 }
     }
 }
 
@@ -272,10 +271,8 @@ impl<'a> Printer<'a> {
 
     /// Adds a value to the graph, if there is one.
     pub(super) fn tick(&mut self) {
-        if let Some(Curves { graph, messages, bytes, rates: [of_messages, of_bytes] }) =
-            &mut self.graph
-        {
-            graph.push(&[of_messages.of(*messages), of_bytes.of(*bytes)]);
+        if let Some(Curves { graph, messages, bytes }) = &mut self.graph {
+            graph.push(&[*messages, *bytes]);
         }
     }
 
