@@ -38,10 +38,16 @@ impl Peer {
         self.output.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// The next line. The server's own PINGs, which come when two seconds are over, are answered.
     pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.input.read_line(&mut line).unwrap();
-        line.trim_end_matches("\r\n").to_owned()
+        loop {
+            let mut line = String::new();
+            self.input.read_line(&mut line).unwrap();
+            match line.trim_end_matches("\r\n") {
+                "PING" => self.send("PONG\r\n"),
+                line => return line.to_owned(),
+            }
+        }
     }
 
     #[track_caller]
@@ -71,11 +77,7 @@ impl Peer {
             "SUB answer 99\r\nUNSUB 99 1\r\nPUB {subject} answer {}\r\n{body}\r\n",
             body.len()
         ));
-        let mut line = self.line();
-        while line == "PING" {
-            self.send("PONG\r\n");
-            line = self.line();
-        }
+        let line = self.line();
         assert!(line.starts_with("MSG answer 99 "), "{line:?}");
         serde_json::from_str(&self.line()).unwrap()
     }
