@@ -31,6 +31,9 @@ pub(super) struct Speed {
     pub(super) chaos: Duration,
 }
 
+/// Until an unacknowledged message is delivered again, where none gets lost: that of servers.
+const PATIENT: Duration = Duration::from_secs(30);
+
 impl Speed {
     pub(super) const NORMAL: Self = Self {
         interval: Duration::from_millis(50),
@@ -141,10 +144,22 @@ impl Scene<'_> {
         keep_last(flags)
     }
 
-    /// The flags for a durable consumer, and more.
+    /// The flags for a durable consumer, and more. Nothing comes twice only because the machine is slow.
     pub(super) fn consumer_flags(&self, more: &[&str]) -> Vec<String> {
+        if self.chaos {
+            return self.consumer_flags_with_losses(more);
+        }
+        self.durable_flags(PATIENT, more)
+    }
+
+    /// As [`consumer_flags`](Self::consumer_flags), where deliveries get lost: they come again soon.
+    pub(super) fn consumer_flags_with_losses(&self, more: &[&str]) -> Vec<String> {
+        self.durable_flags(self.speed.ack_wait, more)
+    }
+
+    fn durable_flags(&self, ack_wait: Duration, more: &[&str]) -> Vec<String> {
         let mut flags = self.stream_flags(&[]);
-        let wait = format!("{}us", self.speed.ack_wait.as_micros());
+        let wait = format!("{}us", ack_wait.as_micros());
         flags.extend(["--durable".into(), self.names.durable.clone(), "--ack-wait".into(), wait]);
         flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         keep_last(flags)

@@ -77,7 +77,8 @@ async fn chaos(scene: &mut Scene<'_>) -> Result<Vec<Line>, String> {
         "Оба соединения рвутся снова и снова, а вторая подписка читается слишком медленно.",
     );
     let more = ["--count", "20", "--interval", "25ms"];
-    let (pub_flags, sub_flags) = (scene.stream_flags(&more), scene.consumer_flags(&more));
+    let pub_flags = scene.stream_flags(&more);
+    let sub_flags = scene.consumer_flags_with_losses(&more);
     let chaos = scene.chaos_flags(true);
     let slow = ["--slow".to_owned()];
     let flags = [&sub_flags[..], &chaos, &slow].concat();

@@ -98,7 +98,7 @@ async fn chaos(scene: &mut Scene<'_>) -> Result<(), String> {
     );
     let more = ["--count", "20", "--interval", "25ms"];
     let chaos = scene.chaos_flags(true);
-    let flags = [scene.consumer_flags(&more), chaos.clone()].concat();
+    let flags = [scene.consumer_flags_with_losses(&more), chaos.clone()].concat();
     let subscriber = scene.subscriber(connector_subscriber::run, &flags)?;
     subscriber.says("holds 0 messages").await?;
     let flags = [scene.stream_flags(&more), chaos].concat();

@@ -81,7 +81,7 @@ async fn absent_reader(scene: &mut Scene<'_>) -> Result<(), String> {
         "Подписчик падает на четвёртом сообщении, не подтвердив его, и запускается снова.",
     );
     let crash = CRASH_AT.to_string();
-    let flags = scene.consumer_flags(&["--crash-at", &crash]);
+    let flags = scene.consumer_flags_with_losses(&["--crash-at", &crash]);
     let crashed = scene.subscriber(jetstream_subscriber::run, &flags)?.end().await?;
     let held = format!("holds {} messages", 2 * COUNT);
     scene.check(
@@ -91,7 +91,7 @@ async fn absent_reader(scene: &mut Scene<'_>) -> Result<(), String> {
         format!("{:?}", crashed.lines.get(1).map(|line| line.text.clone())),
     );
     let left = (COUNT - CRASH_AT + 1).to_string();
-    let flags = scene.consumer_flags(&["--count", &left]);
+    let flags = scene.consumer_flags_with_losses(&["--count", &left]);
     let again = scene.subscriber(jetstream_subscriber::run, &flags)?.end().await?;
     let again = again.fine(Subscriber)?;
     let handled: BTreeSet<u64> = crashed.numbers().into_iter().chain(again.numbers()).collect();
