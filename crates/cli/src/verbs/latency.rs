@@ -91,7 +91,8 @@ impl Latency {
             write_percentiles(path, &measured.latencies, figures.count)?;
             context.out.say(format!("Saved percentiles in {}", path.display()));
         }
-        match measured.sent - measured.received {
+        // Somebody else may write to the inbox, too.
+        match measured.sent.saturating_sub(measured.received) {
             0 => Ok(()),
             lost => {
                 let (lost, sent) = (units::count(lost), units::count(measured.sent));
@@ -119,7 +120,8 @@ impl Latency {
         if other.server_info().max_payload < size {
             let most = units::size(other.server_info().max_payload as u64);
             let text = format!("--size is more than the server takes, {most}");
-            return Err(Failure::new(status::FAILED, "msg.too_large", text));
+            return Err(Failure::new(status::FAILED, "msg.too_large", text)
+                .hint("a smaller --size, or a larger max_payload in the server's configuration"));
         }
         let (heard, mut hears) = watch::channel(false);
         let began = Instant::now();
@@ -144,7 +146,8 @@ impl Latency {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
         let mut sent = 0_u64;
         let mut shown = begun;
-        while begun.elapsed() < self.duration {
+        // At least one, however short the time is and whatever else the machine does meanwhile.
+        while sent == 0 || begun.elapsed() < self.duration {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = context.interrupt.raised() => break,

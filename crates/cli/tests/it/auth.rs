@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use natterjack_server::Server;
-
-use super::{bare, end, free_port, run};
+use super::{bare, end, run};
 
 fn quick(dir: &Path, more: &[&str]) -> super::Ended {
     let mut arguments = vec!["auth", "quick", dir.to_str().unwrap()];
@@ -17,14 +15,14 @@ fn quick(dir: &Path, more: &[&str]) -> super::Ended {
 fn everything_it_makes_works_together() {
     let dir = tempfile::tempdir().unwrap();
     let made = dir.path().join("new/demo");
-    let port = free_port().to_string();
-    let said = quick(&made, &["--port", &port]).ok();
+    quick(&made, &["--port", "4333"]).ok();
+    let conf = std::fs::read_to_string(made.join("server.conf")).unwrap();
+    assert!(conf.contains("\nport: 4333\n"), "{conf}");
+    let said = quick(&made, &["-f"]).ok();
     for text in ["server.conf", "demo.creds", "natterjack serve -c", "pub demo.secret"] {
         assert!(said.text().contains(text), "{text}: {said:?}");
     }
-    let conf = made.join("server.conf");
-    let server = Server::builder().config_file(&conf).unwrap().start_blocking().unwrap();
-    assert!(server.client_url().ends_with(&port), "{}", server.client_url());
+    let server = super::start_quick(&made);
     let with = |creds: &str, arguments: &[&str]| {
         let file = made.join(format!("{creds}.creds"));
         let mut all = vec!["--creds", file.to_str().unwrap()];

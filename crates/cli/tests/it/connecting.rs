@@ -2,7 +2,7 @@
 
 use natterjack_server::Server;
 
-use super::{bare, command, end, free_port, run, server};
+use super::{bare, command, end, nobody, run, server};
 
 // Shows U-091.
 #[test]
@@ -19,7 +19,7 @@ fn an_option_wins_over_the_environment() {
     end(mixed).ok();
     let mut url =
         bare(&["-s", &server.client_url(), "--user", "u", "--password", "p", "pub", "a", "b"]);
-    url.env("NATS_URL", format!("127.0.0.1:{}", free_port()));
+    url.env("NATS_URL", nobody());
     end(url).ok();
 }
 
@@ -54,7 +54,7 @@ fn contexts_of_the_nats_tool_are_read() {
     end(with(&["pub", "a", "b"])).ok();
     let rtt = end(with(&["rtt", "1", "--json"])).ok().json();
     assert_eq!(rtt["server"], server.client_url());
-    let dead = format!("127.0.0.1:{}", free_port());
+    let dead = nobody();
     end(with(&["--no-context", "-s", &dead, "pub", "a", "b"])).exits(3);
     end(with(&["--context", "none", "pub", "a", "b"])).exits(2);
 }
@@ -195,10 +195,8 @@ fn options_beat_variables_and_those_the_context_in_logins() {
     // Three users with a JWT and a seed.
     let dir = tempfile::tempdir().unwrap();
     let made = dir.path().join("demo");
-    let port = free_port().to_string();
-    end(bare(&["auth", "quick", made.to_str().unwrap(), "--port", &port, "-q"])).ok();
-    let conf = made.join("server.conf");
-    let server = Server::builder().config_file(&conf).unwrap().start_blocking().unwrap();
+    end(bare(&["auth", "quick", made.to_str().unwrap(), "-q"])).ok();
+    let server = super::start_quick(&made);
     let files = ["demo", "admin", "sys"].map(|name| made.join(format!("{name}.creds")));
     let texts = files.each_ref().map(|file| std::fs::read_to_string(file).unwrap());
     let lines = texts.each_ref().map(|text| text.lines().collect::<Vec<_>>());
@@ -226,7 +224,7 @@ fn options_beat_variables_and_those_the_context_in_servers_and_tokens() {
     assert_eq!(codes(token, ["wrong", "right", "wrong"]), [4, 0, 4]);
     assert_eq!(codes(token, ["wrong", "wrong", "right"]), [4, 4, 0]);
     let login = url.replace("nats://", "nats://right@");
-    let dead = format!("127.0.0.1:{}", free_port());
+    let dead = nobody();
     let address = [&["--server"][..], &["NATS_URL"], &["url"]];
     assert_eq!(codes(address, [&login, &dead, &dead]), [0, 3, 3]);
     assert_eq!(codes(address, [&dead, &login, &dead]), [3, 0, 3]);
@@ -293,7 +291,7 @@ fn servers_are_reached_through_a_proxy() {
     by_env.env("NATS_SOCKS_PROXY", &url);
     assert_eq!(end(by_env).ok().lines().len(), 1);
     assert_eq!(told.recv().unwrap(), address);
-    let nobody = format!("socks5://127.0.0.1:{}", free_port());
-    run(&server, &["pub", "a", "b", "--socks-proxy", &nobody]).exits(3);
+    let gone = format!("socks5://{}", nobody());
+    run(&server, &["pub", "a", "b", "--socks-proxy", &gone]).exits(3);
     run(&server, &["pub", "a", "b", "--socks-proxy", "http://x"]).exits(2);
 }

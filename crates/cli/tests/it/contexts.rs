@@ -287,10 +287,8 @@ fn credentials_can_stand_in_a_context() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let dir = home.join("demo");
-    let port = super::free_port().to_string();
-    run(home, &["auth", "quick", dir.to_str().unwrap(), "--port", &port, "-q"]).ok();
-    let conf = dir.join("server.conf");
-    let server = Server::builder().config_file(conf).unwrap().start_blocking().unwrap();
+    run(home, &["auth", "quick", dir.to_str().unwrap(), "-q"]).ok();
+    let server = super::start_quick(&dir);
     let url = server.client_url();
     let creds = dir.join("demo.creds");
     let add =

@@ -116,6 +116,25 @@ fn run(server: &impl Listening, arguments: &[&str]) -> Ended {
     end(command(server, arguments))
 }
 
+/// What a command says that waits out a limit: a short one, and where that is not enough for what else is
+/// to be done, because the machine does other things, longer and longer ones.
+fn run_within(
+    server: &impl Listening,
+    arguments: &[&str],
+    option: &str,
+    is_it: impl Fn(&Ended) -> bool,
+) -> Ended {
+    let mut millis = 50;
+    loop {
+        let limit = format!("{millis}ms");
+        let ended = run(server, &[arguments, &[option, &limit]].concat());
+        if millis > 30_000 || is_it(&ended) {
+            return ended;
+        }
+        millis *= 2;
+    }
+}
+
 /// As [`run`], with standard input.
 fn feed(server: &impl Listening, arguments: &[&str], input: &[u8]) -> Ended {
     let mut command = command(server, arguments);
@@ -202,7 +221,22 @@ fn subscriber(server: &impl Listening, arguments: &[&str]) -> Running {
     running
 }
 
-/// A port on which nothing listens.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address at which nobody listens, and nobody will: the port is taken as long as this process lives,
+/// so that no server of another test gets it.
+fn nobody() -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    std::mem::forget(socket);
+    address
+}
+
+/// Starts a server with what `auth quick` has made, on another port than that in the file: on one that is
+/// free for certain.
+fn start_quick(made: &std::path::Path) -> natterjack_server::Server {
+    let conf = made.join("server.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    assert!(text.contains("\nport: 4222\n"), "{text}");
+    std::fs::write(&conf, text.replace("\nport: 4222\n", "\nport: -1\n")).unwrap();
+    natterjack_server::Server::builder().config_file(&conf).unwrap().start_blocking().unwrap()
 }

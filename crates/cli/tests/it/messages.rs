@@ -69,8 +69,9 @@ fn a_sub_prints_an_object_per_line_as_it_happens() {
     let server = server();
     let mut sub = Running::start(command(&server, &["sub", "obj", "--json"]));
     // Interest shows by a request that runs into its timeout instead of "no responders".
+    let ask = ["request", "obj", "first", "--json"];
     loop {
-        let ended = run(&server, &["request", "obj", "first", "--timeout", "50ms", "--json"]);
+        let ended = super::run_within(&server, &ask, "--timeout", |ended| ended.code == Some(6));
         if ended.exits(6).error()["code"] == "conn.timeout" {
             break;
         }
@@ -228,10 +229,13 @@ fn several_answers_are_taken_until_the_wanted_end() {
     let ended = run(&server, &["request", "many", "--replies", "2", "--raw"]).ok();
     assert_eq!(ended.text(), "a\na\n");
     // One that never comes.
-    let arguments = ["request", "many", "--replies", "3", "--raw", "--reply-timeout", "20ms"];
-    assert_eq!(run(&server, &arguments).ok().text(), "a\na\n");
-    let arguments = ["request", "many", "--replies", "0", "--raw", "--timeout", "200ms"];
-    assert_eq!(run(&server, &arguments).ok().text(), "a\na\n");
+    let both = |ended: &super::Ended| ended.text() == "a\na\n";
+    let arguments = ["request", "many", "--replies", "3", "--raw"];
+    let ended = super::run_within(&server, &arguments, "--reply-timeout", both).ok();
+    assert_eq!(ended.text(), "a\na\n");
+    let arguments = ["request", "many", "--replies", "0", "--raw"];
+    let ended = super::run_within(&server, &arguments, "--timeout", both).ok();
+    assert_eq!(ended.text(), "a\na\n");
     // An empty answer is the end, and not an answer.
     let mut last = Running::start(command(&server, &["reply", "end", ""]));
     last.wait_for("Listening");
