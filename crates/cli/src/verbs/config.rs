@@ -1,7 +1,7 @@
 //! `natterjack config`: configuration files of servers.
 
 use clap::Subcommand;
-use natterjack_config::language::{self, Kind, Map, Source, Value as Node};
+use natterjack_config::language::{self, Entry, Kind, Map, Source};
 use natterjack_server::run::check_file;
 use serde_json::{Value, json};
 
@@ -68,12 +68,14 @@ fn check(context: &Context, file: &str) -> Outcome {
 
 fn print(context: &Context, file: &str) -> Outcome {
     let tree = language::parse_file(file, &Here).map_err(|error| bad(&error))?;
-    context.out.document(&object(&tree));
+    context.out.document(&shown(&tree));
     Ok(())
 }
 
 /// Keys whose values nobody else may read.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 10] = [
+    "key",
+    "encryption_key",
     "password",
     "pass",
     "token",
@@ -84,32 +86,58 @@ const SECRETS: [&str; 8] = [
     "prev_encryption_key",
 ];
 
-fn object(tree: &Map) -> Value {
+/// The file without its secrets.
+fn shown(tree: &Map) -> Value {
+    let mut secrets = Vec::new();
+    collect(tree, &mut secrets);
+    object(tree, &secrets)
+}
+
+/// Whether it is the value of a key that is secret.
+fn is_secret(entry: &Entry) -> bool {
+    let key = entry.key.to_string().to_lowercase();
+    match &entry.value.kind {
+        Kind::String(text) => !text.is_empty() && SECRETS.contains(&key.as_str()),
+        Kind::Integer(_) | Kind::Float(_) => SECRETS.contains(&key.as_str()),
+        _ => false,
+    }
+}
+
+fn collect<'a>(tree: &'a Map, secrets: &mut Vec<&'a Kind>) {
+    tree.iter().for_each(|entry| match is_secret(entry) {
+        true => secrets.push(&entry.value.kind),
+        false => collect_below(&entry.value.kind, secrets),
+    });
+}
+
+fn collect_below<'a>(kind: &'a Kind, secrets: &mut Vec<&'a Kind>) {
+    match kind {
+        Kind::Map(map) => collect(map, secrets),
+        Kind::Array(items) => items.iter().for_each(|item| collect_below(&item.kind, secrets)),
+        _ => {}
+    }
+}
+
+fn object(tree: &Map, secrets: &[&Kind]) -> Value {
     tree.iter()
         .map(|entry| {
-            let key = entry.key.to_string();
-            let lower = key.to_lowercase();
-            let secret =
-                SECRETS.contains(&lower.as_str()) || lower == "key" || lower == "encryption_key";
-            let value = match &entry.value.kind {
-                Kind::String(text) if secret && !text.is_empty() => "***".into(),
-                Kind::Integer(_) | Kind::Float(_) if secret => "***".into(),
-                kind => value(kind),
-            };
-            (key, value)
+            let kind = &entry.value.kind;
+            // A variable, whatever it is called, may be where a secret comes from.
+            let hidden = is_secret(entry) || entry.used_as_variable && secrets.contains(&kind);
+            (entry.key.to_string(), if hidden { "***".into() } else { value(kind, secrets) })
         })
         .collect::<serde_json::Map<String, Value>>()
         .into()
 }
 
-fn value(kind: &Kind) -> Value {
+fn value(kind: &Kind, secrets: &[&Kind]) -> Value {
     match kind {
         Kind::String(text) | Kind::Date(text) => without_login(text).into(),
         Kind::Integer(number) => (*number).into(),
         Kind::Float(number) => (*number).into(),
         Kind::Bool(flag) => (*flag).into(),
-        Kind::Array(items) => items.iter().map(|Node { kind, .. }| value(kind)).collect(),
-        Kind::Map(map) => object(map),
+        Kind::Array(items) => items.iter().map(|item| value(&item.kind, secrets)).collect(),
+        Kind::Map(map) => object(map, secrets),
     }
 }
 
@@ -137,7 +165,7 @@ mod tests {
                     leafnodes { remotes: [{url: \"nats://u:p@h:1\"}] }";
         let tree = language::parse(text, "x.conf", &NoSource).unwrap();
         assert_eq!(
-            object(&tree),
+            shown(&tree),
             json!({
                 "port": 4333,
                 "authorization": {
@@ -146,6 +174,24 @@ mod tests {
                 },
                 "tls": {"key_file": "a.pem"},
                 "leafnodes": {"remotes": [{"url": "nats://***@h:1"}]},
+            })
+        );
+    }
+
+    #[test]
+    fn a_variable_that_holds_a_secret_is_hidden_too() {
+        let text = "DOOR: s3cret, CODE: 123, PORT: 4333, port: $PORT, \
+                    authorization { user: u, password: $DOOR }, accounts { A { token: $CODE } }";
+        let tree = language::parse(text, "x.conf", &NoSource).unwrap();
+        assert_eq!(
+            shown(&tree),
+            json!({
+                "DOOR": "***",
+                "CODE": "***",
+                "PORT": 4333,
+                "port": 4333,
+                "authorization": {"user": "u", "password": "***"},
+                "accounts": {"A": {"token": "***"}},
             })
         );
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _};
+use serde_json::json;
 
 use crate::args::Cli;
 use crate::exit::{Failure, Outcome};
@@ -23,7 +24,10 @@ impl Man {
         let failed = |error: std::io::Error| Failure::io(self.directory.display(), &error);
         std::fs::create_dir_all(&self.directory).map_err(failed)?;
         clap_mangen::generate_to(Cli::command(), &self.directory).map_err(failed)?;
-        out.say(format!("Wrote manual pages to {}", self.directory.display()));
+        match out.json {
+            true => out.document(&json!({ "directory": self.directory })),
+            false => out.say(format!("Wrote manual pages to {}", self.directory.display())),
+        }
         Ok(())
     }
 }

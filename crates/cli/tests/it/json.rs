@@ -93,7 +93,7 @@ context copy one three
 context validate
 context unselect
 context rm two -f
-server check connection
+server check connection --connect-warn 1h --connect-critical 1h --rtt-warn 1h --rtt-critical 1h --req-warn 1h --req-critical 1h
 server check jetstream
 server check stream --stream S
 server check consumer --stream S --consumer C
@@ -106,6 +106,7 @@ stream seal S -f
 stream rm S -f
 stream restore DIR/backup
 auth quick DIR/logins
+man DIR/man
 ";
 
 /// The same for a user of the system account.
@@ -128,14 +129,13 @@ server check server --name one
 ";
 
 /// Verbs that are not here, and why.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 12] = [
     ("account restore", "needs a server without the streams: backups.rs"),
     ("bench", "some of its forms are above; all: bench.rs"),
     ("completions", "writes a script"),
     ("consumer unpin", "needs a pinned client, which our server refuses to make"),
     ("context edit", "opens an editor"),
     ("events", "runs until it is ended: events.rs"),
-    ("man", "writes pages"),
     ("reply", "runs until it is ended: messages.rs"),
     ("serve", "is the server"),
     ("server check credential", "needs no server: servers.rs"),

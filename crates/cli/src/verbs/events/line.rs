@@ -49,11 +49,10 @@ fn words(name: &str, event: &Value) -> (String, String) {
             (format!("{}: {reason}", client(event)), format!("{traffic}; {}", origin(event)))
         }
         "api_audit" => {
-            let failed = match event.get("response").map(Value::to_string) {
-                Some(answer) if answer.contains("\\\"error\\\"") => "refused",
-                _ => "answered",
-            };
-            (get("/subject").to_owned(), format!("{failed}; asked by {}", client(event)))
+            // The answer stands there as a text.
+            let answer = serde_json::from_str::<Value>(get("/response")).unwrap_or_default();
+            let how = if answer.get("error").is_some() { "refused" } else { "answered" };
+            (get("/subject").to_owned(), format!("{how}; asked by {}", client(event)))
         }
         "stream_action" => {
             let template = get("/template");
@@ -169,6 +168,15 @@ mod tests {
             "client connect: \"me\" cid 5, user u of account A; from h, rust 1, server one"
         );
         assert_eq!(shown(&event, true), "client connect: \"me\" cid 5, user u of account A");
+        for (answer, how) in [
+            (json!({"error": {"code": 404}}), "refused"),
+            (json!({"config": {"metadata": {"error": "none"}}}), "answered"),
+        ] {
+            let event = json!({"type": "io.nats.jetstream.advisory.v1.api_audit",
+                "subject": "$JS.API.INFO", "client": {"id": 5}, "response": answer.to_string()});
+            let wanted = format!("api audit: $JS.API.INFO; {how}; asked by cid 5");
+            assert_eq!(shown(&event, false), wanted);
+        }
         let event = json!({"type": "io.nats.jetstream.advisory.v1.max_deliver", "stream": "S",
             "consumer": "C", "stream_seq": 1234, "deliveries": 3});
         assert_eq!(shown(&event, false), "max deliver: S > C message 1,234; 3 deliveries");

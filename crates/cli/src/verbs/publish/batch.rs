@@ -50,7 +50,9 @@ impl Batch {
         self.sent += 1;
         if self.sent > MOST {
             let text = format!("a batch has {MOST} messages at the most");
-            return Err(Failure::new(status::USAGE, "usage", text));
+            return Err(
+                Failure::usage(text).hint("none of them was stored; send them in several batches")
+            );
         }
         let number = self.sent.to_string();
         let mut headers = message.headers;

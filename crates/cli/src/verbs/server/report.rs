@@ -141,24 +141,25 @@ impl Servers {
         subject: &str,
         more: Value,
     ) -> Result<Vec<Value>, Failure> {
-        let mut body = match more {
+        let question = match more {
             Value::Object(object) => object,
             _ => Map::new(),
         };
-        if let Some(name) = &self.host {
-            body.insert("server_name".to_owned(), name.as_str().into());
-        }
-        if let Some(cluster) = &self.cluster {
-            body.insert("cluster".to_owned(), cluster.as_str().into());
-        }
-        if !self.tags.is_empty() {
-            body.insert("tags".to_owned(), json!(self.tags));
-        }
+        let (name, cluster) = (self.host.as_deref(), self.cluster.as_deref());
+        let body = sys::narrow(question, name, cluster, &self.tags);
         let connector = context.connect().await?;
-        let body = Value::Object(body);
         let answers = sys::ask(context, &connector, subject, &body, self.limit).await?;
         connector.close().await?;
         Ok(answers.into_iter().map(|answer| answer.value).collect())
+    }
+
+    /// As [`ask`](Self::ask), without more to the question; by name, or the other way round.
+    async fn ask_in_order(&self, context: &Context, subject: &str) -> Result<Vec<Value>, Failure> {
+        let mut answers = self.ask(context, subject, Value::Null).await?;
+        if self.reverse {
+            answers.reverse();
+        }
+        Ok(answers)
     }
 }
 
@@ -346,10 +347,7 @@ pub(crate) fn print_statistics(context: &Context, title: &str, rows: &[Value]) {
 
 async fn jetstream(context: &Context, servers: &Servers) -> Outcome {
     let out = context.out;
-    let mut all = servers.ask(context, "$SYS.REQ.SERVER.PING.JSZ", json!({})).await?;
-    if servers.reverse {
-        all.reverse();
-    }
+    let all = servers.ask_in_order(context, "$SYS.REQ.SERVER.PING.JSZ").await?;
     if out.json {
         out.document(&all);
         return Ok(());
@@ -435,7 +433,7 @@ async fn usage(context: &Context, servers: &Servers, what: Use) -> Outcome {
 
 async fn health(context: &Context, servers: &Servers) -> Outcome {
     let out = context.out;
-    let all = servers.ask(context, "$SYS.REQ.SERVER.PING.HEALTHZ", json!({})).await?;
+    let all = servers.ask_in_order(context, "$SYS.REQ.SERVER.PING.HEALTHZ").await?;
     let bad = all.iter().filter(|one| text(one, "/data/status") != "ok").count();
     if out.json {
         out.document(&all);

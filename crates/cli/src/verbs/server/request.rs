@@ -82,7 +82,7 @@ impl Request {
         if let What::Kick = self.what {
             return self.kick(context).await;
         }
-        let mut body = match &self.options {
+        let question = match &self.options {
             None => Map::new(),
             Some(text) => match serde_json::from_str(text) {
                 Ok(Value::Object(object)) => object,
@@ -92,17 +92,9 @@ impl Request {
                 }
             },
         };
-        if let Some(name) = &self.name {
-            body.insert("server_name".to_owned(), name.as_str().into());
-        }
-        if let Some(cluster) = &self.cluster {
-            body.insert("cluster".to_owned(), cluster.as_str().into());
-        }
-        if !self.tags.is_empty() {
-            body.insert("tags".to_owned(), self.tags.clone().into());
-        }
+        let (name, cluster) = (self.name.as_deref(), self.cluster.as_deref());
+        let body = sys::narrow(question, name, cluster, &self.tags);
         let connector = context.connect().await?;
-        let body = Value::Object(body);
         let kind = self.what.token();
         let expect = self.expect.and_then(|count| usize::try_from(count).ok());
         let all = sys::ask_all(context, &connector, kind, &body, expect).await?;

@@ -5,19 +5,37 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use natterjack::codec::Binary;
 use natterjack::{Connector, Error, Until};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::connect::Context;
 use crate::exit::{Failure, status};
 use crate::json::{number, text};
 
 /// How long to wait for another server after one has answered.
-const OTHERS: Duration = Duration::from_millis(300);
+pub(crate) const OTHERS: Duration = Duration::from_millis(300);
 
 /// An answer, and how long it took.
 pub(crate) struct Answer {
     pub(crate) value: Value,
     pub(crate) rtt: Duration,
+}
+
+/// Which servers are to answer: by name, cluster and tags.
+pub(super) fn narrow(
+    mut question: Map<String, Value>,
+    name: Option<&str>,
+    cluster: Option<&str>,
+    tags: &[String],
+) -> Value {
+    for (key, value) in [("server_name", name), ("cluster", cluster)] {
+        if let Some(value) = value {
+            question.insert(key.to_owned(), value.into());
+        }
+    }
+    if !tags.is_empty() {
+        question.insert("tags".to_owned(), tags.into());
+    }
+    Value::Object(question)
 }
 
 /// Asks all servers `$SYS.REQ.SERVER.PING[.kind]`, and returns the answers, by server name. `expect`
@@ -70,11 +88,30 @@ pub(crate) async fn collect(
     body: &Value,
     expect: Option<usize>,
 ) -> Result<Vec<Answer>, Failure> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answers = gather(context, connector, subject, &body, expect).await?;
+    match answers.iter().find_map(|answer| answer.value.get("error")) {
+        None => Ok(answers),
+        Some(error) => {
+            let code = number(error, "/code");
+            let text = format!("{} (code {code})", text(error, "/description"));
+            Err(Failure::new(status::FAILED, "sys.refused", text))
+        }
+    }
+}
+
+/// As [`collect`], also of those who refuse.
+pub(crate) async fn gather(
+    context: &Context,
+    connector: &Connector,
+    subject: &str,
+    body: &str,
+    expect: Option<usize>,
+) -> Result<Vec<Answer>, Failure> {
     let until = match expect {
         Some(count) if count > 0 => Until::Count(count),
         _ => Until::Idle(OTHERS),
     };
-    let body = if body.is_null() { String::new() } else { body.to_string() };
     if context.global.trace {
         context.out.trace(&format!(">>> {subject}\n{body}"));
     }
@@ -96,11 +133,6 @@ pub(crate) async fn collect(
             let text = format!("an answer on {subject} is not JSON: {error}");
             Failure::new(status::FAILED, "sys.bad_reply", text)
         })?;
-        if let Some(error) = value.get("error") {
-            let code = number(error, "/code");
-            let text = format!("{} (code {code})", text(error, "/description"));
-            return Err(Failure::new(status::FAILED, "sys.refused", text));
-        }
         answers.push(Answer { value, rtt });
     }
     Ok(answers)

@@ -1,6 +1,6 @@
 //! Links of servers to each other: routes, gateways, leafnodes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Servers;
 use crate::connect::Context;
@@ -87,10 +87,7 @@ impl Kind {
 
 pub(super) async fn print(context: &Context, servers: &Servers, kind: Kind) -> Outcome {
     let out = context.out;
-    let mut all = servers.ask(context, kind.subject(), json!({})).await?;
-    if servers.reverse {
-        all.reverse();
-    }
+    let all = servers.ask_in_order(context, kind.subject()).await?;
     if out.json {
         out.document(&all);
         return Ok(());
@@ -135,6 +132,8 @@ pub(super) async fn print(context: &Context, servers: &Servers, kind: Kind) -> O
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
