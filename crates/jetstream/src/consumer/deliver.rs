@@ -126,7 +126,17 @@ impl Consumer {
 
     /// From where on messages are found by searching the log.
     pub(super) fn horizon(&self) -> u64 {
-        self.state.next.max(self.state.list_end + 1)
+        self.state.next.max(self.searched).max(self.state.list_end + 1)
+    }
+
+    /// The filters select nothing more up to `through`. The position moves there only where
+    /// nats-server 2.15.1 searches, too: for a request, a clock, or a message that they select. What
+    /// other messages woke stays before them, for filters that are yet to come.
+    fn nothing_up_to(&mut self, through: u64) {
+        self.searched = self.searched.max(through.saturating_add(1));
+        if std::mem::take(&mut self.roused) {
+            self.state.skip_to(self.searched);
+        }
     }
 
     /// Matching messages that were not delivered once.
@@ -168,6 +178,7 @@ impl Consumer {
             let visible = ctx.log.visible_last();
             let at = self.state.list.front().copied().unwrap_or(self.horizon());
             if at > visible {
+                self.nothing_up_to(visible);
                 return Pick::End;
             }
             let mut found = if self.state.list.is_empty() && !self.filters.is_empty() {
@@ -183,14 +194,20 @@ impl Consumer {
                     Next::Pending => return Pick::Reading,
                     Next::Found(_) | Next::End => {
                         self.count.none_left(visible);
-                        self.state.skip_to(visible + 1);
+                        self.nothing_up_to(visible);
                         return Pick::End;
                     }
                 };
                 found = ctx.log.locate(seq);
             }
             match found {
-                Locate::Found(message) => return Pick::Message(Picked { message, count: 0 }),
+                Locate::Found(message) => {
+                    self.roused = true;
+                    if self.state.list.is_empty() {
+                        self.state.skip_to(seq);
+                    }
+                    return Pick::Message(Picked { message, count: 0 });
+                }
                 Locate::Pending => return Pick::Reading,
                 Locate::Missing | Locate::Damaged => {
                     if self.state.list.front() == Some(&seq) {

@@ -105,7 +105,11 @@ impl Consumer {
     /// request is ignored. Where acks travel so, its headers say up to where all is stored (ADR-60).
     /// Call [`pump`](Consumer::pump) afterwards.
     pub fn flow_reply(&mut self, ctx: &mut Ctx<'_>, token: &[u8], block: &[u8]) {
-        if !self.push.flow.answered(token) || !self.acks_by_flow() {
+        if !self.push.flow.answered(token) {
+            return;
+        }
+        self.roused = true;
+        if !self.acks_by_flow() {
             return;
         }
         let said = |name: &[u8]| headers::get(block, name).and_then(number).unwrap_or(0);

@@ -162,6 +162,7 @@ impl Consumer {
         if self.pin_deadline().is_some_and(|until| until <= ctx.now.mono_ns)
             && let Some(pin) = self.pin.take()
         {
+            self.roused = true;
             self.advise_unpinned(ctx, &pin.group, "timeout");
         }
     }
@@ -169,6 +170,7 @@ impl Consumer {
     /// An operator frees the place, whoever has it.
     pub(crate) fn unpin(&mut self, ctx: &mut Ctx<'_>, group: &str) {
         self.pin = None;
+        self.roused = true;
         self.advise_unpinned(ctx, group, "admin");
     }
 

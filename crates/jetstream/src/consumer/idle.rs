@@ -42,7 +42,7 @@ impl Consumer {
     /// Nothing up to `seq` is left for it.
     pub fn passed(&mut self, seq: u64) {
         if seq >= self.horizon() {
-            self.state.skip_to(seq.saturating_add(1));
+            self.searched = seq.saturating_add(1);
             self.count.none_left(seq);
         }
     }

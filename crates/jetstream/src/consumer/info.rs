@@ -95,6 +95,11 @@ impl Consumer {
         self.start(ctx);
         self.drop_uninterested(ctx);
         let state = &self.state;
+        let mut delivered = state.delivered();
+        if delivered == Pair::default() && self.is_memory(ctx) {
+            // Of what it keeps nowhere nats-server 2.15.1 shows what it passed over, until it delivers.
+            delivered.stream = state.next.saturating_sub(1);
+        }
         let now = ctx.now.unix_ns;
         let remaining = self.config.pause_until.map(|until| until - now).filter(|ns| *ns > 0);
         ConsumerInfo {
@@ -105,7 +110,7 @@ impl Consumer {
                 Some((level, version)) => self.config.shown(level, version),
                 None => self.config.clone(),
             },
-            delivered: Position::new(state.delivered(), state.last_delivered),
+            delivered: Position::new(delivered, state.last_delivered),
             ack_floor: Position::new(state.floor, state.last_acked),
             num_ack_pending: state.pending.len(),
             num_redelivered: state.redelivered(),

@@ -85,6 +85,10 @@ pub struct Consumer {
     push: Push,
     pace: Pace,
     scratch: Scratch,
+    /// The filters, as they are now, select nothing between `state.next` and this.
+    searched: u64,
+    /// Something happened that lets nats-server search the log: the next search moves the position.
+    roused: bool,
     /// The deliver subject's receivers are full; nothing leaves before [`resume`](Consumer::resume).
     parked: bool,
     /// What the last search for something to deliver ended with.
@@ -147,6 +151,8 @@ impl Consumer {
             requests: Requests::default(),
             pin: None,
             scratch,
+            searched: 0,
+            roused: true,
             parked: false,
             lull: Lull::None,
             pausing: config.pause_until.is_some_and(|until| until > now.unix_ns),
@@ -193,7 +199,10 @@ impl Consumer {
         let filters = filters(&new);
         if filters != self.filters {
             self.filters = filters;
+            self.searched = 0;
             self.count.forget();
+        } else if new.max_ack_pending != self.config.max_ack_pending {
+            self.roused = true;
         }
         self.sample = validate::sample_percent(&new.sample_freq)?;
         self.state.clock(ctx.now);
@@ -282,6 +291,7 @@ impl Consumer {
         if self.push.active != active {
             self.last_interest = now.mono_ns;
             self.parked = false;
+            self.roused = true;
             self.pace.clear();
             self.push.activity(active, now);
         }

@@ -247,8 +247,9 @@ impl Reader<'_> {
 /// The whole state as a note of its own.
 pub(crate) fn encode_snapshot(state: &State) -> Vec<u8> {
     let mut out = vec![op::SNAPSHOT];
+    // What was skipped since the last delivery is not kept: the filters may change meanwhile.
     for value in [
-        state.next,
+        state.last.saturating_add(1),
         state.last,
         state.consumer_seq,
         state.floor.consumer,

@@ -48,6 +48,7 @@ impl Consumer {
     pub(super) fn end_pause(&mut self, ctx: &mut Ctx<'_>) {
         if self.pausing && !self.is_paused(ctx.now) {
             self.pausing = false;
+            self.roused = true;
             self.advise_pause(ctx, false, self.config.pause_until.unwrap_or(0));
         }
     }

@@ -226,6 +226,7 @@ impl Consumer {
             return;
         }
         self.requests.push(request);
+        self.roused = true;
     }
 
     fn over_cap(&self, request: &NextRequest) -> Option<String> {
@@ -297,6 +298,7 @@ impl Consumer {
             return;
         }
         let beat = self.heartbeat(None);
+        self.roused = true;
         self.requests.retain(|request| {
             if request.expires <= now {
                 ctx.send(&request.reply, None, &request.status("408 Request Timeout"));

@@ -75,6 +75,7 @@ impl Consumer {
             && self.push.beat_due(&self.config) <= ctx.now.mono_ns;
         if due {
             self.push.beat_at = ctx.now.mono_ns;
+            self.roused = true;
             let beat = self.heartbeat(self.stalled_subject().as_deref());
             if self.send_status(ctx, &beat, None) == Delivered::No {
                 self.set_active(false, ctx.now);

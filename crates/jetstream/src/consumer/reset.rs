@@ -23,6 +23,8 @@ impl Consumer {
         };
         self.unstarted = false;
         self.state.reset(next);
+        self.searched = 0;
+        self.roused = true;
         self.count.forget();
         Ok(next)
     }

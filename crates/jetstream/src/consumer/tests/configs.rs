@@ -175,6 +175,77 @@ fn changed_filters_change_what_is_pending() {
     assert!(!rig.info().paused);
 }
 
+/// Measured with nats-server 2.15.1: a consumer that waits passes over other messages when it searches,
+/// not when they are stored. A request, a heartbeat, a message for it and an ack at the limit let it search.
+#[test]
+fn a_changed_filter_finds_what_was_stored_since_the_last_search() {
+    const WAIT: &str = r#"{"batch":2,"expires":20000000000}"#;
+    const BEATS: &str = r#"{"batch":2,"expires":20000000000,"idle_heartbeat":400000000}"#;
+    fn filter(rig: &mut Rig, filter: &str) {
+        rig.update(&format!(
+            r#"{{"durable_name":"c","name":"c","ack_policy":"explicit","max_ack_pending":1,{filter}}}"#
+        ))
+        .unwrap();
+    }
+    let steps: [(&str, &[&str], u64); 7] = [
+        ("stored before the request", &["s.b", "pull"], 0),
+        ("stored while it waits", &["pull", "s.b"], 1),
+        ("looked at", &["pull", "s.b", "info"], 1),
+        ("a message came for it", &["pull", "s.b", "s.a", "ack"], 0),
+        ("another request", &["pull", "s.b", "pull"], 0),
+        ("a heartbeat", &["beats", "s.b", "beat"], 0),
+        ("behind the heartbeat", &["beats", "beat", "s.b"], 1),
+    ];
+    for (what, steps, left) in steps {
+        let mut rig = Rig::new();
+        rig.durable(r#""filter_subject":"s.a","max_ack_pending":1"#);
+        for step in steps {
+            match *step {
+                "pull" => rig.pull(WAIT),
+                "beats" => rig.pull(BEATS),
+                "beat" => rig.pass(500 * MS),
+                "info" => assert_eq!(rig.info().num_pending, 0),
+                "ack" => assert!(rig.ack(1, "")),
+                subject => rig.publish(subject),
+            }
+        }
+        rig.host.sent.clear();
+        filter(&mut rig, r#""filter_subject":"s.b""#);
+        assert_eq!(rig.info().num_pending, left, "{what}");
+        rig.pump();
+        assert_eq!(rig.host.sent.len() as u64, left, "{what}");
+    }
+    // What several filters passed over is found by those that come after them, and by none.
+    let mut rig = Rig::new();
+    rig.durable(r#""filter_subjects":["s.a","s.c"],"max_ack_pending":1"#);
+    rig.pull(WAIT);
+    rig.publish("s.b");
+    rig.publish("s.d");
+    filter(&mut rig, r#""filter_subject":"s.x""#);
+    rig.pump();
+    filter(&mut rig, r#""filter_subject":"s.d""#);
+    rig.state("0/0 0/0 0 0 1 1");
+    filter(&mut rig, r#""filter_subject":"""#);
+    rig.state("0/0 0/0 0 0 1 2");
+    rig.pump();
+    rig.sent(&[r#"in <- s.b 1.1.1+1 "1""#]);
+}
+
+#[test]
+fn a_heartbeat_says_how_far_it_searched() {
+    let mut rig = Rig::new();
+    rig.durable(r#""filter_subject":"s.a""#);
+    rig.pull(r#"{"batch":2,"expires":20000000000,"idle_heartbeat":400000000}"#);
+    rig.publish("s.b");
+    let beat = |seq| {
+        format!("in <- NATS/1.0 100 Idle Heartbeat|Nats-Last-Consumer: 0|Nats-Last-Stream: {seq}||")
+    };
+    rig.pass(500 * MS);
+    rig.sent(&[&beat(0)]);
+    rig.pass(400 * MS);
+    rig.sent(&[&beat(1)]);
+}
+
 #[test]
 fn info_has_the_keys_of_the_reference_in_its_order() {
     let mut rig = Rig::with(&["s.a", "s.a"]);
