@@ -48,6 +48,23 @@ pub fn is_valid_literal(subject: &[u8]) -> bool {
         && !tokens(subject).any(is_wildcard_token)
 }
 
+/// Whether a message can come on `subject`: no empty token, and no byte that ends an argument of PUB. A
+/// publisher that is not `pedantic` may use tokens `*` and `>` and other control characters, and a stream
+/// stores the message (nats-server 2.15.1).
+///
+/// ```
+/// use natterjack_subject::is_publishable;
+///
+/// assert!(is_publishable(b"orders.*"));
+/// assert!(is_publishable(b"orders.\x0c"));
+/// assert!(!is_publishable(b"orders. new"));
+/// assert!(!is_publishable(b"orders..new"));
+/// ```
+pub fn is_publishable(subject: &[u8]) -> bool {
+    !has_empty_token(subject)
+        && !subject.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
 /// Whether `subject` is a pattern: some whole token is `*`, or the last token is `>`.
 ///
 /// ```

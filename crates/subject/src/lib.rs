@@ -37,7 +37,9 @@ mod pattern;
 mod sublist;
 mod transform;
 
-pub use grammar::{has_wildcard, is_valid_literal, is_valid_subscription, token_count, tokens};
+pub use grammar::{
+    has_wildcard, is_publishable, is_valid_literal, is_valid_subscription, token_count, tokens,
+};
 pub use map::{Iter, SubjectMap};
 pub use pattern::{is_subset, matches, overlaps};
 pub use sublist::{MatchSet, Sublist};

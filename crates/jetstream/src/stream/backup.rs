@@ -7,11 +7,11 @@
 use std::task::Waker;
 
 use natterjack_store::{Limits, Locate, Log, LogPos, NewMessage, Next};
-use natterjack_subject::is_valid_literal;
+use natterjack_subject::is_publishable;
 
 use super::config::Config;
 use super::drive::note;
-use super::headers::{self, VERSION_LINE};
+use super::headers;
 use super::info::{Details, StreamState};
 use super::publish::Inbound;
 use super::ttl::Ttl;
@@ -123,7 +123,9 @@ impl Stream {
         entry: &Entry<'_>,
         max_payload: usize,
     ) -> Result<(), ApiError> {
-        let Entry { name: subject, time, seq, headers, payload } = *entry;
+        let Entry { name: subject, time, seq, headers: block, payload } = *entry;
+        let block = headers::stored_form(block);
+        let headers = &*block;
         let failed = |why: &str| Err(failed(format!("message sequence {seq} {why}")));
         if headers.len() + payload.len() > max_payload {
             return failed("exceeds maximum payload size");
@@ -132,13 +134,9 @@ impl Stream {
         if self.check_size(&message).is_err() {
             return failed("exceeds maximum message size");
         }
-        // Both go to clients as they are.
-        if !is_valid_literal(subject) {
+        // Subjects go to clients in their lines. Headers are counted, and publishers may write any.
+        if !is_publishable(subject) {
             return failed("has an invalid subject");
-        }
-        let block = headers.starts_with(&VERSION_LINE[..8]) && headers.ends_with(b"\r\n\r\n");
-        if !headers.is_empty() && !block {
-            return failed("has invalid headers");
         }
         let bytes = self.log.message_bytes(subject.len(), headers.len(), payload.len());
         self.check_room(bytes)?;

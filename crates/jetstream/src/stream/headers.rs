@@ -126,16 +126,24 @@ pub fn scan(block: &[u8]) -> PublishHeaders<'_> {
     found
 }
 
-/// The block as it is stored: a status in the first line is dropped.
+/// The block as it is stored: without a status in its first line, and nothing where that was all. What is
+/// no header block at all stays as it is (nats-server 2.15.1).
 pub fn stored_form(block: &[u8]) -> Cow<'_, [u8]> {
-    if block.is_empty() || block.starts_with(VERSION_LINE) {
+    let (version, end) = VERSION_LINE.split_at(VERSION_LINE.len() - 2);
+    if block.is_empty() || block.starts_with(VERSION_LINE) || !block.starts_with(version) {
         return Cow::Borrowed(block);
     }
-    let rest = block.iter().position(|b| *b == b'\n').map_or(&[][..], |end| &block[end + 1..]);
-    let mut out = Vec::with_capacity(VERSION_LINE.len() + rest.len());
-    out.extend_from_slice(VERSION_LINE);
-    out.extend_from_slice(rest);
-    Cow::Owned(out)
+    let Some(at) = block.iter().position(|byte| *byte == b'\r') else {
+        return Cow::Borrowed(block);
+    };
+    if at == version.len() {
+        return Cow::Borrowed(block);
+    }
+    let rest = &block[at..];
+    if rest.strip_prefix(end) == Some(end) {
+        return Cow::Borrowed(&[]);
+    }
+    Cow::Owned([version, rest].concat())
 }
 
 /// The block with its `Nats-TTL` replaced by whole `seconds`.
@@ -232,6 +240,12 @@ mod tests {
     fn a_status_line_is_not_stored() {
         let stored = stored_form(b"NATS/1.0 100 Foo\r\nA: b\r\n\r\n");
         assert_eq!(&*stored, b"NATS/1.0\r\nA: b\r\n\r\n");
+        assert_eq!(&*stored_form(b"NATS/1.0 503\r\n\r\n"), b"");
+        for block in
+            ["x", "NATS/1.0 abc", "NATS/1.0\r\n", "NATS/1.0\r\n\r\n", "a\r\nA: b\r\n\r\n", "\r\n"]
+        {
+            assert_eq!(&*stored_form(block.as_bytes()), block.as_bytes());
+        }
         assert!(matches!(stored_form(b"NATS/1.0\r\nA: b\r\n\r\n"), Cow::Borrowed(_)));
     }
 
