@@ -48,8 +48,10 @@ pub struct AccountUsage {
     pub reserved_file: u64,
     /// Streams.
     pub streams: u64,
-    /// Consumers that count.
+    /// Consumers, those of mirrors and sources too (nats-server 2.15.1).
     pub consumers: u64,
+    /// Of these, the ones that are in no list.
+    pub direct_consumers: u64,
     /// JSON API requests since the start, failed ones included.
     pub api_total: u64,
     /// Of these, the ones answered with an error.
@@ -95,6 +97,8 @@ pub(crate) struct Account {
     /// What its open batches hold.
     pub(crate) batches: Held,
     consumers: AtomicI64,
+    /// Of these, those of mirrors and sources.
+    direct: AtomicI64,
     api_total: AtomicU64,
     api_errors: AtomicU64,
     /// By name. Changed only under the API's lock, with `subjects`.
@@ -118,6 +122,7 @@ impl Account {
             usage: Usage::default(),
             batches: Held::default(),
             consumers: AtomicI64::new(0),
+            direct: AtomicI64::new(0),
             api_total: AtomicU64::new(0),
             api_errors: AtomicU64::new(0),
             streams: RwLock::default(),
@@ -177,18 +182,18 @@ impl Account {
         self.enabled.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_consumers(&self, delta: i64) {
+    /// Counts consumers more or less; `direct` are those of mirrors and sources.
+    pub(crate) fn add_consumers(&self, direct: bool, delta: i64) {
         self.consumers.fetch_add(delta, Ordering::Relaxed);
+        if direct {
+            self.direct.fetch_add(delta, Ordering::Relaxed);
+        }
     }
 
     /// Counts an API request.
     pub(crate) fn count_api(&self, failed: bool) {
         self.api_total.fetch_add(1, Ordering::Relaxed);
         self.api_errors.fetch_add(u64::from(failed), Ordering::Relaxed);
-    }
-
-    pub(crate) fn consumer_count(&self) -> u64 {
-        self.consumers.load(Ordering::Relaxed).max(0).unsigned_abs()
     }
 
     pub(crate) fn set_offline(&self, stream: &str, reason: &str) {
@@ -275,10 +280,12 @@ impl Account {
     }
 
     pub(crate) fn usage_now(&self) -> AccountUsage {
+        let count = |counter: &AtomicI64| counter.load(Ordering::Relaxed).max(0).unsigned_abs();
         let mut usage = AccountUsage {
             memory: self.usage.get(true),
             file: self.usage.get(false),
-            consumers: self.consumer_count(),
+            consumers: count(&self.consumers),
+            direct_consumers: count(&self.direct),
             api_total: self.api_total.load(Ordering::Relaxed),
             api_errors: self.api_errors.load(Ordering::Relaxed),
             ..AccountUsage::default()

@@ -28,6 +28,7 @@ use crate::time::Now;
 use catalog::Book;
 use load::Load;
 pub use recover::{OfflineStream, RecoveredStream, RecoveryReport};
+pub use report::StreamReport;
 
 /// What every part of the engine may need.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub use account::{AccountLimits, AccountUsage};
 pub use api::{ApiRequest, ClientInfo};
 pub use ctx::{AckReplies, Ctx, Scope};
 pub use engine::restore::{Restore, Step};
-pub use engine::{JetStream, OfflineStream, RecoveredStream, RecoveryReport};
+pub use engine::{JetStream, OfflineStream, RecoveredStream, RecoveryReport, StreamReport};
 pub use error::ApiError;
 pub use host::{Delivered, Host, Outgoing};
 pub use options::Options;

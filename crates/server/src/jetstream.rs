@@ -14,9 +14,7 @@ use natterjack_core::account::Account;
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
 use natterjack_core::subscription::Subscription;
-use natterjack_jetstream::consumer::ConsumerInfo;
-use natterjack_jetstream::stream::StreamInfo;
-use natterjack_jetstream::{AccountLimits, JetStream, Now};
+use natterjack_jetstream::{AccountLimits, JetStream, Now, StreamReport};
 use tokio::sync::watch;
 
 use crate::connection::with_batch;
@@ -158,12 +156,7 @@ impl JetStreamGlue {
     }
 
     /// The streams of an account, and with `consumers` what each has.
-    pub(crate) fn reports(
-        &self,
-        hub: &Hub,
-        account: &str,
-        consumers: bool,
-    ) -> Vec<(StreamInfo, Vec<ConsumerInfo>)> {
+    pub(crate) fn reports(&self, hub: &Hub, account: &str, consumers: bool) -> Vec<StreamReport> {
         with_batch(hub, |batch| {
             let now = now(batch);
             self.engine.stream_reports(&mut Effects::new(hub, batch), now, account, consumers)

@@ -152,9 +152,7 @@ impl Stream {
         consumer.record_released(self.releases());
         self.consumers.insert(Entry::new(id, consumer, replies));
         self.watch(host, name, true);
-        if !direct {
-            self.account.add_consumers(1);
-        }
+        self.account.add_consumers(direct, 1);
     }
 
     /// Takes over a consumer that the catalog holds, with what it noted.
@@ -207,9 +205,7 @@ impl Stream {
         (entry.ready, entry.start) = (true, start.into());
         self.consumers.insert(entry);
         self.watch(host, name, true);
-        if !direct {
-            self.account.add_consumers(1);
-        }
+        self.account.add_consumers(direct, 1);
     }
 
     /// Lets the catalog keep where a new consumer starts, so that its creation is one record under
@@ -318,9 +314,7 @@ impl Stream {
         let end = self.log.end();
         let answers = &mut self.answers;
         entry.replies.drain(|reply| answers.payload(end, reply, &[]));
-        if !entry.consumer.config().direct {
-            self.account.add_consumers(-1);
-        }
+        self.account.add_consumers(entry.consumer.config().direct, -1);
         self.consumer_advisory(host, now, name, ("DELETED", "delete"));
         Some(entry.id)
     }

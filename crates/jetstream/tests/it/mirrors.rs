@@ -95,7 +95,12 @@ fn a_mirror_has_the_sequences_times_and_gaps_of_its_origin() {
     // Nobody sees how it comes there, and nobody publishes to it.
     assert_eq!(world.state("O")["consumer_count"], 0);
     assert_eq!(world.must("CONSUMER.NAMES.O", "")["total"], 0);
+    assert_eq!(world.must("INFO", "")["consumers"], 1);
+    let usage = world.engine.account_usage("$G").unwrap();
+    assert_eq!((usage.consumers, usage.direct_consumers), (1, 1));
     assert_eq!(world.put("M", "", "x"), "503");
+    world.must("STREAM.DELETE.O", "");
+    assert_eq!(world.must("INFO", "")["consumers"], 0);
 }
 
 #[test]

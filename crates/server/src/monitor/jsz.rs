@@ -2,9 +2,8 @@
 
 use hyper::StatusCode;
 use natterjack_config::options::SyncPolicy;
-use natterjack_jetstream::JetStream;
 use natterjack_jetstream::consumer::ConsumerInfo;
-use natterjack_jetstream::stream::StreamInfo;
+use natterjack_jetstream::{JetStream, StreamReport};
 use serde_json::{Value, json};
 
 use super::query::Query;
@@ -17,7 +16,8 @@ pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
     };
     let engine = jetstream.engine();
     let with_streams = query.flag("streams")?;
-    let with_consumers = query.flag("consumers")? || query.flag("direct-consumers")?;
+    let with_consumers = query.flag("consumers")?;
+    let with_direct = query.flag("direct-consumers")?;
     let with_config = query.flag("config")?;
     // An account without JetStream is as good as none (nats-server 2.15.1).
     let of = query.text("acc").filter(|name| is_used(hub, name));
@@ -42,6 +42,8 @@ pub(super) fn jsz(hub: &Hub, query: &Query) -> Answer {
         let detail = Detail {
             streams: with_streams || with_consumers,
             consumers: with_consumers,
+            // Only beside the others (nats-server 2.15.1).
+            direct: with_consumers && with_direct,
             config: with_config,
         };
         let names = engine.account_names();
@@ -73,6 +75,7 @@ fn disabled() -> Value {
 struct Detail {
     streams: bool,
     consumers: bool,
+    direct: bool,
     config: bool,
 }
 
@@ -99,14 +102,26 @@ fn account_detail(hub: &Hub, name: &str, detail: Detail) -> Option<Value> {
     });
     if detail.streams {
         let reports = jetstream.reports(hub, name, detail.consumers);
-        let one = |(info, consumers): &(StreamInfo, Vec<ConsumerInfo>)| {
-            let info = json!(info);
+        let consumer = |info: &ConsumerInfo| {
+            let mut info = json!(info);
+            if let Some(members) = info.as_object_mut().filter(|_| !detail.config) {
+                members.remove("config");
+            }
+            info
+        };
+        let one = |report: &StreamReport| {
+            let info = json!(report.info);
             let mut shown = json!({
                 "name": info["config"]["name"],
                 "created": info["created"],
                 "cluster": info["cluster"],
                 "state": info["state"],
             });
+            for name in ["mirror", "sources"] {
+                if let Some(value) = info.get(name) {
+                    shown[name] = value.clone();
+                }
+            }
             if detail.config {
                 shown["config"] = info["config"].clone();
                 // Which server answers is no part of what is configured: only the API tells it.
@@ -116,14 +131,13 @@ fn account_detail(hub: &Hub, name: &str, detail: Detail) -> Option<Value> {
                     told.retain(|name, _| name != "_nats.level" && name != "_nats.ver");
                 }
             }
-            if detail.consumers {
-                let mut consumers: Vec<Value> = consumers.iter().map(|one| json!(one)).collect();
-                if !detail.config {
-                    for consumer in consumers.iter_mut().filter_map(Value::as_object_mut) {
-                        consumer.remove("config");
-                    }
+            for (wanted, name, list) in [
+                (detail.consumers, "consumer_detail", &report.consumers),
+                (detail.direct, "direct_consumer_detail", &report.direct),
+            ] {
+                if wanted {
+                    shown[name] = list.iter().map(consumer).collect::<Vec<_>>().into();
                 }
-                shown["consumer_detail"] = consumers.into();
             }
             shown
         };
@@ -149,7 +163,7 @@ impl Totals {
         for usage in engine.account_names().iter().filter_map(|name| engine.account_usage(name)) {
             totals.accounts += 1;
             totals.streams += usage.streams;
-            totals.consumers += usage.consumers;
+            totals.consumers += usage.consumers - usage.direct_consumers.min(usage.consumers);
             totals.reserved_memory += usage.reserved_memory;
             totals.reserved_file += usage.reserved_file;
             totals.api_total += usage.api_total;

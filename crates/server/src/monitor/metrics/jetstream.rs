@@ -62,8 +62,8 @@ fn of_account(metrics: &mut Metrics, hub: &Hub, account: &Value, server: &Labels
         metrics.add(&format!("jetstream_account_{name}"), Kind::Gauge, help, &labels, value);
     }
     let Some(jetstream) = hub.jetstream() else { return };
-    for (stream, consumers) in jetstream.reports(hub, name, true) {
-        of_stream(metrics, &stream, &consumers, &labels, &hub.id().name);
+    for report in jetstream.reports(hub, name, true) {
+        of_stream(metrics, &report.info, &report.consumers, &labels, &hub.id().name);
     }
 }
 
