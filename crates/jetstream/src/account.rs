@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use natterjack_subject::Sublist;
 
 use crate::error::ApiError;
-use crate::stream::{Held, StreamCell};
+use crate::stream::{Held, Kept, StreamCell};
 use crate::sync;
 
 /// What an account may use. `None` is unlimited.
@@ -96,6 +96,8 @@ pub(crate) struct Account {
     pub(crate) usage: Usage,
     /// What its open batches hold.
     pub(crate) batches: Held,
+    /// What its counters keep in memory.
+    pub(crate) counters: Kept,
     consumers: AtomicI64,
     /// Of these, those of mirrors and sources.
     direct: AtomicI64,
@@ -121,6 +123,7 @@ impl Account {
             bytes_max: bytes_max(&limits).map(AtomicU64::new),
             usage: Usage::default(),
             batches: Held::default(),
+            counters: Kept::default(),
             consumers: AtomicI64::new(0),
             direct: AtomicI64::new(0),
             api_total: AtomicU64::new(0),

@@ -22,7 +22,7 @@ use crate::account::{Account, AccountLimits, AccountUsage, Usage};
 use crate::host::Host;
 use crate::options::Options;
 use crate::snapshot::Transfers;
-use crate::stream::{Held, StreamCell};
+use crate::stream::{Held, Kept, StreamCell};
 use crate::sync;
 use crate::time::Now;
 use catalog::Book;
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     book: Mutex<Book>,
     next_id: AtomicU64,
     pub(crate) batches: Held,
+    pub(crate) counters: Kept,
     /// Snapshots and restores that run.
     pub(crate) transfers: Transfers,
     pub(crate) load: Load,
@@ -71,6 +72,7 @@ impl JetStream {
                 book: Mutex::default(),
                 next_id: AtomicU64::new(1),
                 batches: Held::default(),
+                counters: Kept::default(),
                 transfers: Transfers::default(),
                 load: Load::default(),
             }),

@@ -64,7 +64,8 @@ pub(crate) use batch::Held;
 use batch::{Batches, Holding};
 pub(crate) use commit::Begun;
 use config::{Discard, Storage};
-use counter::Totals;
+pub(crate) use counter::Kept;
+use counter::{Keeping, Totals};
 use dedupe::Dedupe;
 use drive::Pacing;
 use fast::Fast;
@@ -557,6 +558,7 @@ impl Stream {
         self.batches.clear(Holding::of(&self.shared, &self.account));
         self.fast.clear(&self.shared.batches);
         self.parked.clear();
+        self.totals.clear(Keeping::of(&self.shared, &self.account));
         self.stop_feeds(host);
         self.closed = true;
         self.wake_readers();

@@ -5,6 +5,7 @@
 //! subjects that were counted lately are kept, so that a counter in use is read once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use natterjack_store::Get;
 use serde::Deserialize;
@@ -14,6 +15,8 @@ use super::batch::Staged;
 use super::decimal::Decimal;
 use super::headers::{self, PublishHeaders};
 use super::publish::{Checked, Inbound, Put, Verdict};
+use crate::account::Account;
+use crate::engine::Shared;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::json;
@@ -23,8 +26,9 @@ use crate::time::Now;
 const SOURCES: &[u8] = b"Nats-Counter-Sources";
 /// Digits of the longest number. A publisher's are no more than a header block holds.
 const DIGITS_MAX: usize = 128 << 10;
-/// Bytes of the numbers that are kept. A batch that waits for its own keeps all of them.
-const KEPT_MAX: usize = 16 << 20;
+/// Bytes of the numbers that are kept: those of a stream, of its account and of all, added up. So one
+/// stream alone may keep a third, and each that comes finds room.
+const KEPT_MAX: usize = 48 << 20;
 /// What an entry takes besides subject and number.
 const ENTRY: usize = 128;
 
@@ -103,6 +107,41 @@ struct Known {
     count: Result<Count, ApiError>,
 }
 
+/// Bytes of numbers that are kept: of an account, or of all.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(AtomicUsize);
+
+/// What is counted for a stream's numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping<'a> {
+    server: &'a Kept,
+    account: &'a Kept,
+}
+
+impl<'a> Keeping<'a> {
+    pub(super) fn of(shared: &'a Shared, account: &'a Account) -> Self {
+        Self { server: &shared.counters, account: &account.counters }
+    }
+
+    fn add(self, bytes: usize) {
+        for kept in [self.server, self.account] {
+            kept.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn sub(self, bytes: usize) {
+        for kept in [self.server, self.account] {
+            kept.0.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a stream that keeps so much leaves enough to the others.
+    fn fits(self, own: usize) -> bool {
+        let [all, of_account] = [self.server, self.account].map(|k| k.0.load(Ordering::Relaxed));
+        own + of_account + all <= KEPT_MAX
+    }
+}
+
 /// The numbers of subjects that were counted lately.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
@@ -115,19 +154,42 @@ impl Totals {
         self.known.get(subject).filter(|known| known.seq == seq).map(|known| &known.count)
     }
 
-    /// Keeps a number; with `all` none has to go for it.
-    fn keep(&mut self, subject: &[u8], seq: u64, count: Result<Count, ApiError>, all: bool) {
+    /// Keeps a number, which is needed now. Where there is too much, the others go for it, but with `all`.
+    fn keep(
+        &mut self,
+        keeping: Keeping<'_>,
+        subject: &[u8],
+        seq: u64,
+        count: Result<Count, ApiError>,
+        all: bool,
+    ) {
         let size = |count: &Result<Count, ApiError>| {
             ENTRY + subject.len() + count.as_ref().map_or(0, Count::bytes)
         };
         if let Some(old) = self.known.remove(subject) {
             self.bytes -= size(&old.count);
+            keeping.sub(size(&old.count));
         }
-        if self.bytes + size(&count) > KEPT_MAX && !all {
-            *self = Self::default();
+        let bytes = size(&count);
+        keeping.add(bytes);
+        if !all && !keeping.fits(self.bytes + bytes) {
+            self.clear(keeping);
         }
-        self.bytes += size(&count);
+        self.bytes += bytes;
         self.known.insert(subject.into(), Known { seq, count });
+    }
+
+    /// Forgets all where it is too much, a single one too. Nobody needs one any more.
+    fn trim(&mut self, keeping: Keeping<'_>) {
+        if self.bytes > 0 && !keeping.fits(self.bytes) {
+            self.clear(keeping);
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self, keeping: Keeping<'_>) {
+        keeping.sub(self.bytes);
+        *self = Self::default();
     }
 }
 
@@ -165,7 +227,8 @@ impl Stream {
         // never differs from what is stored, or a restart would change what comes next.
         let written = headers::get(msg.headers, SOURCES).is_some();
         let count = if written { Count::read(msg.headers, msg.payload) } else { Ok(count) };
-        self.totals.keep(msg.subject, seq, count, false);
+        let keeping = Keeping::of(&self.shared, &self.account);
+        self.totals.keep(keeping, msg.subject, seq, count, false);
         Ok(Put::Counted { seq, pos, total })
     }
 
@@ -223,7 +286,8 @@ impl Stream {
 
     /// A message that [was counted](Self::count_sourced) is stored at `seq`.
     pub(super) fn keep_counted(&mut self, subject: &[u8], seq: u64, counted: Counted) {
-        self.totals.keep(subject, seq, Ok(counted.count), false);
+        let keeping = Keeping::of(&self.shared, &self.account);
+        self.totals.keep(keeping, subject, seq, Ok(counted.count), false);
     }
 
     /// The members of a batch as they are stored.
@@ -297,6 +361,13 @@ impl Stream {
         self.parked.put_back(queue);
     }
 
+    /// Gives back what is more than the stream's share of what is kept, unless a batch waits for it.
+    pub(super) fn trim_totals(&mut self) {
+        if self.parked.is_empty() {
+            self.totals.trim(Keeping::of(&self.shared, &self.account));
+        }
+    }
+
     /// Whether the number of a subject is at hand; if not, it is asked for. With `all` none of those
     /// that are kept goes for it.
     fn load_count(&mut self, subject: &[u8], all: bool) -> bool {
@@ -305,7 +376,7 @@ impl Stream {
             return true;
         }
         let Some(count) = self.read_count(last) else { return false };
-        self.totals.keep(subject, last, count, all);
+        self.totals.keep(Keeping::of(&self.shared, &self.account), subject, last, count, all);
         true
     }
 
@@ -393,20 +464,53 @@ mod tests {
         assert_eq!(Count::read(odd, br#"{"val":"8"}"#), Err(ApiError::MessageCounterBroken));
     }
 
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let mut totals = Totals::default();
-        let long =
-            Count { total: Decimal::parse(&[b'7'; 60_000]).unwrap(), sources: Sources::new() };
+    fn fill(totals: &mut Totals, keeping: Keeping<'_>) -> usize {
+        let total = Decimal::parse(&[b'7'; 60_000]).unwrap();
+        let long = Count { total, sources: Sources::new() };
+        let mut most = 0;
         for at in 0..1000_u64 {
-            totals.keep(&at.to_le_bytes(), 1, Ok(long.clone()), false);
-            assert!(totals.bytes <= KEPT_MAX);
+            totals.keep(keeping, &at.to_le_bytes(), 1, Ok(long.clone()), false);
+            most = most.max(totals.bytes);
         }
         // A newer one replaces the older.
         let before = totals.bytes;
-        totals.keep(&999_u64.to_le_bytes(), 2, Ok(long.clone()), false);
+        totals.keep(keeping, &999_u64.to_le_bytes(), 2, Ok(long.clone()), false);
         assert_eq!(totals.bytes, before);
         assert_eq!(totals.get(&999_u64.to_le_bytes(), 1), None);
         assert_eq!(totals.get(&999_u64.to_le_bytes(), 2), Some(&Ok(long)));
+        most
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_over_all_streams() {
+        let (server, one, other) = <(Kept, Kept, Kept)>::default();
+        let keeping = Keeping { server: &server, account: &one };
+        let mut streams: Vec<Totals> = Vec::new();
+        for at in 0..50 {
+            streams.push(Totals::default());
+            let most = fill(&mut streams[at], keeping);
+            assert!(most > 60_000 && (at > 0 || most > KEPT_MAX / 3 - 70_000), "{at} {most}");
+            streams[at].trim(keeping);
+            assert!(server.0.load(Ordering::Relaxed) < KEPT_MAX / 2);
+        }
+        // Another account finds room, too.
+        let mut last = Totals::default();
+        let theirs = Keeping { server: &server, account: &other };
+        assert!(fill(&mut last, theirs) > 1 << 20);
+        // A batch keeps what it needs, and gives it back.
+        let held = server.0.load(Ordering::Relaxed);
+        let mut many = Totals::default();
+        let total = Decimal::parse(&[b'7'; 60_000]).unwrap();
+        for at in 0..1000_u64 {
+            let count = Count { total: total.clone(), sources: Sources::new() };
+            many.keep(keeping, &at.to_le_bytes(), 1, Ok(count), true);
+        }
+        assert!(many.known.len() == 1000 && many.bytes > KEPT_MAX);
+        many.trim(keeping);
+        assert_eq!((many.bytes, server.0.load(Ordering::Relaxed)), (0, held));
+        streams.iter_mut().for_each(|totals| totals.clear(keeping));
+        last.clear(theirs);
+        let left = [&server, &one, &other].map(|kept| kept.0.load(Ordering::Relaxed));
+        assert_eq!(left, [0; 3]);
     }
 }

@@ -24,6 +24,9 @@ impl Stream {
         if !self.parked.is_empty() {
             self.retry_parked(host, now);
         }
+        if self.config.allow_msg_counter {
+            self.trim_totals();
+        }
         self.log.take_evicted_ranges(&mut self.evicted);
         self.tell_removed(host, now);
         if std::mem::take(&mut self.purged) | self.take_rolled() {
