@@ -20,7 +20,7 @@ use natterjack_store::{DiskResult, RequestId};
 
 use crate::account::{Account, AccountLimits, AccountUsage, Usage};
 use crate::host::Host;
-use crate::options::Options;
+use crate::options::{Options, ServerLimits};
 use crate::snapshot::Transfers;
 use crate::stream::{Held, Kept, StreamCell};
 use crate::sync;
@@ -35,6 +35,9 @@ pub use report::StreamReport;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) usage: Usage,
+    limits: RwLock<ServerLimits>,
+    /// Bytes for memory and file streams of all accounts, `u64::MAX` for any number: asked for each message.
+    bytes_max: [AtomicU64; 2],
     book: Mutex<Book>,
     next_id: AtomicU64,
     pub(crate) batches: Held,
@@ -48,6 +51,16 @@ impl Shared {
     /// An id for a stream or consumer: unique in this process and, for what is stored, beyond.
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Bytes for memory or file streams of all accounts.
+    pub(crate) fn bytes_max(&self, memory: bool) -> u64 {
+        self.bytes_max[usize::from(!memory)].load(Ordering::Relaxed)
+    }
+
+    /// The limits that hold now.
+    pub(crate) fn limits(&self) -> ServerLimits {
+        *sync::read(&self.limits)
     }
 }
 
@@ -65,13 +78,18 @@ pub struct JetStream {
 impl JetStream {
     /// An engine without accounts.
     pub fn new(options: Options) -> Self {
+        let batches = Held::default();
+        batches.bounds.set(&options.limits.batch);
+        let bytes_max = [options.max_memory, options.max_file];
         Self {
             shared: Arc::new(Shared {
+                limits: RwLock::new(options.limits),
+                bytes_max: bytes_max.map(|max| AtomicU64::new(max.unwrap_or(u64::MAX))),
                 options,
                 usage: Usage::default(),
                 book: Mutex::default(),
                 next_id: AtomicU64::new(1),
-                batches: Held::default(),
+                batches,
                 counters: Kept::default(),
                 transfers: Transfers::default(),
                 load: Load::default(),
@@ -85,6 +103,21 @@ impl JetStream {
     /// The settings.
     pub fn options(&self) -> &Options {
         &self.shared.options
+    }
+
+    /// Changes what the configuration allows. What is there stays as it is.
+    pub fn set_limits(&self, limits: ServerLimits) {
+        self.shared.batches.bounds.set(&limits.batch);
+        *sync::write(&self.shared.limits) = limits;
+    }
+
+    /// Changes how many bytes memory and file streams of all accounts may hold; `None` leaves it.
+    pub fn set_bytes_max(&self, memory: Option<u64>, file: Option<u64>) {
+        for (known, max) in self.shared.bytes_max.iter().zip([memory, file]) {
+            if let Some(max) = max {
+                known.store(max, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Gives `account` JetStream with these limits, changes them, or takes it away (`None`): its

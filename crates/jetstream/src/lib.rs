@@ -25,7 +25,7 @@ pub use engine::restore::{Restore, Step};
 pub use engine::{JetStream, OfflineStream, RecoveredStream, RecoveryReport, StreamReport};
 pub use error::ApiError;
 pub use host::{Delivered, Host, Outgoing};
-pub use options::Options;
+pub use options::{BatchLimits, DEFAULT_MAX_CONSUMERS, Options, ServerLimits};
 pub use snapshot::Snapshot;
 pub use stream::{Inbound, StreamCell};
 pub use time::Now;

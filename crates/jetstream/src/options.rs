@@ -5,6 +5,51 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use natterjack_store::SyncPolicy;
 
+/// What bounds open batches, atomic ones and fast ones; `None` is the default of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Open batches of one stream: 50 atomic ones, 1,000 fast ones.
+    pub per_stream: Option<u64>,
+    /// Open batches of the server: 1,000 atomic ones of one account, 50,000 fast ones.
+    pub total: Option<u64>,
+    /// Messages of an atomic batch: 1,000.
+    pub messages: Option<u64>,
+    /// How long a batch waits for its next message, nanoseconds: ten seconds.
+    pub timeout_ns: Option<u64>,
+}
+
+/// What the configuration sets and a reload changes. `None` is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// The largest duplicate window, nanoseconds.
+    pub duplicate_window: Option<i64>,
+    /// The largest `max_ack_pending` of a consumer, and its default.
+    pub max_ack_pending: Option<i64>,
+    /// The largest `max_batch` of a pull consumer, and its default.
+    pub max_request_batch: Option<i64>,
+    /// Consumers of a stream where neither it nor its account says how many: 0 is the default, 1,000, and
+    /// a negative number any.
+    pub default_max_consumers: i64,
+    /// Open batches.
+    pub batch: BatchLimits,
+}
+
+/// Consumers of a stream where nobody says how many (nats-server 2.15.1).
+pub const DEFAULT_MAX_CONSUMERS: i64 = 1000;
+
+impl ServerLimits {
+    /// How many consumers a stream may have: the lower limit of its own and its account's (nats-server
+    /// 2.15.1), or else the server's; `None` for any number.
+    pub(crate) fn consumers_max(&self, own: i64, account: Option<u64>) -> Option<u64> {
+        let own = u64::try_from(own).ok();
+        let least = own.into_iter().chain(account).filter(|max| *max > 0).min();
+        least.or_else(|| match self.default_max_consumers {
+            0 => u64::try_from(DEFAULT_MAX_CONSUMERS).ok(),
+            max => u64::try_from(max).ok(),
+        })
+    }
+}
+
 /// What the server's configuration says about JetStream. `None` is unlimited.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -20,12 +65,8 @@ pub struct Options {
     pub max_memory: Option<u64>,
     /// Bytes for file streams of all accounts together.
     pub max_file: Option<u64>,
-    /// The largest duplicate window, nanoseconds.
-    pub duplicate_window: Option<i64>,
-    /// The largest `max_ack_pending` of a consumer, and its default.
-    pub max_ack_pending: Option<i64>,
-    /// The largest `max_batch` of a pull consumer, and its default.
-    pub max_request_batch: Option<i64>,
+    /// What a reload may change.
+    pub limits: ServerLimits,
     /// The time zone of the server, which schedules know as `Local`.
     pub zone: TimeZone,
     /// Unknown fields in requests are errors (`strict`, on by default).
@@ -56,9 +97,7 @@ impl Default for Options {
             server_version: "2.15.1".into(),
             max_memory: None,
             max_file: None,
-            duplicate_window: None,
-            max_ack_pending: None,
-            max_request_batch: None,
+            limits: ServerLimits::default(),
             zone: TimeZone::UTC,
             strict: true,
             requests_max: 10_000,
@@ -68,6 +107,28 @@ impl Default for Options {
             sync: SyncPolicy::Always,
             tail_bytes: 4 << 20,
             block_bytes: 2 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_says_how_many_consumers_where_nobody_else_does() {
+        for (own, account, server, expected) in [
+            (-1, None, 0, Some(1000)),
+            (0, Some(0), 0, Some(1000)),
+            (-1, None, -1, None),
+            (-1, None, 3, Some(3)),
+            (4, None, 3, Some(4)),
+            (-1, Some(5), 3, Some(5)),
+            (4, Some(5), 3, Some(4)),
+            (6, Some(5), -1, Some(5)),
+        ] {
+            let limits = ServerLimits { default_max_consumers: server, ..ServerLimits::default() };
+            assert_eq!(limits.consumers_max(own, account), expected, "{own} {account:?} {server}");
         }
     }
 }

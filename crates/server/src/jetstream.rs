@@ -119,6 +119,9 @@ impl JetStreamGlue {
 
     /// Gives accounts JetStream as configured, and the services that go with it.
     pub(crate) fn set_accounts(&self, hub: &Arc<Hub>) {
+        let options = hub.options();
+        self.engine.set_limits(open::server_limits(&options.jetstream.limits));
+        self.engine.set_bytes_max(options.jetstream.max_memory, options.jetstream.max_store);
         for account in hub.accounts().all() {
             self.set_account(hub, &account);
         }

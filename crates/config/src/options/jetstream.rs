@@ -158,6 +158,9 @@ fn limits(d: &mut Decoder<'_>, entry: &Entry) -> JetStreamLimits {
             "duplicate_window" => {
                 set_some(&mut limits.duplicate_window, d.duration_text(item));
             }
+            "default_max_consumers" => {
+                set_some(&mut limits.default_max_consumers, d.integer(item));
+            }
             "batch" => limits.batch = batch(d, item),
             _ => d.unknown(item),
         }

@@ -381,6 +381,8 @@ pub struct JetStreamLimits {
     pub max_request_batch: Option<u64>,
     /// The longest `duplicate_window` of a stream.
     pub duplicate_window: Option<Duration>,
+    /// Consumers of a stream where neither it nor its account has a limit; a negative number for any.
+    pub default_max_consumers: Option<i64>,
     /// Limits of atomic batches.
     pub batch: BatchLimits,
 }

@@ -175,8 +175,9 @@ impl JetStream {
         subject: CreateSubject<'_>,
     ) -> Result<Outcome, ApiError> {
         let Call { host, now, account, request } = call;
-        let options = &self.shared.options;
-        let mut asked: CreateRequest = json::decode(request.payload, options.strict)?;
+        let server = self.shared.limits();
+        let strict = self.shared.options.strict;
+        let mut asked: CreateRequest = json::decode(request.payload, strict)?;
         consumer::resolve_name(&mut asked, name, subject)?;
         let cell = find(account, name)?;
         let mut stream = cell.lock();
@@ -189,9 +190,9 @@ impl JetStream {
             stream_subjects: &subjects,
             inactive_threshold: stream.config.consumer_limits.inactive_threshold,
             stream_max_ack_pending: stream.config.consumer_limits.max_ack_pending,
-            max_ack_pending: options.max_ack_pending.unwrap_or(0),
+            max_ack_pending: server.max_ack_pending.unwrap_or(0),
             account_max_ack_pending: i64::try_from(account_max).unwrap_or(i64::MAX),
-            max_request_batch: options.max_request_batch.unwrap_or(0),
+            max_request_batch: server.max_request_batch.unwrap_or(0),
             queue: stream.config.retention == Retention::Workqueue,
         };
         let mut to = Addressee::of(request, &self.shared.load);
@@ -233,9 +234,7 @@ impl JetStream {
             return Err(ApiError::ConsumerDoesNotExist);
         }
         if !config.direct && !config.sourcing {
-            // Of both limits the lower one, for each stream (nats-server 2.15.1).
-            let own = u64::try_from(stream.config.max_consumers).ok().filter(|max| *max > 0);
-            let max = own.into_iter().chain(limits_of.max_consumers.filter(|max| *max > 0)).min();
+            let max = server.consumers_max(stream.config.max_consumers, limits_of.max_consumers);
             if max.is_some_and(|max| stream.consumers.limited() as u64 >= max) {
                 return Err(ApiError::MaximumConsumersLimit);
             }

@@ -93,7 +93,7 @@ impl JetStream {
     /// Checks a configuration among the other streams of its account, and fills in defaults.
     pub(super) fn complete(&self, account: &Account, config: Config) -> Result<Config, ApiError> {
         let around = Surroundings {
-            window_limit: self.shared.options.duplicate_window,
+            window_limit: self.shared.limits().duplicate_window,
             stream: &|name| Some(account.stream(name)?.lock().config.clone()),
             bytes: &|config| check_bytes(&account.limits(), config),
         };
@@ -326,8 +326,7 @@ impl JetStream {
         } else {
             (usage.reserved_file, limits.max_file)
         };
-        let options = &self.shared.options;
-        let server = if memory { options.max_memory } else { options.max_file };
+        let server = Some(self.shared.bytes_max(memory));
         // Of its own only what it keeps counts.
         let others = reserved - old.map_or(0, bytes) + kept;
         let exceeds = |held: u64, max: Option<u64>| {

@@ -361,9 +361,7 @@ impl JetStream {
         if account.saturating_add(bytes) > restore.account.bytes_max(memory) {
             return Err(ApiError::AccountResourcesExceeded);
         }
-        let options = &self.shared.options;
-        let max = if memory { options.max_memory } else { options.max_file };
-        if max.is_some_and(|max| server.saturating_add(bytes) > max) {
+        if server.saturating_add(bytes) > self.shared.bytes_max(memory) {
             return Err(match memory {
                 true => ApiError::MemoryResourcesExceeded,
                 false => ApiError::StorageResourcesExceeded,
@@ -437,14 +435,14 @@ impl JetStream {
                 failed(format!("failed to add consumer {name}: {error} ({})", error.err_code()))
             };
             let account_max = limits_of.max_ack_pending.unwrap_or(0);
-            let options = &self.shared.options;
+            let server = self.shared.limits();
             let limits = Limits {
                 stream_subjects: &restore.config.subjects,
                 inactive_threshold: restore.config.consumer_limits.inactive_threshold,
                 stream_max_ack_pending: restore.config.consumer_limits.max_ack_pending,
-                max_ack_pending: options.max_ack_pending.unwrap_or(0),
+                max_ack_pending: server.max_ack_pending.unwrap_or(0),
                 account_max_ack_pending: i64::try_from(account_max).unwrap_or(i64::MAX),
-                max_request_batch: options.max_request_batch.unwrap_or(0),
+                max_request_batch: server.max_request_batch.unwrap_or(0),
                 queue: restore.config.retention == Retention::Workqueue,
             };
             let config = &mut archived.config;
@@ -459,8 +457,7 @@ impl JetStream {
             if archived.name.is_empty() {
                 archived.name = nuid::text(NAME_LEN, || host.random());
             }
-            let own = u64::try_from(stream.config.max_consumers).ok();
-            let max = own.into_iter().chain(limits_of.max_consumers).filter(|max| *max > 0).min();
+            let max = server.consumers_max(stream.config.max_consumers, limits_of.max_consumers);
             if max.is_some_and(|max| stream.consumers.limited() as u64 >= max) {
                 return Err(refused(ApiError::MaximumConsumersLimit));
             }

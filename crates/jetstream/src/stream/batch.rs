@@ -5,26 +5,78 @@
 //! may have as much open as is left to the others after it (D-0024).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::fast;
 use super::publish::Inbound;
 use crate::account::Account;
 use crate::engine::Shared;
 use crate::error::ApiError;
+use crate::options::BatchLimits;
 
 /// The longest id in bytes.
 pub(super) const ID_MAX: usize = 64;
-/// Messages of one batch.
-pub(super) const MESSAGES_MAX: usize = 1000;
-/// Open batches of one stream.
+/// Messages of one batch, unless configured.
+const MESSAGES_MAX: u64 = 1000;
+/// Open batches of one stream, unless configured.
 const STREAM_MAX: usize = 50;
-/// Open batches of the server: one account alone may have half, as many as nats-server allows.
+/// Open batches of the server, unless configured: one account alone may have half, as many as nats-server
+/// allows.
 const SERVER_MAX: usize = 2000;
 /// Bytes of all open batches of the server; a batch that would exceed its account's share is dropped.
 const BYTES_MAX: usize = 256 << 20;
-/// A batch without a message for so long is dropped, nanoseconds.
+/// A batch without a message for so long is dropped, nanoseconds, unless configured.
 pub(super) const IDLE_MAX: u64 = 10_000_000_000;
+
+/// The limits of the configuration, which a reload changes; 0 is the default.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    per_stream: AtomicU64,
+    total: AtomicU64,
+    messages: AtomicU64,
+    timeout_ns: AtomicU64,
+}
+
+impl Bounds {
+    pub(crate) fn set(&self, limits: &BatchLimits) {
+        let BatchLimits { per_stream, total, messages, timeout_ns } = *limits;
+        for (bound, limit) in [
+            (&self.per_stream, per_stream),
+            (&self.total, total),
+            (&self.messages, messages),
+            (&self.timeout_ns, timeout_ns),
+        ] {
+            bound.store(limit.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
+    fn get(bound: &AtomicU64) -> Option<u64> {
+        Some(bound.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
+    }
+
+    /// How many batches a stream may have open.
+    pub(super) fn per_stream(&self, default: usize) -> usize {
+        Self::get(&self.per_stream).map_or(default, count)
+    }
+
+    /// How many batches the server may have open, if that is configured.
+    pub(super) fn total(&self) -> Option<usize> {
+        Self::get(&self.total).map(count)
+    }
+
+    fn messages(&self) -> u64 {
+        Self::get(&self.messages).unwrap_or(MESSAGES_MAX)
+    }
+
+    /// When a batch is dropped that hears nothing after `now`.
+    pub(super) fn late(&self, now: u64) -> u64 {
+        now.saturating_add(Self::get(&self.timeout_ns).unwrap_or(IDLE_MAX))
+    }
+}
+
+fn count(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
 
 /// What the open batches hold: of an account, or of all.
 #[derive(Debug, Default)]
@@ -33,6 +85,8 @@ pub(crate) struct Held {
     bytes: AtomicUsize,
     /// Fast batches, which hold no messages.
     pub(super) fast: fast::Count,
+    /// Of all: what the configuration allows.
+    pub(crate) bounds: Bounds,
 }
 
 /// What is counted for a stream's batches.
@@ -51,14 +105,19 @@ impl<'a> Holding<'a> {
     fn has_room(self) -> bool {
         let [own, all] =
             [self.account, self.server].map(|held| held.batches.load(Ordering::Relaxed));
-        own + all + 2 <= SERVER_MAX
+        self.fits(own + 1, all + 1)
+    }
+
+    /// A number that is configured is kept to the letter, whoever opens them (nats-server 2.15.1).
+    fn fits(self, own: usize, all: usize) -> bool {
+        self.server.bounds.total().map_or(own + all <= SERVER_MAX, |total| all <= total)
     }
 
     /// Counts one batch more, if the account may have it.
     fn open(self) -> bool {
         let own = self.account.batches.fetch_add(1, Ordering::Relaxed) + 1;
         let all = self.server.batches.fetch_add(1, Ordering::Relaxed) + 1;
-        let fits = own + all <= SERVER_MAX;
+        let fits = self.fits(own, all);
         if !fits {
             self.close(0);
         }
@@ -122,8 +181,8 @@ impl Staged {
 struct Batch {
     messages: Vec<Staged>,
     bytes: usize,
-    /// Monotonic time of the last message.
-    last: u64,
+    /// Monotonic time at which it is dropped, unless another message comes.
+    late: u64,
 }
 
 /// The open batches of one stream.
@@ -186,9 +245,12 @@ impl Batches {
         };
         let stored = commit != Some(b"eob");
         let known = self.open.get(id).map(|batch| batch.messages.len() as u64);
-        let is_large = stored && seq > MESSAGES_MAX as u64 || seq > MESSAGES_MAX as u64 + 1;
+        let bounds = &held.server.bounds;
+        let max = bounds.messages();
+        let is_large = seq.saturating_sub(u64::from(!stored)) > max;
         let too_large = |abandoned| {
-            let error = ApiError::AtomicPublishTooLargeBatch { size: "1000".into() };
+            let size = max.to_string().into();
+            let error = ApiError::AtomicPublishTooLargeBatch { size };
             Refused { error, abandoned }
         };
         let incomplete =
@@ -197,7 +259,8 @@ impl Batches {
             return Err(if is_large { too_large(None) } else { incomplete(None) });
         }
         // One that ends with its first message needs a place, too.
-        if known.is_none() && (self.open.len() >= STREAM_MAX || !held.has_room()) {
+        if known.is_none() && (self.open.len() >= bounds.per_stream(STREAM_MAX) || !held.has_room())
+        {
             return Err(ApiError::AtomicPublishTooManyInflight.into());
         }
         if commit.is_some_and(|commit| stored && commit != b"1") {
@@ -241,7 +304,7 @@ impl Batches {
         };
         let bytes = staged.bytes();
         batch.bytes += bytes;
-        batch.last = now;
+        batch.late = bounds.late(now);
         batch.messages.push(staged);
         if !held.grow(bytes) {
             self.drop_batch(held, id);
@@ -272,8 +335,7 @@ impl Batches {
 
     /// Drops those whose publishers are silent. Their ids.
     pub(super) fn expire(&mut self, held: Holding<'_>, now: u64) -> Vec<Box<[u8]>> {
-        let late = |batch: &Batch| batch.last.saturating_add(IDLE_MAX) <= now;
-        let late = self.open.iter().filter(|(_, batch)| late(batch));
+        let late = self.open.iter().filter(|(_, batch)| batch.late <= now);
         let mut ids: Vec<Box<[u8]>> = late.map(|(id, _)| id.clone()).collect();
         ids.sort_unstable();
         for id in &ids {
@@ -284,7 +346,7 @@ impl Batches {
 
     /// When [`expire`](Self::expire) has something to do.
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.open.values().map(|batch| batch.last.saturating_add(IDLE_MAX)).min()
+        self.open.values().map(|batch| batch.late).min()
     }
 }
 
@@ -367,6 +429,45 @@ mod tests {
         assert!(batches.expire(held, IDLE_MAX + 4).is_empty());
         assert_eq!(batches.expire(held, IDLE_MAX + 5).len(), STREAM_MAX - 1);
         assert_eq!((counts(&server), counts(&account)), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn configured_limits_are_kept_and_others_can_be_set() {
+        let (mut batches, server, account) = Default::default();
+        let held = Holding { server: &server, account: &account };
+        let limits = BatchLimits {
+            per_stream: Some(2),
+            total: Some(3),
+            messages: Some(2),
+            timeout_ns: Some(100),
+        };
+        server.bounds.set(&limits);
+        for (id, seq, commit, expected) in [
+            ("a", "1", None, "kept"),
+            ("b", "1", None, "kept"),
+            ("c", "1", None, "10210 None"),
+            ("a", "2", None, "kept"),
+            ("a", "3", Some("eob"), "commit 2"),
+            ("b", "2", None, "kept"),
+            ("b", "3", Some("1"), r#"10199 Some("large")"#),
+            ("d", "4", Some("eob"), "10199 None"),
+            ("d", "3", Some("eob"), "10176 None"),
+            ("e", "1", None, "kept"),
+        ] {
+            assert_eq!(take(&mut batches, held, (id, seq), commit), expected, "{id} {seq}");
+        }
+        assert_eq!(batches.next_deadline(), Some(105));
+        // As many as are configured, whoever opens them.
+        let (mut other, mut last) = <(Batches, Batches)>::default();
+        let second = Held::default();
+        let share = Holding { server: &server, account: &second };
+        for id in ["a", "b"] {
+            assert_eq!(take(&mut other, share, (id, "1"), None), "kept");
+        }
+        assert_eq!(take(&mut last, share, ("a", "1"), None), "10210 None");
+        server.bounds.set(&BatchLimits::default());
+        assert_eq!(take(&mut last, share, ("a", "1"), None), "kept");
+        assert_eq!(last.next_deadline(), Some(IDLE_MAX + 5));
     }
 
     #[test]

@@ -10,16 +10,16 @@ mod ingest;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::batch::{Held, ID_MAX, IDLE_MAX};
+use super::batch::{Held, ID_MAX};
 use super::publish::number;
 use crate::error::ApiError;
 use crate::json::write_u64;
 
 /// What the reply subject of each message of a batch ends with.
 const SUFFIX: &[u8] = b".$FI";
-/// Open batches of one stream.
+/// Open batches of one stream, unless configured.
 const STREAM_MAX: usize = 1000;
-/// Open batches of the server.
+/// Open batches of the server, unless configured.
 const SERVER_MAX: usize = 50_000;
 /// Messages between two acks at most, of all batches of a stream together.
 const FLOW_MAX: u16 = 500;
@@ -100,8 +100,8 @@ struct Batch {
     flow: u16,
     flow_max: u16,
     gaps: bool,
-    /// Monotonic time of the last message.
-    last: u64,
+    /// Monotonic time at which it is dropped, unless another message comes.
+    late: u64,
 }
 
 /// The open batches of one stream.
@@ -132,7 +132,8 @@ impl Fast {
             if place.seq != 1 || place.op == Op::Ping {
                 return Err(ApiError::BatchPublishUnknownBatchId);
             }
-            let crowded = self.open.len() >= STREAM_MAX || held.fast.get() >= SERVER_MAX;
+            let crowded = self.open.len() >= held.bounds.per_stream(STREAM_MAX)
+                || held.fast.get() >= held.bounds.total().unwrap_or(SERVER_MAX);
             if crowded {
                 return Err(ApiError::BatchPublishTooManyInflight);
             }
@@ -145,13 +146,14 @@ impl Fast {
                 flow,
                 flow_max: place.flow,
                 gaps: place.gaps,
-                last: now,
+                late: 0,
             };
             self.open.insert(place.id.into(), batch);
-            self.next.get_or_insert(now.saturating_add(IDLE_MAX));
         }
         let batch = self.open.get_mut(place.id).ok_or(ApiError::BatchPublishUnknownBatchId)?;
-        batch.last = now;
+        batch.late = held.bounds.late(now);
+        // A reload may have made the time shorter.
+        self.next = Some(self.next.map_or(batch.late, |next| next.min(batch.late)));
         Ok(batch)
     }
 
@@ -200,10 +202,9 @@ impl Fast {
             return;
         }
         let all = self.open.len();
-        let late = |batch: &Batch| batch.last.saturating_add(IDLE_MAX);
-        self.open.retain(|_, batch| late(batch) > now);
+        self.open.retain(|_, batch| batch.late > now);
         held.fast.sub(all - self.open.len());
-        self.next = self.open.values().map(late).min();
+        self.next = self.open.values().map(|batch| batch.late).min();
     }
 
     /// When [`expire`](Self::expire) may have something to do.
@@ -263,7 +264,9 @@ fn error_body(seq: u64, error: &ApiError) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::IDLE_MAX;
     use super::*;
+    use crate::options::BatchLimits;
 
     #[test]
     fn reply_subjects_say_where_a_message_belongs() {
@@ -310,6 +313,23 @@ mod tests {
         fast.open.get_mut(&b"a"[..]).unwrap().seq = 1100;
         assert_eq!(fast.due(b"a"), Some(Flow { seq: 1000, messages: 250 }));
         assert_eq!(fast.due(b"a"), None);
+    }
+
+    #[test]
+    fn configured_limits_are_kept() {
+        let (mut fast, mut other, held) = <(Fast, Fast, Held)>::default();
+        let (per_stream, total, timeout_ns) = (Some(2), Some(3), Some(100));
+        held.bounds.set(&BatchLimits { per_stream, total, messages: Some(1), timeout_ns });
+        fast.enter(&held, 0, &start(b"a", 1)).unwrap();
+        fast.enter(&held, 7, &start(b"b", 1)).unwrap();
+        let crowded = ApiError::BatchPublishTooManyInflight;
+        assert_eq!(fast.enter(&held, 7, &start(b"c", 1)).unwrap_err(), crowded);
+        other.enter(&held, 7, &start(b"a", 1)).unwrap();
+        assert_eq!(other.enter(&held, 7, &start(b"b", 1)).unwrap_err(), crowded);
+        assert_eq!(fast.next_deadline(), Some(100));
+        fast.expire(&held, 100);
+        assert_eq!((fast.open.len(), fast.next_deadline()), (1, Some(107)));
+        other.enter(&held, 8, &start(b"b", 1)).unwrap();
     }
 
     #[test]

@@ -46,9 +46,7 @@ impl Stream {
         let memory = self.scope.memory;
         let unreported = self.log.state().bytes.saturating_sub(self.reported_bytes);
         let more = bytes + unreported;
-        let options = &self.shared.options;
-        let server_max = if memory { options.max_memory } else { options.max_file };
-        if server_max.is_some_and(|max| self.shared.usage.get(memory) + more > max) {
+        if self.shared.usage.get(memory) + more > self.shared.bytes_max(memory) {
             self.shared.load.short_of_room(memory, self.shared.usage.get(memory));
             return Err(ApiError::InsufficientResources);
         }

@@ -1,6 +1,6 @@
 //! What waits for the disk has a bound (D-0016).
 
-use natterjack_jetstream::{AccountLimits, Options};
+use natterjack_jetstream::{AccountLimits, Options, ServerLimits};
 use natterjack_store::DiskErrorKind;
 
 use crate::world::{SECOND, World, error_of};
@@ -250,4 +250,40 @@ fn an_ack_that_asks_for_more_gets_it_although_no_answer_may_wait() {
     world.slow_disk = true;
     world.put("s0", "", "3");
     assert_eq!(world.ack(&first, "+NXT").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_reload_changes_what_the_server_allows() {
+    let mut world = with(Options::default());
+    world.must("STREAM.CREATE.S1", &create(1));
+    let consumer = |name: &str, more: &str| {
+        format!(
+            r#"{{"stream_name":"S1","config":{{"durable_name":"{name}","ack_policy":"explicit"{more}}}}}"#
+        )
+    };
+    let config = |world: &mut World, name: &str| {
+        world.must(&format!("CONSUMER.CREATE.S1.{name}"), &consumer(name, ""))["config"].clone()
+    };
+    assert_eq!(config(&mut world, "a")["max_ack_pending"], 1000);
+    let limits = ServerLimits {
+        duplicate_window: Some(60 * SECOND as i64),
+        max_ack_pending: Some(5),
+        max_request_batch: Some(7),
+        ..ServerLimits::default()
+    };
+    world.engine.set_limits(limits);
+    let made = config(&mut world, "b");
+    assert_eq!((&made["max_ack_pending"], &made["max_batch"]), (&5.into(), &7.into()));
+    let more = consumer("c", r#","max_ack_pending":6"#);
+    assert!(world.refusal("CONSUMER.CREATE.S1.c", &more).starts_with("10121 "));
+    let window = world.must("STREAM.CREATE.S2", &create(2))["config"]["duplicate_window"].clone();
+    assert_eq!(window, 60 * SECOND);
+    // Less than what is there leaves it there.
+    world.put("s1", "", "x");
+    world.engine.set_bytes_max(None, Some(1));
+    assert!(world.put("s1", "", "x").contains("10023"));
+    world.engine.set_bytes_max(None, Some(1_000));
+    assert!(world.put("s1", "", "x").contains("\"seq\":2"));
+    world.engine.set_limits(ServerLimits::default());
+    world.must("CONSUMER.CREATE.S1.c", &more);
 }

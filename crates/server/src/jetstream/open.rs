@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use natterjack_config::Options as ServerOptions;
-use natterjack_config::options::SyncPolicy as ConfiguredSync;
+use natterjack_config::options::{JetStreamLimits, SyncPolicy as ConfiguredSync};
 use natterjack_config::reload::friendly_bytes;
-use natterjack_jetstream::{JetStream, Options};
+use natterjack_jetstream::{BatchLimits, JetStream, Options, ServerLimits};
 use natterjack_store::commit::JournalOptions;
 use natterjack_store::{Blocked, Damage, DiskError, Recovery, SyncPolicy};
 use tokio::sync::watch;
@@ -95,7 +95,6 @@ pub(crate) fn open(
         }
     };
     let configured = &options.jetstream;
-    let limits = &configured.limits;
     // As nats-server: three quarters of the memory, and of what the disk has free.
     let max_memory = configured.max_memory.unwrap_or(process::memory_bytes() / 4 * 3);
     let max_file = configured
@@ -105,7 +104,6 @@ pub(crate) fn open(
     if let Some(max_file) = max_file {
         log_info!(log, "  Max Storage:     {}", friendly_bytes(max_file));
     }
-    let number = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
     // Zero is the default, as for nats-server.
     let count = |value: Option<u64>, default: usize| {
         let value = value.and_then(|value| usize::try_from(value).ok());
@@ -119,11 +117,7 @@ pub(crate) fn open(
         server_version: COMPATIBLE_VERSION.into(),
         max_memory: Some(max_memory),
         max_file,
-        duplicate_window: limits
-            .duplicate_window
-            .map(|window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
-        max_ack_pending: number(limits.max_ack_pending),
-        max_request_batch: number(limits.max_request_batch),
+        limits: server_limits(&configured.limits),
         zone: crate::zone::local(),
         strict: configured.strict,
         requests_max: count(configured.request_queue_limit, defaults.requests_max),
@@ -137,6 +131,25 @@ pub(crate) fn open(
         ..defaults
     });
     Ok(Engine { engine, store })
+}
+
+/// What the `limits` block sets, as the engine takes it.
+pub(super) fn server_limits(limits: &JetStreamLimits) -> ServerLimits {
+    let number = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+    let window = limits.duplicate_window.map(|window| window.as_nanos());
+    let timeout = limits.batch.timeout.map(|timeout| timeout.as_nanos());
+    ServerLimits {
+        duplicate_window: window.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX)),
+        max_ack_pending: number(limits.max_ack_pending),
+        max_request_batch: number(limits.max_request_batch),
+        default_max_consumers: limits.default_max_consumers.unwrap_or(0),
+        batch: BatchLimits {
+            per_stream: limits.batch.max_inflight_per_stream,
+            total: limits.batch.max_inflight_total,
+            messages: limits.batch.max_msgs,
+            timeout_ns: timeout.map(|ns| u64::try_from(ns).unwrap_or(u64::MAX)),
+        },
+    }
 }
 
 fn open_directory(directory: Option<&Path>, log: &Log) -> Result<OpenStore, StartError> {

@@ -1,9 +1,11 @@
 //! `/jsz`: JetStream in numbers.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use natterjack_config::options::SyncPolicy;
 use natterjack_jetstream::consumer::ConsumerInfo;
-use natterjack_jetstream::{JetStream, StreamReport};
+use natterjack_jetstream::{DEFAULT_MAX_CONSUMERS, JetStream, StreamReport};
 use serde_json::{Value, json};
 
 use super::query::Query;
@@ -190,14 +192,21 @@ impl Totals {
 fn limits(hub: &Hub) -> Value {
     let options = hub.options();
     let limits = &options.jetstream.limits;
-    let window = limits.duplicate_window.map(|window| window.as_nanos());
+    let ns = |time: Option<Duration>| time.and_then(|time| u64::try_from(time.as_nanos()).ok());
+    let batch = &limits.batch;
+    let consumers = limits.default_max_consumers.filter(|max| *max != 0);
     let mut shown = json!({
         "max_request_batch": limits.max_request_batch,
         "max_ack_pending": limits.max_ack_pending,
-        "max_duplicate_window": window.and_then(|window| u64::try_from(window).ok()),
+        "max_duplicate_window": ns(limits.duplicate_window),
+        "default_max_consumers": consumers.unwrap_or(DEFAULT_MAX_CONSUMERS),
+        "max_batch_inflight_per_stream": batch.max_inflight_per_stream,
+        "max_batch_inflight_total": batch.max_inflight_total,
+        "max_batch_size": batch.max_msgs,
+        "max_batch_timeout": ns(batch.timeout),
     });
     if let Value::Object(members) = &mut shown {
-        members.retain(|_, value| !value.is_null());
+        members.retain(|_, value| !value.is_null() && *value != 0);
     }
     shown
 }

@@ -21,6 +21,7 @@ fn jetstream() {
             sync_interval: \"2m\", max_buffered_size: 1, max_buffered_msgs: 2
             request_queue_limit: 3, info_queue_limit: 4
             limits {max_ack_pending: 5, max_request_batch: 6, duplicate_window: \"1m\"
+                default_max_consumers: -1
                 batch {max_inflight_per_stream 7, max_inflight_total 8, max_msgs 9, timeout 10s}}
         }",
     );
@@ -38,6 +39,7 @@ fn jetstream() {
                 max_ack_pending: Some(5),
                 max_request_batch: Some(6),
                 duplicate_window: Some(Duration::from_secs(60)),
+                default_max_consumers: Some(-1),
                 batch: BatchLimits {
                     max_inflight_per_stream: Some(7),
                     max_inflight_total: Some(8),
