@@ -1,5 +1,6 @@
 //! Mirrors and sources (jetstream.md 2.10).
 
+use natterjack_jetstream::{AccountLimits, Options};
 use natterjack_store::DiskErrorKind;
 use serde_json::Value;
 
@@ -313,6 +314,74 @@ fn what_the_disk_refuses_is_taken_again_at_its_sequence() {
         world.crash();
         world.pass(20 * SECOND);
         assert_eq!(payloads(&mut world, name), ["0", "1", "2", "0", "1", "2"], "{name}");
+    }
+}
+
+#[test]
+fn a_purge_of_the_origin_while_the_disk_refuses_leaves_a_gap() {
+    for purge in ["", r#"{"seq":5}"#, r#"{"filter":"o.1"}"#] {
+        let mut world = world(3, MIRROR);
+        world.slow_disk = true;
+        fill(&mut world, 3);
+        let origin = world.engine.stream("$G", "O").unwrap().id();
+        while let Some(at) = world.host.disk.iter().position(|(owner, _)| *owner == origin) {
+            let (owner, request) = world.host.disk.remove(at).unwrap();
+            let result = request.run(&world.disk);
+            world.engine.completed(&mut world.host, world.now, owner, request.id, result);
+        }
+        *world.disk.failing.lock().unwrap() = Some(DiskErrorKind::NoRoom);
+        world.run_disk();
+        *world.disk.failing.lock().unwrap() = None;
+        world.slow_disk = false;
+        assert_eq!(world.state("M")["last_seq"], 3);
+        // Before the mirror asks again, what it lost is gone there, too.
+        world.must("STREAM.PURGE.O", purge);
+        world.pass(20 * SECOND);
+        fill(&mut world, 2);
+        world.pass(20 * SECOND);
+        let left: Vec<u64> =
+            messages(&mut world, "O").into_iter().map(|one| one.0).filter(|seq| *seq > 3).collect();
+        for crashed in [false, true] {
+            let mirror = messages(&mut world, "M");
+            let seqs: Vec<u64> = mirror.iter().map(|one| one.0).collect();
+            assert_eq!(seqs[..3], [1, 2, 3], "{purge}");
+            assert_eq!(seqs[3..], left, "{purge}");
+            assert_eq!(mirror.last(), messages(&mut world, "O").last());
+            assert_eq!(world.must("STREAM.INFO.M", "")["mirror"]["lag"], 0);
+            if !crashed {
+                world.crash();
+                world.pass(20 * SECOND);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_account_that_is_full_holds_its_mirrors_up_until_there_is_room() {
+    let limits = AccountLimits { max_file: Some(2_000), ..AccountLimits::default() };
+    for taker in [MIRROR, SOURCED] {
+        let mut world = World::with(Options::default(), limits);
+        world.must("STREAM.CREATE.O", r#"{"name":"O","subjects":["o.>"],"storage":"memory"}"#);
+        let body = "x".repeat(400);
+        for _ in 0..10 {
+            world.put("o.a", "", &body);
+        }
+        create(&mut world, taker);
+        let name = if taker == MIRROR { "M" } else { "S" };
+        world.pass(60 * SECOND);
+        let taken = world.state(name)["messages"].as_u64().unwrap();
+        assert!((1..10).contains(&taken), "{taken}");
+        let usage = world.engine.account_usage("$G").unwrap();
+        assert!(usage.file <= 2_000, "{usage:?}");
+        world.must(&format!("STREAM.PURGE.{name}"), "");
+        world.pass(60 * SECOND);
+        let state = world.state(name);
+        assert_eq!(state["messages"], taken, "{name}");
+        assert_eq!(state["last_seq"], 2 * taken);
+        world.engine.set_account("$G", Some(AccountLimits::default()));
+        world.pass(60 * SECOND);
+        assert_eq!(world.state(name)["last_seq"], 10, "{name}");
+        assert_eq!(world.state(name)["messages"], 10 - taken);
     }
 }
 
