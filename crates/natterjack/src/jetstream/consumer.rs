@@ -356,8 +356,11 @@ impl<T, C: Codec> ConsumerBuilder<T, C> {
     /// # Errors
     /// `Drift` if it exists and differs in what cannot be changed; `NotFound` if the stream does not
     /// exist; `BadName`, `Api`, `Timeout`, ..
-    pub async fn ensure(&self) -> Result<ConsumerInfo, StreamError> {
-        Ok(self.spec.ensure().await?)
+    pub fn ensure(&self) -> impl Future<Output = Result<ConsumerInfo, StreamError>> + Send {
+        // Not all of it: what `until` waits for cannot be looked at by two threads, and a future that
+        // borrowed it could not be awaited in a task.
+        let spec = &self.spec;
+        async move { Ok(spec.ensure().await?) }
     }
 }
 

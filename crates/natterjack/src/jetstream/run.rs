@@ -149,7 +149,9 @@ where
     /// Makes sure that the consumer exists, and calls an async function with each message. The function
     /// returns a [`Verdict`], nothing (which acknowledges), or a `Result`: an error means another try by
     /// the backoff until `max_deliver`, then the dead letter. A panic counts as an error. A message whose
-    /// handler ended its process at each delivery is kept, too, by who runs the consumer then.
+    /// handler ended its process at each delivery is kept, too, by who runs the consumer then: the server's
+    /// advisories of such messages are read from the stream `natterjack_max_deliveries`, which is made
+    /// unless one of the account has them already.
     ///
     /// It goes on over restarts, missed heartbeats and leader changes, and ends by
     /// [`until`](Self::until), [`limit`](Self::limit), a drain, a deleted consumer (by
@@ -181,7 +183,7 @@ where
         let crashes = match (&rules.dead_letter, rules.max_deliver) {
             (Some(to), Some(_)) => {
                 let (js, names) = (&self.spec.js, (&*self.spec.stream, &*self.spec.name));
-                Some(Crashes::listen(js, names, to.clone(), (limit, self.backoff)).await?)
+                Crashes::watch(js, names, to.clone(), self.backoff).await?
             }
             _ => None,
         };
@@ -242,7 +244,9 @@ where
                 () = reached(&mut state, |s| matches!(s, ConnState::Closed { .. })) => {}
             }
         }
-        run.report.dead_lettered += crashes.map_or(0, |crashes| crashes.kept());
+        if let Some(crashes) = crashes {
+            run.report.dead_lettered += crashes.end(limit).await;
+        }
         run.report.took = started.elapsed();
         Ok(run.report)
     }
