@@ -35,9 +35,10 @@ impl Secured {
     fn start(more: &str) -> Self {
         let directory = certificates();
         let at = directory.path().display();
+        // A slow machine takes seconds to read the authorities that all programs trust.
         let text = format!(
             "host: 127.0.0.1, port: -1\ntls {{cert_file: \"{at}/server.pem\", \
-             key_file: \"{at}/server-key.pem\", ca_file: \"{at}/ca.pem\", verify: true, {more}}}"
+             key_file: \"{at}/server-key.pem\", ca_file: \"{at}/ca.pem\", verify: true, timeout: 60, {more}}}"
         );
         let server = Server::builder().config(&text).unwrap().start_blocking().unwrap();
         Self { server, directory }
@@ -50,7 +51,7 @@ impl Secured {
     /// The command with these of the three files as options.
     fn command(&self, options: &[&str], arguments: &[&str]) -> Command {
         let mut command = bare(arguments);
-        command.args(["-s", &self.server.client_url(), "--timeout", "10s"]);
+        command.args(["-s", &self.server.client_url(), "--timeout", "2m"]);
         for option in options {
             command.arg(option);
             match *option {
@@ -69,7 +70,7 @@ const ALL: [&str; 3] = ["--tlsca", "--tlscert", "--tlskey"];
 // Shows U-016.
 #[test]
 fn a_certificate_and_an_authority_are_options() {
-    let secured = Secured::start("timeout: 5");
+    let secured = Secured::start("");
     end(secured.command(&ALL, &["pub", "a", "b"])).ok();
     let rtt = end(secured.command(&ALL, &["rtt", "1", "--json"])).ok().json();
     assert!(rtt["rtt_ns"].as_u64().unwrap() > 0);
@@ -89,7 +90,7 @@ fn a_certificate_and_an_authority_are_options() {
 
 #[test]
 fn the_environment_and_contexts_name_them_too() {
-    let secured = Secured::start("timeout: 5");
+    let secured = Secured::start("");
     let mut by_env = secured.command(&[], &["pub", "a", "b"]);
     by_env
         .env("NATS_CA", secured.path("ca.pem"))
@@ -108,7 +109,7 @@ fn the_environment_and_contexts_name_them_too() {
 
 #[test]
 fn tls_may_come_before_the_first_word_of_the_server() {
-    let secured = Secured::start("timeout: 5, handshake_first: true");
+    let secured = Secured::start("handshake_first: true");
     let options = [&ALL[..], &["--tlsfirst"]].concat();
     end(secured.command(&options, &["pub", "a", "b"])).ok();
 
