@@ -18,6 +18,7 @@ use crate::connect::{self, Context};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{ColorChoice, Format, Output};
+use crate::verbs::auth;
 
 /// Set by the scripts, to the name of the shell.
 pub(crate) const VARIABLE: &str = "NATTERJACK_COMPLETE";
@@ -33,6 +34,16 @@ pub(crate) fn answer_shell() {
 /// Names of the contexts of the `nats` tool.
 pub(crate) fn contexts() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(connect::context_names()))
+}
+
+/// Names of the operators that are kept here.
+pub(crate) fn operators() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(auth::operator_names()))
+}
+
+/// Names of the accounts of the operator in use.
+pub(crate) fn accounts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(auth::account_names()))
 }
 
 /// Names of streams.

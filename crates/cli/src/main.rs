@@ -165,7 +165,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Server { verb } => verb.run(context).await,
         Verb::Context { verb } => verb.run(context).await,
         Verb::Rtt(verb) => verb.run(context).await,
-        Verb::Auth { verb } => verb.run(context),
+        Verb::Auth { verb } => verb.run(context).await,
         Verb::Config { verb } => verb.run(context),
         Verb::Man(verb) => verb.run(context.out),
         Verb::Completions(verb) => verb.run(context.out),

@@ -14,7 +14,7 @@ use crate::connect::Context;
 use crate::exit::Outcome;
 
 pub(crate) use report::{Filter, print_statistics, statistics};
-pub(crate) use sys::{Answer, ask, collect};
+pub(crate) use sys::{Answer, OTHERS, ask, collect, gather};
 
 /// Servers. All but `check` needs a user of the system account.
 #[derive(Debug, Subcommand)]

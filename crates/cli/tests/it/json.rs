@@ -106,6 +106,34 @@ stream seal S -f
 stream rm S -f
 stream restore DIR/backup
 auth quick DIR/logins
+auth operator add OP
+auth operator info
+auth operator ls
+auth operator edit --tag a:b
+auth operator select OP
+auth operator keys add
+auth operator keys ls
+auth account add ACC --jetstream
+auth account info ACC
+auth account ls
+auth account edit ACC --connections 5
+auth account keys add ACC --role r --pub-allow x
+auth account keys ls ACC
+auth account revoke ACC *
+auth user add u ACC
+auth user info u ACC
+auth user ls
+auth user edit u ACC --tag a:b
+auth user creds u ACC
+auth resolver memory
+auth resolver full
+auth resolver cache
+auth nkey gen --out DIR/key
+auth nkey show DIR/key
+auth nkey sign DIR/file --key DIR/key
+auth inspect DIR/logins/demo.creds
+auth user rm u ACC -f
+auth account rm ACC -f
 man DIR/man
 ";
 
@@ -129,7 +157,17 @@ server check server --name one
 ";
 
 /// Verbs that are not here, and why.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 22] = [
+    ("auth account keys rm", "tools.rs"),
+    ("auth account push", "needs a server with a directory of accounts: tools.rs"),
+    ("auth account query", "as above: tools.rs"),
+    ("auth nkey seal", "tools.rs"),
+    ("auth nkey unseal", "tools.rs"),
+    ("auth nkey verify", "tools.rs"),
+    ("auth operator import", "tools.rs"),
+    ("auth operator keys rm", "as those of accounts"),
+    ("auth resolver ls", "needs a server with a directory of accounts: tools.rs"),
+    ("auth resolver rm", "as above: tools.rs"),
     ("account restore", "needs a server without the streams: backups.rs"),
     ("bench", "some of its forms are above; all: bench.rs"),
     ("completions", "writes a script"),

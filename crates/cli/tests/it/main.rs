@@ -23,6 +23,7 @@ mod servers;
 mod services;
 mod streams;
 mod tls;
+mod tools;
 mod tour;
 mod watching;
 mod witness;

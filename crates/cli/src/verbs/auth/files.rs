@@ -17,12 +17,17 @@ pub(super) fn make_directory(path: &Path) -> Outcome {
 
 /// Writes a file (0600), which must be new.
 pub(super) fn write_private(path: &Path, text: &str) -> Outcome {
+    write_private_bytes(path, text.as_bytes())
+}
+
+/// As [`write_private`], for what may be no text.
+pub(super) fn write_private_bytes(path: &Path, bytes: &[u8]) -> Outcome {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
         .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(|error| Failure::io(path.display(), &error))
 }

@@ -11,16 +11,14 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use natterjack_core::jwt::{
-    AccountClaims, Creds, CredsError, JetStreamClaimLimits, JwtError, OperatorClaims, UserClaims,
-};
+use natterjack_core::jwt::{AccountClaims, JetStreamClaimLimits, OperatorClaims, UserClaims};
 use nkeys::KeyPair;
 use serde_json::json;
 
 use super::files::{make_directory, write_private};
+use super::{creds, now, seed, system_exports, unsigned};
 use crate::exit::{Failure, Outcome, status};
 use crate::output::{Output, Paint};
 
@@ -68,9 +66,7 @@ impl Quick {
     }
 
     fn write(&self) -> Result<(PathBuf, Made), Failure> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
-        let made = Made::new(now)?;
+        let made = Made::new(now())?;
         make_directory(&self.dir)?;
         // The configuration names its own directory: it must work from everywhere.
         let dir = std::path::absolute(&self.dir)
@@ -176,18 +172,7 @@ impl Made {
         operator_claims.nats.system_account = system.public_key();
 
         let mut system_claims = AccountClaims::new("SYS", &system.public_key());
-        system_claims.nats.exports = vec![
-            json!({
-                "name": "account-monitoring-services", "subject": "$SYS.REQ.ACCOUNT.*.*",
-                "type": "service", "response_type": "Stream", "account_token_position": 4,
-                "description": "Request account specific monitoring services",
-            }),
-            json!({
-                "name": "account-monitoring-streams", "subject": "$SYS.ACCOUNT.*.>",
-                "type": "stream", "account_token_position": 3,
-                "description": "Account specific monitoring stream",
-            }),
-        ];
+        system_claims.nats.exports = system_exports();
 
         let mut app_claims = AccountClaims::new("APP", &app.public_key());
         app_claims.nats.limits.jetstream = JetStreamClaimLimits::unlimited();
@@ -199,9 +184,12 @@ impl Made {
             claims.nats.permissions.subscribe.deny.push(SECRET.to_owned());
             claims
         };
+        let credentials = |claims: UserClaims, key: &KeyPair, account: &KeyPair, now: i64| {
+            creds(claims, key, account, now).map(|(_, text)| text)
+        };
         let new_user = |name: &str, account: &KeyPair| {
             let key = KeyPair::new_user();
-            creds(UserClaims::new(name, &key.public_key()), &key, account, now)
+            credentials(UserClaims::new(name, &key.public_key()), &key, account, now)
         };
         let demo_key = KeyPair::new_user();
         let expired_key = KeyPair::new_user();
@@ -217,10 +205,10 @@ impl Made {
             seeds: [seed(&operator)?, seed(&system)?, seed(&app)?],
             creds: [
                 new_user("admin", &app)?,
-                creds(demo("demo", &demo_key), &demo_key, &app, now)?,
+                credentials(demo("demo", &demo_key), &demo_key, &app, now)?,
                 new_user("sys", &system)?,
-                creds(expired, &expired_key, &app, now - 2 * EXPIRED_FOR)?,
-                creds(demo("revoked", &revoked), &revoked, &app, now)?,
+                credentials(expired, &expired_key, &app, now - 2 * EXPIRED_FOR)?,
+                credentials(demo("revoked", &revoked), &revoked, &app, now)?,
             ],
         })
     }
@@ -243,26 +231,4 @@ impl Made {
              resolver_preload {{\n  # SYS\n  {system}: {system_jwt}\n  # APP\n  {app}: {app_jwt}\n}}\n"
         )
     }
-}
-
-/// The text of a user's credentials file.
-fn creds(
-    mut claims: UserClaims,
-    key: &KeyPair,
-    account: &KeyPair,
-    now: i64,
-) -> Result<String, Failure> {
-    let jwt = claims.encode(account, now).map_err(unsigned)?;
-    let creds = Creds { jwt, seed: seed(key)? };
-    creds.format().map_err(|error: CredsError| {
-        Failure::new(status::FAILED, "auth.creds_mismatch", error.to_string())
-    })
-}
-
-fn seed(key: &KeyPair) -> Result<String, Failure> {
-    key.seed().map_err(|error| Failure::new(status::FAILED, "auth.seed", error.to_string()))
-}
-
-fn unsigned(error: JwtError) -> Failure {
-    Failure::new(status::FAILED, "auth.jwt", error.to_string())
 }

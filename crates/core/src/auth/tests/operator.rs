@@ -425,7 +425,7 @@ fn a_change_of_the_account_rechecks_its_users() {
     check(&deleted, NOW, "Account Authentication Expired");
 }
 
-// Shows a part of U-110.
+// Shows U-110.
 #[test]
 fn users_of_a_key_that_changed_are_closed_without_a_word() {
     let before = server(|_| {});
@@ -451,7 +451,7 @@ fn users_of_a_key_that_changed_are_closed_without_a_word() {
     check(&signed, &rescoped, None);
 }
 
-// Shows a part of U-111.
+// Shows U-111.
 #[test]
 fn accounts_are_learned_and_forgotten() {
     let server = server(|_| {});

@@ -40,7 +40,7 @@ fn account(exp: i64) -> (String, String) {
     (key, token)
 }
 
-// Shows a part of U-111.
+// Shows U-111.
 #[test]
 fn what_is_saved_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
