@@ -81,8 +81,10 @@ impl JetStream {
         let owner = Arc::clone(account);
         let then = Box::new(move |engine: &Self, host: &mut dyn Host, now: Now| {
             engine.listen(host, &owner, &stream);
-            engine.start_sourcing(host, now, &owner, &stream);
+            // The answer tells of the stream as it was made, before it takes anything.
+            stream.lock().know_feeds(host, now);
             done(engine, host, now, &stream);
+            engine.start_sourcing(host, now, &owner, &stream);
             engine.stream_advisory(host, now, &owner.name, &stream.scope().stream, CREATED);
         });
         let recorded = self.shared.record(host, change, then);

@@ -526,9 +526,10 @@ impl JetStream {
             }
             stream.settle(host, now);
             drop(stream);
-            engine.start_sourcing(host, now, &restore.account, &cell);
             engine.stream_advisory(host, now, &restore.account.name, &cell.scope().stream, CREATED);
+            // What came back, before it takes more.
             engine.answer_created(host, now, &reply, &cell);
+            engine.start_sourcing(host, now, &restore.account, &cell);
             restore.ended(host, now, engine.shared.options.domain.as_deref());
             done(now);
         });

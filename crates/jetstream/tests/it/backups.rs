@@ -279,6 +279,8 @@ fn a_mirror_comes_back_and_goes_on() {
         world.put("o", "", "6");
         let answer = restored(&mut world, &config, &archive);
         assert_eq!(answer["state"]["messages"], 4);
+        // It tells what came back, and not yet what is to come.
+        assert_eq!(answer.get("mirror"), None);
         world.put("o", "", "7");
         world.pass(5 * SECOND);
         let state = world.state("S");

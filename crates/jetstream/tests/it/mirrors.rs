@@ -129,6 +129,27 @@ fn a_mirror_without_its_origin_says_so_and_begins_when_it_comes() {
     assert_eq!(payloads(&mut world, "M"), ["0", "1", "2", "later"]);
 }
 
+/// A timer runs on another thread: where it is set before the answer, that may tell of messages.
+#[test]
+fn the_answer_to_a_create_leaves_before_anything_can_be_taken() {
+    for (name, body) in [("M", MIRROR), ("S", SOURCED)] {
+        let mut world = World::new();
+        world.must("STREAM.CREATE.O", ORIGIN);
+        fill(&mut world, 3);
+        world.host.sent.clear();
+        world.host.woken.clear();
+        assert!(world.request_to(&format!("$JS.API.STREAM.CREATE.{name}"), "_I.made", "", body));
+        let id = world.engine.stream("$G", name).unwrap().id();
+        let answered = world.host.sent.iter().position(|sent| sent.route == "_I.made").unwrap();
+        let timed = world.host.woken.iter().find(|(owner, _)| *owner == id).unwrap();
+        assert!(timed.1 > answered, "{name}: {timed:?} {answered}");
+        let answer = world.take("_I.made").unwrap().payload;
+        assert!(answer.contains(r#""active":-1"#), "{answer}");
+        world.pass(1);
+        assert_eq!(payloads(&mut world, name), ["0", "1", "2"]);
+    }
+}
+
 #[test]
 fn a_mirror_takes_what_its_configuration_says() {
     let mut world = World::new();

@@ -54,6 +54,8 @@ pub(crate) struct Recorder {
     pub(crate) listeners: Vec<(String, String, Arc<StreamCell>)>,
     pub(crate) disk: VecDeque<(u64, DiskRequest)>,
     pub(crate) wakes: BTreeMap<u64, u64>,
+    /// Who set a timer, and how many messages had been sent before.
+    pub(crate) woken: Vec<(u64, usize)>,
     pub(crate) congested: bool,
     /// The system account.
     pub(crate) system: Option<Arc<str>>,
@@ -117,6 +119,7 @@ impl Host for Recorder {
             self.wakes.remove(&owner);
         } else {
             self.wakes.insert(owner, mono_ns);
+            self.woken.push((owner, self.sent.len()));
         }
     }
 

@@ -97,7 +97,14 @@ impl Stream {
         self.sourcing.get_or_insert_default().places.message(seq, headers);
     }
 
-    /// Begins to take messages, with the next tick.
+    /// Knows what it will take, and takes nothing yet.
+    pub(crate) fn know_feeds(&mut self, host: &mut dyn Host, now: Now) {
+        if self.is_sourcing() && !self.closed {
+            self.update_feeds(host, now);
+        }
+    }
+
+    /// Begins to take messages, with the next tick, which may come at once.
     pub(crate) fn start_feeds(&mut self, host: &mut dyn Host, now: Now) {
         if self.is_sourcing() && !self.closed {
             self.update_feeds(host, now);
