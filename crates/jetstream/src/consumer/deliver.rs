@@ -161,6 +161,7 @@ impl Consumer {
         while let Some(entry) = self.next_again(ctx) {
             match ctx.log.locate(entry.seq) {
                 Locate::Found(message) => {
+                    self.roused = true;
                     return Pick::Message(Picked { message, count: entry.count });
                 }
                 Locate::Pending => return Pick::Reading,

@@ -215,6 +215,20 @@ fn a_changed_filter_finds_what_was_stored_since_the_last_search() {
         rig.pump();
         assert_eq!(rig.host.sent.len() as u64, left, "{what}");
     }
+    // So does a message that is delivered again.
+    for (nak, left) in [(true, 0), (false, 1)] {
+        let mut rig = Rig::new();
+        rig.durable(r#""filter_subject":"s.a""#);
+        rig.pull(r#"{"batch":3,"expires":20000000000}"#);
+        rig.publish("s.a");
+        rig.publish("s.b");
+        assert!(!nak || rig.ack(1, "-NAK"));
+        rig.update(
+            r#"{"durable_name":"c","name":"c","ack_policy":"explicit","filter_subject":"s.b"}"#,
+        )
+        .unwrap();
+        assert_eq!(rig.info().num_pending, left);
+    }
     // What several filters passed over is found by those that come after them, and by none.
     let mut rig = Rig::new();
     rig.durable(r#""filter_subjects":["s.a","s.c"],"max_ack_pending":1"#);
