@@ -82,15 +82,14 @@ pub(crate) async fn decide(
     };
     let now_unix = hub.clock().unix_ns() / 1_000_000_000;
     let accept = || hub.authenticator().accept(callout, answer, &applicant.connection, now_unix);
-    let outcome = match accept() {
-        // Perhaps it is known elsewhere.
-        Err(CalloutFailure::NoAccount { target, .. })
-            if hub.resolver().fetch(hub, &target).await =>
-        {
-            accept()
+    let mut outcome = accept();
+    // Perhaps it is known elsewhere.
+    if let Err(CalloutFailure::NoAccount { target, .. }) = &outcome {
+        let fetched = tokio::time::timeout(timeout, hub.resolver().fetch(hub, target)).await;
+        if fetched.unwrap_or(false) {
+            outcome = accept();
         }
-        outcome => outcome,
-    };
+    }
     outcome.map_err(|failure| failure.to_string())
 }
 

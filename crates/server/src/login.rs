@@ -184,7 +184,7 @@ impl Login {
             _ => None,
         };
         if let Some(id) = wanted
-            && hub.resolver().fetch(hub, &id).await
+            && self.in_time(hub, hub.resolver().fetch(hub, &id)).await?
         {
             outcome = hub.authenticator().authenticate(&given, &nonce, &connection, now_unix());
         }
@@ -219,7 +219,9 @@ impl Login {
         let empty = Connect::default();
         let connect = connect.unwrap_or(&empty);
         let attempt = LoginAttempt::new(connect, info, self.nonce().unwrap_or_default());
-        let deciding = hub.runtime().spawn(program.decide(attempt));
+        let program = program.clone();
+        // Also what is done before there is something to wait for.
+        let deciding = hub.runtime().spawn(async move { program.decide(attempt).await });
         let abort = deciding.abort_handle();
         let decided = self.in_time(hub, deciding).await.inspect_err(|_| abort.abort())?;
         let suffix = Credentials::from(connect).log_suffix();

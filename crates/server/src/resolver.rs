@@ -1,6 +1,7 @@
 //! Where account JWTs come from beside the configuration: a directory, requests of the system account that
 //! change it, and other servers that are asked for what is not there; or a web server (core.md 3.8).
 
+mod flights;
 mod requests;
 mod store;
 mod web;
@@ -24,13 +25,14 @@ use crate::hub::Hub;
 use crate::log::Log;
 use crate::start::StartError;
 use crate::{accounts, log_debug, log_error, log_info, log_warn, tenants};
+use flights::Flights;
 use requests::Asked;
 use store::Store;
 use web::Web;
 
 /// Requests that wait at a time; what comes while so many do gets no answer.
 const REQUESTS: usize = 64;
-/// Accounts that others are asked for at a time. Whoever names one more is refused.
+/// Accounts that are looked for at a time. Whoever names one more waits, as long as a login may take.
 const FETCHES: usize = 64;
 /// Accounts that one account brings with it, as those that it imports from.
 const EXPORTERS: usize = 64;
@@ -46,6 +48,7 @@ pub(crate) struct Resolver {
     /// When accounts were asked for again whose JWTs are over.
     refreshed: Mutex<HashMap<Box<str>, u64>>,
     fetches: Semaphore,
+    flights: Flights,
     asked: mpsc::Sender<Asked>,
     waiting: Mutex<Option<mpsc::Receiver<Asked>>>,
 }
@@ -87,6 +90,7 @@ impl Resolver {
             web,
             refreshed: Mutex::default(),
             fetches: Semaphore::new(FETCHES),
+            flights: Flights::default(),
             asked,
             waiting: Mutex::new(Some(waiting)),
         })
@@ -138,18 +142,27 @@ impl Resolver {
     }
 
     /// Gets the JWT of an account that is not known, from the directory, the web server, or other servers.
-    /// Returns whether the account is known now.
+    /// Returns whether the account is known now. The caller bounds the time that it takes.
     pub(crate) async fn fetch(&self, hub: &Arc<Hub>, id: &str) -> bool {
         if jwt::key_kind(id) != Some(jwt::KeyKind::Account) {
             return false;
         }
-        if let Some(web) = &self.web {
-            return self.fetch_from(web, hub, id).await;
-        }
-        if self.store.is_none() {
+        if self.store.is_none() && self.web.is_none() {
             return false;
         }
-        let Ok(_place) = self.fetches.try_acquire() else { return false };
+        // Boxed: it is seldom needed, and large.
+        let look_up = Box::pin(async {
+            let Ok(_place) = self.fetches.acquire().await else { return false };
+            match &self.web {
+                Some(web) => self.fetch_from(web, hub, id).await,
+                None => self.fetch_stored(hub, id).await,
+            }
+        });
+        self.flights.join(id, look_up).await
+    }
+
+    /// Gets an account from the directory, or from other servers.
+    async fn fetch_stored(&self, hub: &Arc<Hub>, id: &str) -> bool {
         let (task_hub, task_id) = (hub.clone(), id.to_owned());
         let stored = hub.runtime().spawn_blocking(move || {
             let resolver = task_hub.resolver();
@@ -196,7 +209,6 @@ impl Resolver {
             if !asked.insert(next.clone()) || asked.len() > EXPORTERS {
                 continue;
             }
-            let Ok(_place) = self.fetches.try_acquire() else { break };
             let token = match web.get(&next).await {
                 Ok(token) => token,
                 Err(error) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
 use hyper::rt::{Read, Write};
@@ -49,7 +49,12 @@ impl Web {
         let is_secure = uri.scheme_str() == Some("https");
         let authority = uri.authority().ok_or_else(wrong)?.as_str();
         let user = authority.rsplit_once('@').map(|(user, _)| user);
-        let login = user.map(|user| format!("Basic {}", BASE64.encode(user.as_bytes())));
+        // Always with a password, as Go sends it.
+        let login = user.map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            let pair = [unescaped(name), b":".to_vec(), unescaped(password)].concat();
+            format!("Basic {}", BASE64.encode(&pair))
+        });
         let tls = match is_secure {
             false => None,
             true => {
@@ -150,6 +155,25 @@ impl Web {
     }
 }
 
+/// What `%40` and the like stand for. What is none is left as it is.
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| first == b'%');
+        match escaped.and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits).ok()) {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +224,20 @@ mod tests {
             format!("HTTP/1.1 200 OK\r\nContent-Length: {long}\r\n\r\n{}", "x".repeat(long));
         let (got, ..) = ask(&answer, "A").await;
         assert!(got.unwrap_err().ends_with("length limit exceeded"));
+    }
+
+    #[test]
+    fn users_and_passwords_are_those_that_the_address_means() {
+        for (user, login) in [
+            ("u:p", "u:p"),
+            ("u", "u:"),
+            ("u%40home:p%2Fa%3as", "u@home:p/a:s"),
+            ("50%:%zz%4", "50%:%zz%4"),
+        ] {
+            let web = Web::new(&format!("http://{user}@localhost:1/x"), None).unwrap();
+            let expected = format!("Basic {}", BASE64.encode(login.as_bytes()));
+            assert_eq!(web.login.unwrap(), expected, "{user}");
+        }
     }
 
     #[tokio::test]

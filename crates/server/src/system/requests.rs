@@ -20,8 +20,8 @@ use crate::hub::Hub;
 use crate::monitor::{self, Query};
 use crate::server_info::ServerInfo;
 
-/// Requests of the system account that are answered at a time; what comes while so many wait gets no
-/// answer.
+/// Requests of the system account that are answered at a time; who asks while so many wait hears that
+/// nobody responds.
 const PLACES: usize = 256;
 
 /// The same for each of the other accounts: none of them keeps another one waiting, or the operator.
@@ -124,7 +124,7 @@ impl Service for Requests {
         let Some(hub) = self.hub.upgrade() else { return false };
         let Ok(subject) = std::str::from_utf8(message.subject) else { return false };
         let Some((verb, is_ping, about)) = self.parse(subject) else { return false };
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return true };
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return false };
         let asked = Asked {
             verb,
             is_ping,

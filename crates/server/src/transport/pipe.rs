@@ -144,6 +144,13 @@ impl Pipe {
     }
 }
 
+// The connection may go without a word, as with the runtime that it is served by.
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.shut_down(Shutdown::Both);
+    }
+}
+
 /// A client's end of a connection within the process, see
 /// [`Server::connect_in_process`](crate::Server::connect_in_process): what is written to it the server
 /// reads as from a socket. Dropping it closes the connection.
@@ -249,6 +256,21 @@ mod tests {
         }
         server.writable().await;
         let broken = server.try_write(&[IoSlice::new(b"x")]).unwrap_err();
+        assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_gone_is_told() {
+        let (server, mut client) = Pipe::new();
+        server.try_write(&[IoSlice::new(b"last")]).unwrap();
+        let waiting = async {
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            read
+        };
+        let (read, ()) = tokio::join!(waiting, async { drop(server) });
+        assert_eq!(read, b"last");
+        let broken = client.write_all(b"x").await.unwrap_err();
         assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
     }
 

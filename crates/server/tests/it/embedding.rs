@@ -121,7 +121,7 @@ async fn users_may_be_kept_from_connecting_within_the_process() {
 }
 
 async fn decide(attempt: LoginAttempt) -> Result<LoginGrant, String> {
-    let soon = SystemTime::now() + Duration::from_secs(2);
+    let soon = SystemTime::now() + Duration::from_secs(3);
     match (attempt.user.as_deref(), attempt.password.as_deref()) {
         (Some("ann"), Some("right")) => Ok(LoginGrant::user("ann")),
         (Some("bob"), Some("right")) => Ok(LoginGrant::user("bob")
@@ -141,9 +141,12 @@ async fn decide(attempt: LoginAttempt) -> Result<LoginGrant, String> {
 #[test]
 fn the_program_decides_about_logins() {
     let server = Server::builder()
-        .config("authorization { timeout: 0.5, token: unused }\naccounts { B {} }")
+        .config("authorization { timeout: 60, token: unused }\naccounts { B {} }")
         .unwrap()
-        .logins(decide)
+        .logins(|attempt| {
+            assert_ne!(attempt.user.as_deref(), Some("rash"), "before there is anything to await");
+            decide(attempt)
+        })
         .start_blocking()
         .unwrap();
     let log_in = |user: &str, pass: &str| {
@@ -169,10 +172,9 @@ fn the_program_decides_about_logins() {
     ann.expect("PONG");
     bob.send("PING\r\n");
     bob.expect("PONG");
-    for user in ["ann", "eve", "lost", "broken"] {
+    for user in ["ann", "eve", "lost", "broken", "rash"] {
         log_in(user, "wrong").expect("-ERR 'Authorization Violation'");
     }
-    log_in("slow", "").expect("-ERR 'Authentication Timeout'");
     let mut silent = Peer::connect(&server);
     silent.send("PING\r\n");
     silent.expect("-ERR 'Authorization Violation'");
@@ -182,7 +184,7 @@ fn the_program_decides_about_logins() {
     // Those that are in stay in.
     server
         .reload_config(
-            "max_payload: 2000\nauthorization { timeout: 0.5, token: unused }\naccounts { B {} }",
+            "max_payload: 2000\nauthorization { timeout: 60, token: unused }\naccounts { B {} }",
         )
         .unwrap();
     bob.send("PING\r\n");
@@ -192,6 +194,21 @@ fn the_program_decides_about_logins() {
     bob.expect("-ERR 'Authorization Violation'");
     ann.send("PING\r\n");
     ann.expect("PONG");
+    server.shutdown_blocking();
+}
+
+// Shows C-074.
+#[test]
+fn the_time_to_log_in_is_that_of_the_program_too() {
+    let server = Server::builder()
+        .config("authorization { timeout: 0.1, token: unused }")
+        .unwrap()
+        .logins(decide)
+        .start_blocking()
+        .unwrap();
+    let mut slow = Peer::connect(&server);
+    slow.send("CONNECT {\"verbose\":false,\"user\":\"slow\"}\r\n");
+    slow.expect("-ERR 'Authentication Timeout'");
     server.shutdown_blocking();
 }
 

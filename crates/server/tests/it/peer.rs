@@ -17,7 +17,7 @@ impl Peer {
     pub(crate) fn connect(server: &Server) -> Self {
         let address = server.client_url().replace("nats://", "");
         let output = TcpStream::connect(address).unwrap();
-        output.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        output.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let input = BufReader::new(output.try_clone().unwrap());
         let mut peer = Peer { input, output, info: serde_json::Value::Null };
         let line = peer.line();
