@@ -1,6 +1,8 @@
 //! Events of the server in the system account (core.md 6.1). Nothing is made where nobody listens.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use natterjack_core::account::{Account, Matches};
@@ -11,6 +13,7 @@ use natterjack_jetstream::nuid;
 use natterjack_proto::error::ClosedReason;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::statsz;
 use crate::connection::with_batch;
@@ -22,7 +25,7 @@ use crate::server_info::{ServerInfo, rfc3339};
 /// How often the server reports at first, and in the end.
 const FIRST_REPORT: Duration = Duration::from_millis(250);
 const LAST_REPORT: Duration = Duration::from_secs(10);
-/// How often the connections of an account with limits are told, in reports.
+/// How often the connections of an account that has some are told.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 fn tell(hub: &Hub, batch: &mut Batch, subject: &str, body: impl FnOnce() -> Value) {
@@ -175,13 +178,19 @@ pub(crate) fn refused(
     });
 }
 
-/// How many connections an account has.
+/// How many connections an account has. Nobody hears that of the global account (nats-server 2.15.1).
 fn connections(hub: &Hub, account: &str, batch: &mut Batch) {
+    if account == GLOBAL_ACCOUNT {
+        return;
+    }
+    // One event, under its old subject and its new one.
+    let body = OnceCell::new();
     for subject in [
         format!("$SYS.SERVER.ACCOUNT.{account}.CONNS"),
         format!("$SYS.ACCOUNT.{account}.SERVER.CONNS"),
     ] {
-        tell(hub, batch, &subject, || account_connections(hub, account).unwrap_or_default());
+        let event = || account_connections(hub, account).unwrap_or_default();
+        tell(hub, batch, &subject, || body.get_or_init(event).clone());
     }
 }
 
@@ -214,32 +223,31 @@ fn told_of_server(hub: &Hub, what: &str) {
 /// Reports until the server has stopped.
 pub(crate) async fn run(hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
     let subject = format!("$SYS.SERVER.{}.STATSZ", hub.id().public_key);
-    let (mut gap, mut since_heartbeat) = (FIRST_REPORT, Duration::ZERO);
+    let mut gap = FIRST_REPORT;
+    let mut report = Instant::now() + gap;
+    let mut beat = Instant::now() + HEARTBEAT;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(gap) => {}
+        let is_report = tokio::select! {
+            () = tokio::time::sleep_until(report) => true,
+            () = tokio::time::sleep_until(beat) => false,
             // An error is the end as well: the server's own task is gone.
             _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        if is_report {
+            gap = (gap * 2).min(LAST_REPORT);
+            report = Instant::now() + gap;
+            with_batch(&hub, |batch| tell(&hub, batch, &subject, || statsz::message(&hub)));
+        } else {
+            beat = Instant::now() + HEARTBEAT;
+            with_batch(&hub, |batch| heartbeat(&hub, batch));
         }
-        since_heartbeat += gap;
-        gap = (gap * 2).min(LAST_REPORT);
-        let is_heartbeat = since_heartbeat >= HEARTBEAT;
-        with_batch(&hub, |batch| {
-            tell(&hub, batch, &subject, || statsz::message(&hub));
-            if is_heartbeat {
-                since_heartbeat = Duration::ZERO;
-                heartbeat(&hub, batch);
-            }
-        });
     }
 }
 
-/// Tells the connections of accounts that limit them.
+/// Tells the connections of all accounts that have some.
 fn heartbeat(hub: &Hub, batch: &mut Batch) {
-    let authenticator = hub.authenticator();
     for account in hub.accounts().all() {
-        let limited = authenticator.account(account.name());
-        if limited.is_some_and(|info| info.limits.connections.is_some()) {
+        if account.connections.load(Ordering::Relaxed) > 0 {
             connections(hub, account.name(), batch);
         }
     }
