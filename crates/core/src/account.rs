@@ -14,7 +14,7 @@ use crate::mapping::Mappings;
 use crate::service::{Inlet, Message, Origin, Service};
 use crate::sharing::{self, Relay, Shares, Via};
 use crate::subscription::{Count, Subscription, Target};
-use crate::trace;
+use crate::trace::{self, Standing};
 
 /// What a sublist match yields.
 pub type Matches = MatchSet<Arc<Subscription>>;
@@ -37,6 +37,8 @@ pub struct Account {
     wild_generation: AtomicU64,
     mappings: RwLock<Option<Arc<Mappings>>>,
     is_mapped: AtomicBool,
+    standing_trace: RwLock<Option<Arc<Standing>>>,
+    is_traced: AtomicBool,
     watched: RwLock<BTreeMap<Box<[u8]>, usize>>,
     watchers: AtomicU64,
     watcher: Arc<dyn InterestWatcher>,
@@ -99,6 +101,8 @@ impl Account {
             wild_generation: AtomicU64::new(0),
             mappings: RwLock::default(),
             is_mapped: AtomicBool::new(false),
+            standing_trace: RwLock::default(),
+            is_traced: AtomicBool::new(false),
             watched: RwLock::default(),
             watchers: AtomicU64::new(0),
             watcher,
@@ -334,6 +338,26 @@ impl Account {
         let mappings = mappings.filter(|mappings| !mappings.is_empty()).map(Arc::new);
         self.is_mapped.store(mappings.is_some(), Ordering::Release);
         *self.mappings.write().unwrap_or_else(PoisonError::into_inner) = mappings;
+    }
+
+    /// Whether messages that are traced from outside are reported.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.is_traced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn standing_trace(&self) -> Option<Arc<Standing>> {
+        if !self.is_traced() {
+            return None;
+        }
+        self.standing_trace.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where reports go about messages that are traced from outside; `None` is nowhere.
+    pub fn set_standing_trace(&self, standing: Option<Standing>) {
+        self.is_traced.store(standing.is_some(), Ordering::Relaxed);
+        *self.standing_trace.write().unwrap_or_else(PoisonError::into_inner) =
+            standing.map(Arc::new);
     }
 
     /// Delivers a message to what `matches` holds. `shown` is the subject that receivers see. Returns how

@@ -316,7 +316,9 @@ impl Session {
             if !self.headers {
                 return Flow::Close(ClosedReason::MessageHeaderViolation);
             }
-            if trace::is_wanted(publish.headers) {
+            if trace::is_wanted(publish.headers)
+                || account.is_traced() && trace::is_sampled(publish.headers)
+            {
                 self.publish_traced(publish, batch);
                 return Flow::Continue;
             }
@@ -472,7 +474,15 @@ impl Session {
         let Some(account) = self.account.take() else { return };
         self.in_msgs += 1;
         self.in_bytes += publish.size() as u64;
-        match trace::Wanted::read(publish.headers) {
+        let standing = account.standing_trace();
+        match trace::Wanted::read(publish.headers, standing.as_deref()) {
+            Some(wanted)
+                if wanted.is_standing
+                    && !standing.is_some_and(|standing| standing.picks(batch.random())) =>
+            {
+                let headers = &trace::disabled(publish.headers);
+                self.publish_in(&account, &Publish { headers, ..*publish }, None, batch);
+            }
             Some(wanted) if !is_valid_literal(&wanted.destination) => {
                 // Nobody can be told; what should only be traced is not delivered either.
                 if !wanted.is_only {

@@ -18,6 +18,10 @@ use crate::service::{Message, Origin};
 use crate::sharing::without_asker;
 use crate::subscription::{Subscription, Target};
 
+mod standing;
+pub use standing::Standing;
+pub(crate) use standing::is_sampled;
+
 const DESTINATION: &str = "Nats-Trace-Dest";
 const ONLY: &str = "Nats-Trace-Only";
 /// No subject: a message that was traced already.
@@ -143,11 +147,14 @@ pub(crate) struct Wanted {
     headers: BTreeMap<String, Vec<String>>,
     pub(crate) destination: Box<[u8]>,
     pub(crate) is_only: bool,
+    /// Whether the account wants it, and not the publisher.
+    pub(crate) is_standing: bool,
 }
 
 impl Wanted {
-    /// `None` without a destination, or if the message was traced before.
-    pub(crate) fn read(headers: &[u8]) -> Option<Self> {
+    /// `None` without a destination, or if the message was traced before. One that is traced from outside
+    /// is reported where its account says.
+    pub(crate) fn read(headers: &[u8], standing: Option<&Standing>) -> Option<Self> {
         let mut rest = headers.strip_prefix(VERSION)?.strip_prefix(b"\r\n")?;
         let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -161,13 +168,23 @@ impl Wanted {
             }
         }
         let first = |name: &str| named.get(name)?.first().cloned();
-        let destination = first(DESTINATION)?.into_bytes();
+        let Some(destination) = first(DESTINATION) else {
+            let standing = standing.filter(|_| is_sampled(headers))?;
+            return Some(Wanted {
+                is_only: false,
+                is_standing: true,
+                destination: standing.destination().into(),
+                headers: named,
+            });
+        };
+        let destination = destination.into_bytes();
         if destination == DISABLED {
             return None;
         }
         let only = first(ONLY).unwrap_or_default().to_ascii_lowercase();
         Some(Wanted {
             is_only: matches!(only.as_str(), "1" | "true" | "on"),
+            is_standing: false,
             destination: destination.into(),
             headers: named,
         })
@@ -231,7 +248,14 @@ fn is_only(batch: &mut Batch) -> bool {
 /// A header block whose message is not traced any more.
 pub(crate) fn disabled(headers: &[u8]) -> Cow<'_, [u8]> {
     let name = [b"\r\n", DESTINATION.as_bytes(), b":"].concat();
-    let Some(at) = memchr::memmem::find(headers, &name) else { return Cow::Borrowed(headers) };
+    let Some(at) = memchr::memmem::find(headers, &name) else {
+        // One that is traced from outside names no destination.
+        let Some(lines) = headers.strip_suffix(b"\r\n").filter(|_| is_sampled(headers)) else {
+            return Cow::Borrowed(headers);
+        };
+        let line = [DESTINATION.as_bytes(), b": ", DISABLED, b"\r\n\r\n"].concat();
+        return Cow::Owned([lines, &line].concat());
+    };
     let value = at + name.len();
     let len = memchr::memmem::find(&headers[value..], b"\r\n").unwrap_or(headers.len() - value);
     Cow::Owned([&headers[..value], b" ", DISABLED, &headers[value + len..]].concat())
@@ -386,7 +410,7 @@ mod tests {
     fn headers_tell_what_is_wanted() {
         let all = block("A: 1\r\nNats-Trace-Dest:  to.me \r\nA:2\r\nNats-Trace-Only: TRUE\r\n");
         assert!(is_wanted(&all));
-        let wanted = Wanted::read(&all).unwrap();
+        let wanted = Wanted::read(&all, None).unwrap();
         assert!(wanted.is_only);
         assert_eq!(*wanted.destination, *b"to.me");
         let named: Vec<String> = wanted
@@ -396,10 +420,12 @@ mod tests {
             .collect();
         assert_eq!(named, ["A=1,2", "Nats-Trace-Dest=to.me", "Nats-Trace-Only=TRUE"]);
         for without in ["A: 1\r\n", "Nats-Trace-Dest:\r\n", "Nats-Trace-Dest: trace disabled\r\n"] {
-            assert!(Wanted::read(&block(without)).is_none(), "{without}");
+            assert!(Wanted::read(&block(without), None).is_none(), "{without}");
         }
         assert!(
-            !Wanted::read(&block("Nats-Trace-Dest: a\r\nNats-Trace-Only: no\r\n")).unwrap().is_only
+            !Wanted::read(&block("Nats-Trace-Dest: a\r\nNats-Trace-Only: no\r\n"), None)
+                .unwrap()
+                .is_only
         );
         for without in
             ["A: 1\r\n", "Date: D\r\nNats-Trace-D: Trace-Dest\r\n", "nats-trace-dest: a\r\n"]
@@ -410,7 +436,26 @@ mod tests {
             assert!(is_wanted(&block(within)), "{within}");
         }
         assert!(!is_wanted(b"Dest") && !is_wanted(b"Nats-Trace-D") && !is_wanted(b""));
-        assert!(Wanted::read(b"nonsense").is_none());
+        assert!(Wanted::read(b"nonsense", None).is_none());
+    }
+
+    #[test]
+    fn traces_from_outside_are_reported_where_the_account_says() {
+        let parent = "traceparent: 00-a-b-01\r\n";
+        let standing = Standing::new("to.us", 100);
+        let read = |lines: &str| Wanted::read(&block(lines), standing.as_ref());
+        let wanted = read(&format!("{parent}Nats-Trace-Only: true\r\n")).unwrap();
+        assert!(wanted.is_standing && !wanted.is_only);
+        assert_eq!(*wanted.destination, *b"to.us");
+        // Who publishes comes first.
+        let own = read(&format!("{parent}Nats-Trace-Dest: to.me\r\n")).unwrap();
+        assert_eq!((&*own.destination, own.is_standing), (&b"to.me"[..], false));
+        assert!(read(&format!("{parent}Nats-Trace-Dest: trace disabled\r\n")).is_none());
+        assert!(read("traceparent: 00-a-b-00\r\n").is_none());
+        assert!(Wanted::read(&block(parent), None).is_none());
+        let disabled_at_the_end = format!("{parent}Nats-Trace-Dest: trace disabled\r\n");
+        assert_eq!(disabled(&block(parent)), block(&disabled_at_the_end));
+        assert_eq!(disabled(&block("A: 1\r\n")), block("A: 1\r\n"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use natterjack_core::outbox::Wire;
 use natterjack_core::permissions::{Permissions, PermissionsSpec, SubjectRules};
 use natterjack_core::service::{Message, Origin, Service};
 use natterjack_core::session::{Flow, Session, SessionLimits};
+use natterjack_core::trace::Standing;
 use natterjack_proto::error::ClosedReason;
 use natterjack_proto::parser::{Limits, Op, Parser, Publish, Step};
 
@@ -268,6 +269,33 @@ fn reports_about_traced_messages_do_not_pile_up() {
     assert_eq!((reports.len(), reports[0].events.len()), (published, 101));
     world.batch.flush();
     assert!(!world.batch.is_large() && !world.batch.has_reports());
+}
+
+#[test]
+fn of_messages_traced_from_outside_a_share_is_reported() {
+    let mut world = World::new();
+    let mut publisher = world.peer(QUIET);
+    world.tell(&mut publisher, "SUB a 1\r\n");
+    let publish = |world: &mut World, publisher: &mut Peer| {
+        let headers = b"NATS/1.0\r\ntraceparent: 00-a-b-01\r\n\r\n";
+        let publish = Publish { subject: b"a", reply: None, headers, payload: b"", is_hpub: true };
+        assert!(matches!(publisher.session.publish(&publish, &mut world.batch), Flow::Continue));
+        let reports = world.batch.take_reports();
+        world.batch.flush();
+        let heard = publisher.heard();
+        assert!(heard.starts_with("HMSG a 1 "), "{heard}");
+        (reports.len(), heard.contains("Nats-Trace-Dest: trace disabled\r\n\r\n"))
+    };
+    assert_eq!(publish(&mut world, &mut publisher), (0, false));
+    world.account.set_standing_trace(Standing::new("told", 100));
+    assert_eq!(publish(&mut world, &mut publisher), (1, false));
+    world.account.set_standing_trace(Standing::new("told", 50));
+    let all: Vec<_> = (0..200).map(|_| publish(&mut world, &mut publisher)).collect();
+    let reported = all.iter().filter(|(reports, _)| *reports == 1).count();
+    assert!((50..150).contains(&reported), "{reported}");
+    assert!(all.iter().all(|(reports, is_disabled)| (*reports == 0) == *is_disabled));
+    world.account.set_standing_trace(None);
+    assert_eq!(publish(&mut world, &mut publisher), (0, false));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use natterjack_config::Options;
 use natterjack_config::options::Mapping;
 use natterjack_core::auth::{AccountInfo, DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT};
 use natterjack_core::mapping::{Destination, Mappings};
+use natterjack_core::trace::Standing;
 
 use crate::hub::Hub;
 use crate::log_error;
@@ -18,25 +19,29 @@ use crate::start::StartError;
 pub(crate) fn set_up(hub: &Arc<Hub>) -> Result<(), StartError> {
     let options = hub.options();
     let authenticator = hub.authenticator();
-    let mut wanted: Vec<(String, Mappings)> =
-        vec![(GLOBAL_ACCOUNT.to_owned(), mappings(&options.mappings)?)];
+    let mut wanted: Vec<(String, Mappings, Option<Standing>)> =
+        vec![(GLOBAL_ACCOUNT.to_owned(), mappings(&options.mappings)?, None)];
     for account in &options.accounts {
-        wanted.push((account.name.clone(), mappings(&account.mappings)?));
+        let trace = account.trace.as_ref();
+        let trace = trace.and_then(|it| Standing::new(&it.destination, it.sampling.into()));
+        wanted.push((account.name.clone(), mappings(&account.mappings)?, trace));
     }
     for id in authenticator.claimed_accounts() {
         let Some(info) = authenticator.account(&id) else { continue };
-        wanted
-            .push((id.to_string(), crate::operator::mappings(&info).map_err(StartError::Mapping)?));
+        let mappings = crate::operator::mappings(&info).map_err(StartError::Mapping)?;
+        wanted.push((id.to_string(), mappings, claimed_trace(&info)));
     }
     if !options.no_system_account {
         let system = authenticator.system_account().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
         hub.accounts().set_system(system);
-        if !wanted.iter().any(|(name, _)| name == system) {
-            wanted.push((system.to_owned(), Mappings::default()));
+        if !wanted.iter().any(|(name, ..)| name == system) {
+            wanted.push((system.to_owned(), Mappings::default(), None));
         }
     }
-    for (name, mappings) in wanted {
-        hub.accounts().add(&name).0.set_mappings(Some(mappings));
+    for (name, mappings, trace) in wanted {
+        let (account, _) = hub.accounts().add(&name);
+        account.set_mappings(Some(mappings));
+        account.set_standing_trace(trace);
     }
     crate::system::set_up(hub);
     if let Some(jetstream) = hub.jetstream() {
@@ -65,6 +70,7 @@ pub(crate) fn claimed(hub: &Arc<Hub>, info: &AccountInfo) {
     });
     let (account, _) = hub.accounts().add(&info.id);
     account.set_mappings(Some(mappings));
+    account.set_standing_trace(claimed_trace(info));
     crate::system::set_up_account(hub, &account);
     if let Some(jetstream) = hub.jetstream() {
         jetstream.set_account(hub, &account);
@@ -76,10 +82,16 @@ pub(crate) fn claimed(hub: &Arc<Hub>, info: &AccountInfo) {
 pub(crate) fn forgotten(hub: &Arc<Hub>, id: &str) {
     let Some(account) = hub.accounts().find(id) else { return };
     account.set_mappings(None);
+    account.set_standing_trace(None);
     if let Some(jetstream) = hub.jetstream() {
         jetstream.set_account(hub, &account);
     }
     crate::sharing::set_up(hub);
+}
+
+fn claimed_trace(info: &AccountInfo) -> Option<Standing> {
+    let trace = info.trace.as_ref()?;
+    Standing::new(&trace.destination, trace.sampling)
 }
 
 fn mappings(configured: &[Mapping]) -> Result<Mappings, StartError> {

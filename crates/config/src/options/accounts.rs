@@ -1,7 +1,9 @@
 //! `accounts`.
 
 use super::decode::{Decoder, set};
-use super::{Account, AccountJetStream, AccountLimits, Options, auth, mappings, sharing};
+use super::{
+    Account, AccountJetStream, AccountLimits, Options, auth, mappings, msg_trace, sharing,
+};
 use crate::language::{Entry, Kind, Map};
 use crate::names;
 
@@ -52,7 +54,7 @@ fn account(d: &mut Decoder<'_>, entry: &Entry) -> Option<Account> {
             "mappings" | "maps" => account.mappings = mappings::mappings(d, item),
             "exports" => account.exports = sharing::exports(d, item),
             "imports" => account.imports = sharing::imports(d, item),
-            "msg_trace" | "trace_dest" => d.ignore(item),
+            "msg_trace" | "trace_dest" => account.trace = msg_trace::msg_trace(d, item),
             _ => d.unknown(item),
         }
     }

@@ -11,6 +11,7 @@ mod decode;
 mod features;
 mod jetstream;
 mod mappings;
+mod msg_trace;
 mod operator;
 mod proxies;
 mod sharing;
@@ -139,6 +140,8 @@ pub struct Options {
     pub ping_max: u64,
     /// How long a client's socket may take nothing while something waits; 10 seconds.
     pub write_deadline: Duration,
+    /// Who is closed then.
+    pub write_timeout: WriteTimeout,
     /// How long lame duck mode takes; 2 minutes, at least 30 seconds.
     pub lame_duck_duration: Duration,
     /// How long lame duck mode waits before it closes the first client; 10 seconds.
@@ -228,6 +231,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             write_deadline: Duration::from_secs(10),
+            write_timeout: WriteTimeout::Default,
             lame_duck_duration: Duration::from_secs(120),
             lame_duck_grace_period: Duration::from_secs(10),
             no_header_support: false,

@@ -173,12 +173,46 @@ pub struct Account {
     pub limits: AccountLimits,
     /// Subject mappings.
     pub mappings: Vec<Mapping>,
+    /// Reports about messages that are traced from outside.
+    pub trace: Option<MessageTrace>,
     /// What it offers to other accounts. Not supported yet: a configuration with exports is refused.
     pub exports: Vec<Export>,
     /// What it uses of other accounts. Not supported yet: a configuration with imports is refused.
     pub imports: Vec<Import>,
     /// Where it is configured.
     pub position: Position,
+}
+
+/// `write_timeout`: who is closed when `write_deadline` is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteTimeout {
+    /// Who takes nothing for so long.
+    #[default]
+    Default,
+    /// Who has not read by then what waited.
+    Close,
+    /// As by default; who reads too slowly is counted and logged.
+    Retry,
+}
+
+impl WriteTimeout {
+    /// The word of the configuration; `None` for the default.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            WriteTimeout::Default => None,
+            WriteTimeout::Close => Some("close"),
+            WriteTimeout::Retry => Some("retry"),
+        }
+    }
+}
+
+/// `msg_trace`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageTrace {
+    /// The subject that reports go to.
+    pub destination: String,
+    /// About how many messages in a hundred.
+    pub sampling: u8,
 }
 
 /// Limits of an account's connections; `None` is unlimited.

@@ -2,7 +2,8 @@
 
 use crate::jwt::{
     AccountClaimLimits, AccountClaims, ExternalAuthorization, JetStreamClaimLimits,
-    PermissionClaims, Scope, SigningKey, SubjectClaims, UserPermissionLimits, WeightedMapping,
+    PermissionClaims, Scope, SigningKey, SubjectClaims, TraceClaims, UserPermissionLimits,
+    WeightedMapping,
 };
 use crate::permissions::{AllowResponses, Permissions, PermissionsSpec, SubjectRules};
 use crate::sharing::{Sharing, of_claims};
@@ -89,6 +90,8 @@ pub struct AccountInfo {
     pub not_before_unix: Option<i64>,
     /// Subject mappings of its JWT, by source.
     pub mappings: BTreeMap<String, Vec<WeightedMapping>>,
+    /// What its JWT says of messages that are traced from outside.
+    pub trace: Option<TraceClaims>,
     /// What its JWT exports and imports.
     pub sharing: Sharing,
     /// Tags of its JWT.
@@ -118,6 +121,7 @@ impl AccountInfo {
             expires_unix: None,
             not_before_unix: None,
             mappings: BTreeMap::new(),
+            trace: None,
             tags: Vec::new(),
             disallow_bearer: false,
             callout: None,
@@ -163,6 +167,7 @@ impl AccountInfo {
             expires_unix: (claims.exp != 0).then_some(claims.exp),
             not_before_unix: (claims.nbf != 0).then_some(claims.nbf),
             mappings: claims.nats.mappings,
+            trace: claims.nats.trace,
             sharing,
             tags: claims.nats.tags,
             disallow_bearer: claims.nats.limits.disallow_bearer,

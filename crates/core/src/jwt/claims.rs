@@ -103,6 +103,9 @@ pub struct Account {
         deserialize_with = "null_is_default"
     )]
     pub authorization: ExternalAuthorization,
+    /// Reports about messages that are traced from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceClaims>,
     /// For people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
@@ -118,7 +121,7 @@ pub struct Account {
     /// 2.
     #[serde(default)]
     pub version: i64,
-    /// Fields not known here, such as `trace` and `cluster_traffic`.
+    /// Fields not known here, such as `cluster_traffic`.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -142,6 +145,7 @@ impl Default for Account {
             default_permissions: PermissionClaims::default(),
             mappings: BTreeMap::new(),
             authorization: ExternalAuthorization::default(),
+            trace: None,
             description: String::new(),
             info_url: String::new(),
             tags: Vec::new(),
@@ -308,6 +312,18 @@ pub struct WeightedMapping {
     /// The cluster that it holds in; empty is all.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cluster: String,
+}
+
+/// Reports about messages that are traced from outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TraceClaims {
+    /// Where they go.
+    #[serde(rename = "dest", skip_serializing_if = "String::is_empty")]
+    pub destination: String,
+    /// About how many in a hundred; 0 is all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sampling: i64,
 }
 
 /// Who decides logins of the account by callout.

@@ -33,8 +33,8 @@ pub use callout::{
 };
 pub use claims::{
     Account, AccountClaimLimits, Activation, ExternalAuthorization, Generic, JetStreamClaimLimits,
-    Operator, PermissionClaims, ResponseClaims, Scope, SigningKey, SubjectClaims, TimeRange, User,
-    UserPermissionLimits, WeightedMapping,
+    Operator, PermissionClaims, ResponseClaims, Scope, SigningKey, SubjectClaims, TimeRange,
+    TraceClaims, User, UserPermissionLimits, WeightedMapping,
 };
 pub use creds::{Creds, CredsError, CredsPart, parse_seed};
 pub use token::{ClaimBody, Claims, JwtError, KeyKind, decode, find_token, key_kind};

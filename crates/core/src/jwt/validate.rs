@@ -14,6 +14,7 @@ pub fn account_faults(claims: &AccountClaims) -> Vec<String> {
     let mut faults = Vec::new();
     weights(claims, &mut faults);
     callout(claims, &mut faults);
+    trace(claims, &mut faults);
     let limits = &claims.nats.limits;
     let exceeds = |count: usize, limit: i64| {
         u64::try_from(limit)
@@ -68,6 +69,34 @@ fn weights(claims: &AccountClaims, faults: &mut Vec<String>) {
                 "Mapping {source:?} exceeds 100% among all of it's weighted to mappings"
             ));
         }
+    }
+}
+
+fn trace(claims: &AccountClaims, faults: &mut Vec<String>) {
+    let Some(trace) = &claims.nats.trace else { return };
+    let subject = trace.destination.as_str();
+    let why = match subject {
+        "" => Some("subject cannot be empty".to_owned()),
+        _ if subject.contains(' ') => Some(format!("subject {subject:?} cannot have spaces")),
+        _ if subject.starts_with('.') || subject.ends_with('.') => {
+            Some(format!("subject {subject:?} cannot start or end with a `.`"))
+        }
+        _ if subject.contains("..") => {
+            Some(format!("subject {subject:?} cannot contain consecutive `.`"))
+        }
+        _ => None,
+    };
+    faults.extend(why.map(|why| format!("the account Trace.Destination {why}")));
+    if has_wildcard(subject.as_bytes()) {
+        faults.push(format!(
+            "the account Trace.Destination subject {subject:?} is not a valid publish subject"
+        ));
+    }
+    if !(0..=100).contains(&trace.sampling) {
+        faults.push(format!(
+            "the account Trace.Sampling value '{}' is not valid, should be in the range [1..100]",
+            trace.sampling
+        ));
     }
 }
 

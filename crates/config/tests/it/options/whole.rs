@@ -27,7 +27,6 @@ fn what_is_not_built_is_refused_or_named() {
         "feature_flags {js_ack_fc_v2: true}",
         "jetstream {unique_tag: a}",
         "jetstream {limits {max_ha_assets: 5}}",
-        "accounts {A {msg_trace: {dest: a}}}",
     ] {
         let warnings = parse(text).unwrap().warnings;
         assert_eq!(warnings.len(), 1, "{text}");
