@@ -100,14 +100,19 @@ fn a_token_is_demanded_and_checked() {
 // Shows C-203.
 #[test]
 fn several_servers_live_in_one_process_and_a_drop_frees_the_port() {
-    let (first, second) = (start(), start());
-    assert_ne!(first.client_url(), second.client_url());
-    let mut peer = Peer::open(&first);
-    let port: u16 = first.client_url().rsplit_once(':').unwrap().1.parse().unwrap();
-    first.shutdown_blocking();
-    assert!(peer.is_closed());
-    let again = Server::builder().port(port).start_blocking().unwrap();
-    assert!(again.client_url().ends_with(&format!(":{port}")));
+    let second = start();
+    // Somebody else may take the port in between.
+    let is_freed = (0..20).any(|_| {
+        let first = start();
+        assert_ne!(first.client_url(), second.client_url());
+        let mut peer = Peer::open(&first);
+        let port: u16 = first.client_url().rsplit_once(':').unwrap().1.parse().unwrap();
+        first.shutdown_blocking();
+        assert!(peer.is_closed());
+        let again = Server::builder().port(port).start_blocking();
+        again.is_ok_and(|again| again.client_url().ends_with(&format!(":{port}")))
+    });
+    assert!(is_freed);
     let mut other = Peer::open(&second);
     drop(second);
     assert!(other.is_closed());

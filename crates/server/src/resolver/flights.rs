@@ -65,8 +65,12 @@ mod tests {
         };
         let land = async { landed.notify_one() };
         let first = flights.join("A", look_up(true));
-        let (first, second, other, ()) =
-            tokio::join!(first, flights.join("A", look_up(false)), flights.join("B", ready(false)), land);
+        let (first, second, other, ()) = tokio::join!(
+            first,
+            flights.join("A", look_up(false)),
+            flights.join("B", ready(false)),
+            land
+        );
         assert_eq!((first, second, other, asked.load(Ordering::Relaxed)), (true, true, false, 1));
         // It is over: the next one asks anew.
         assert!(flights.lock().is_empty());

@@ -57,7 +57,7 @@ impl Peer {
 
     pub(crate) fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
-        self.input.read_to_end(&mut rest).is_ok() && rest.is_empty()
+        self.input.read_to_end(&mut rest).is_ok() && matches!(&rest[..], b"" | b"PING\r\n")
     }
 }
 

@@ -48,11 +48,17 @@ fn secure(authority: &Authority, socket: TcpStream, show: Option<&str>) -> Secur
     StreamOwned::new(ClientConnection::new(authority.client(show), name).unwrap(), socket)
 }
 
-/// A line of what the server sends through TLS.
+/// A line of what the server sends through TLS. Its own PINGs, which come when two seconds are over, are
+/// answered.
 fn line(stream: &mut BufReader<Secure>) -> String {
-    let mut line = String::new();
-    stream.read_line(&mut line).unwrap();
-    line.trim_end().to_owned()
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        match line.trim_end() {
+            "PING" => stream.get_mut().write_all(b"PONG\r\n").unwrap(),
+            line => return line.to_owned(),
+        }
+    }
 }
 
 /// INFO in clear, TLS, and a login.
