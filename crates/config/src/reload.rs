@@ -137,7 +137,7 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
     let http = |o: &Options| o.http_port.map_or("0".to_owned(), port);
     let limit = |limit: Option<u64>| limit.unwrap_or(0).to_string();
     let https = |o: &Options| o.https_port.map_or("0".to_owned(), port);
-    let rows: [(&'static str, &Shown<'_>); 24] = [
+    let rows: [(&'static str, &Shown<'_>); 25] = [
         ("ServerName", &|o| text(&o.server_name)),
         ("Host", &|o| text(&o.host)),
         ("Port", &|o| port(o.port)),
@@ -161,6 +161,7 @@ fn check_fixed(old: &Options, new: &Options) -> Result<(), NotReloadable> {
             let flags = o.feature_flags.iter().map(|(name, on)| format!("{name}:{on}"));
             format!("map[{}]", flags.collect::<Vec<_>>().join(" "))
         }),
+        ("WriteTimeout", &|o| o.write_timeout.name().unwrap_or_default().to_owned()),
         ("MaxPending", &|o| o.max_pending.to_string()),
         ("LameDuckDuration", &|o| duration::format(o.lame_duck_duration)),
         ("LameDuckGracePeriod", &|o| duration::format(o.lame_duck_grace_period)),
@@ -494,6 +495,7 @@ mod tests {
         const USERS: &str = "authorization {users [{user a, password b}, {user c, password b}]}";
         for (old, new, expected) in [
             ("", "server_name: foo", "for ServerName: old=, new=foo"),
+            ("", "write_timeout: close", "for WriteTimeout: old=, new=close"),
             ("port: 4000", "port: 5000", "for Port: old=4000, new=5000"),
             ("port: 4000", "port: -1", "for Port: old=4000, new=-1"),
             ("host: a", "host: b", "for Host: old=a, new=b"),

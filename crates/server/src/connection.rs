@@ -34,6 +34,7 @@ use crate::connection_info::{ConnectionInfo, Nudges};
 use crate::hub::Hub;
 use crate::keep_alive::{Due, KeepAlive};
 use crate::login::Login;
+use crate::pace::Patience;
 use crate::transport::Facts;
 use crate::wire::{SharedWire, Sink, SocketWire};
 use crate::{log_debug, log_error};
@@ -131,7 +132,12 @@ impl Connection {
         facts: Option<Facts>,
     ) -> Self {
         let options = hub.options();
-        let wire = SocketWire::new(sink, hub.runtime().clone(), options.write_deadline);
+        let patience = Patience {
+            hub: hub.weak(),
+            deadline: options.write_deadline,
+            policy: options.write_timeout,
+        };
+        let wire = SocketWire::new(sink, hub.runtime().clone(), patience);
         let cid = hub.next_cid();
         let max_pending = usize::try_from(options.max_pending).unwrap_or(usize::MAX);
         let client =

@@ -30,6 +30,7 @@ use crate::deadlines::Deadlines;
 use crate::interest::InterestNotes;
 use crate::jetstream::JetStreamGlue;
 use crate::log::Log;
+use crate::pace::Notice;
 use crate::ports::Ports;
 use crate::program::Program;
 use crate::resolver::Resolver;
@@ -378,6 +379,26 @@ impl Hub {
         log_debug!(self.log, "{} - Client connection closed: {}", info.prefix(), reason.as_str());
         let entry = crate::closed::ClosedConnection::new(info, reason, self.clock.unix_ns());
         guard(&self.closed).push(entry);
+    }
+
+    /// A client reads too slowly, and stays.
+    pub(crate) fn is_slow(&self, cid: u64, notice: Notice) {
+        let Some(info) = self.connection(cid) else { return };
+        let (prefix, deadline) = (info.prefix(), self.options().write_deadline);
+        let what = match notice {
+            Notice::Recovered => {
+                log_info!(self.log, "{prefix} - Slow Consumer Recovered");
+                return;
+            }
+            Notice::Slow => "Detected",
+            Notice::StillSlow => "State",
+        };
+        self.stats.slow_consumers.fetch_add(1, Ordering::Relaxed);
+        self.system.slow(&info);
+        log_info!(
+            self.log,
+            "{prefix} - Slow Consumer {what}: WriteDeadline of {deadline:?} exceeded"
+        );
     }
 
     /// All live connections.

@@ -43,6 +43,7 @@ mod login;
 mod logins;
 mod monitor;
 mod operator;
+mod pace;
 mod ports;
 mod process;
 mod program;

@@ -26,7 +26,7 @@ pub(crate) use packing::Packing;
 pub(crate) struct Ended {
     /// Messages and bytes from clients, then to clients.
     pub traffic: [u64; 4],
-    /// Connections closed because they did not read fast enough.
+    /// How often one did not read fast enough, whether it was closed for that or not.
     pub slow_consumers: u64,
 }
 
@@ -58,6 +58,12 @@ impl System {
             reason,
             ClosedReason::SlowConsumerPendingBytes | ClosedReason::SlowConsumerWriteDeadline
         ));
+    }
+
+    /// A connection is too slow, and stays.
+    pub(crate) fn slow(&self, info: &ConnectionInfo) {
+        let Some(identity) = info.details().identity else { return };
+        guard(&self.ended).entry((*identity.account).into()).or_default().slow_consumers += 1;
     }
 
     /// What closed connections of an account did.

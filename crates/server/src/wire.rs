@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, OnceLock, RwLock, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use natterjack_core::client::Client;
 use natterjack_core::outbox::{Wire, slices};
@@ -14,7 +13,9 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
+use crate::pace::{Pace, Patience};
 use crate::transport::pipe::Pipe;
 use crate::transport::tunnel::Tunnel;
 
@@ -66,16 +67,16 @@ pub(crate) struct SocketWire {
     socket: RwLock<Option<Arc<Sink>>>,
     client: OnceLock<Weak<Client>>,
     runtime: Handle,
-    write_deadline: Duration,
+    patience: Patience,
 }
 
 impl SocketWire {
-    pub(crate) fn new(socket: Sink, runtime: Handle, write_deadline: Duration) -> Arc<Self> {
+    pub(crate) fn new(socket: Sink, runtime: Handle, patience: Patience) -> Arc<Self> {
         Arc::new(SocketWire {
             socket: RwLock::new(Some(Arc::new(socket))),
             client: OnceLock::new(),
             runtime,
-            write_deadline,
+            patience,
         })
     }
 
@@ -135,7 +136,7 @@ impl Wire for SharedWire {
         if let (Some(socket), Some(client)) =
             (self.0.socket(), self.0.client.get().and_then(Weak::upgrade))
         {
-            self.0.runtime.spawn(write_out(socket, client, self.0.write_deadline));
+            self.0.runtime.spawn(write_out(socket, client, self.0.patience.clone()));
         }
     }
 
@@ -148,30 +149,35 @@ impl Wire for SharedWire {
 }
 
 /// Empties the outbox as the socket takes it; ends when nothing waits.
-async fn write_out(socket: Arc<Sink>, client: Arc<Client>, deadline: Duration) {
-    while let Some((chunks, head)) = client.outbox().writer_take() {
-        let written = match tokio::time::timeout(deadline, socket.writable()).await {
-            Err(_) => {
-                client.close(ClosedReason::SlowConsumerWriteDeadline);
-                0
-            }
-            Ok(Err(_)) => {
-                client.close(ClosedReason::WriteError);
-                0
-            }
+async fn write_out(socket: Arc<Sink>, client: Arc<Client>, patience: Patience) {
+    let outbox = client.outbox();
+    let mut pace = Pace::begin(&patience, outbox.pending(), Instant::now());
+    while let Some((chunks, head)) = outbox.writer_take() {
+        let (mut written, mut is_late) = (0, false);
+        match tokio::time::timeout_at(pace.until(), socket.writable()).await {
+            Err(_) => is_late = true,
+            Ok(Err(_)) => client.close(ClosedReason::WriteError),
             Ok(Ok(())) => match socket.try_write(&slices(&chunks, head)) {
-                Ok(written) => written,
+                Ok(count) => written = count,
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-                {
-                    0
-                }
-                Err(_) => {
-                    client.close(ClosedReason::WriteError);
-                    0
-                }
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => client.close(ClosedReason::WriteError),
             },
+        }
+        outbox.writer_give_back(chunks, head, written);
+        let (waiting, now) = (outbox.pending(), Instant::now());
+        let outcome = match is_late {
+            true => pace.late(waiting, now),
+            false => pace.wrote(written, waiting, now),
         };
-        client.outbox().writer_give_back(chunks, head, written);
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(notice)) => {
+                if let Some(hub) = patience.hub.upgrade() {
+                    hub.is_slow(client.cid, notice);
+                }
+            }
+            Err(reason) => client.close(reason),
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::decode::{Decoder, set, set_some};
 use super::{
-    Options, accounts, auth, callout, features, jetstream, mappings, operator, proxies, tls,
-    unsupported, websocket,
+    Options, WriteTimeout, accounts, auth, callout, features, jetstream, mappings, operator,
+    proxies, tls, unsupported, websocket,
 };
 use crate::language::{Entry, Kind, Map};
 use std::time::Duration;
@@ -97,6 +97,19 @@ fn logging(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bo
     true
 }
 
+fn write_timeout(d: &mut Decoder<'_>, entry: &Entry) -> Option<WriteTimeout> {
+    match entry.value.kind.as_str() {
+        Some("default") => Some(WriteTimeout::Default),
+        Some("close") => Some(WriteTimeout::Close),
+        Some("retry") => Some(WriteTimeout::Retry),
+        _ => {
+            let text = "write_timeout must be 'default', 'close' or 'retry'";
+            d.error(&entry.value.position, text);
+            None
+        }
+    }
+}
+
 /// Where nats-server takes 0 for "not set", so do we: the default stays.
 fn limits(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> bool {
     let nonzero = |count: &u64| *count > 0;
@@ -125,6 +138,7 @@ fn limits(d: &mut Decoder<'_>, key: &str, entry: &Entry, o: &mut Options) -> boo
         "ping_interval" => set(&mut o.ping_interval, d.duration(entry).filter(positive)),
         "ping_max" => set(&mut o.ping_max, d.count(entry).filter(nonzero)),
         "write_deadline" => set(&mut o.write_deadline, d.duration(entry).filter(positive)),
+        "write_timeout" => set(&mut o.write_timeout, write_timeout(d, entry)),
         "lame_duck_duration" => set(&mut o.lame_duck_duration, lame_duck_duration(d, entry)),
         "lame_duck_grace_period" => {
             set(&mut o.lame_duck_grace_period, lame_duck_grace_period(d, entry));

@@ -20,14 +20,11 @@ const REFUSED: [(&str, &[&str]); 6] = [
 enum Shape {
     Integer,
     Map,
-    /// `default`, `close` or `retry`.
-    WriteTimeout,
 }
 
-const IGNORED: [(&str, Shape); 7] = [
+const IGNORED: [(&str, Shape); 6] = [
     ("prof_port", Shape::Integer),
     ("prof_block_rate", Shape::Integer),
-    ("write_timeout", Shape::WriteTimeout),
     ("ocsp_cache", Shape::Map),
     ("connect_error_reports", Shape::Integer),
     ("reconnect_error_reports", Shape::Integer),
@@ -151,14 +148,6 @@ fn has_shape(d: &mut Decoder<'_>, entry: &Entry, shape: Shape) -> bool {
         // `ocsp_cache: true` is allowed too.
         (Shape::Map, Kind::Bool(_)) => true,
         (Shape::Map, _) => d.map(entry).is_some(),
-        (Shape::WriteTimeout, kind) => {
-            let valid = matches!(kind.as_str(), Some("default" | "close" | "retry"));
-            if !valid {
-                let text = "write_timeout must be 'default', 'close' or 'retry'";
-                d.error(&entry.value.position, text);
-            }
-            valid
-        }
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "max_payload": options.max_payload,
         "max_pending": options.max_pending,
     });
-    let state = json!({
+    let mut state = json!({
         "cluster": {},
         "gateway": {},
         "leaf": {},
@@ -118,6 +118,9 @@ pub(super) fn varz(hub: &Hub) -> Value {
         "gomaxprocs": hub.runtime().metrics().num_workers(),
         "cpu": process::cpu_percent(now - hub.start_unix_ns()),
     });
+    if let Some(policy) = options.write_timeout.name() {
+        state["write_timeout"] = policy.into();
+    }
     let counters = json!({
         "connections": connections.len(),
         "total_connections": load(&stats.connections),

@@ -1,6 +1,7 @@
 //! What is said of a configuration as a whole: what is not built, what contradicts itself, notices.
 
 use super::*;
+use natterjack_config::options::WriteTimeout;
 
 #[test]
 fn what_is_not_built_is_refused_or_named() {
@@ -19,7 +20,6 @@ fn what_is_not_built_is_refused_or_named() {
     for text in [
         "prof_port: 1",
         "prof_block_rate: 1",
-        "write_timeout: close",
         "ocsp_cache: true",
         "connect_error_reports: 1",
         "reconnect_error_reports: 1",
@@ -34,6 +34,9 @@ fn what_is_not_built_is_refused_or_named() {
         assert!(warning.ends_with("\" is not supported yet and has no effect"), "{warning}");
         assert!(!warnings[0].fatal_in_check);
     }
+    assert_eq!(options("write_timeout: close").write_timeout, WriteTimeout::Close);
+    assert_eq!(options("write_timeout: retry").write_timeout.name(), Some("retry"));
+    assert_eq!(options("write_timeout: default").write_timeout.name(), None);
     refused("write_timeout: foo", "C:1:0: write_timeout must be 'default', 'close' or 'retry'");
 }
 
