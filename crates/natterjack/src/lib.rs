@@ -17,6 +17,7 @@ pub mod jetstream;
 pub mod kv;
 pub mod logging;
 mod secret;
+pub mod service;
 mod signal;
 #[cfg(feature = "testing")]
 pub mod testing;

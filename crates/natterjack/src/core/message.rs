@@ -64,6 +64,19 @@ impl<T> Msg<T> {
         })
     }
 
+    /// The same message with another value.
+    pub(crate) fn read<V>(self, decoder: Decoder<V>) -> Result<Msg<V>, Decode> {
+        let value = (decoder.decode)(&self.payload).map_err(|error| {
+            decode_failed(&self.subject, decoder.name, error, self.payload.clone())
+        })?;
+        let Self { subject, headers, reply, payload, link, .. } = self;
+        Ok(Msg { subject, headers, reply, payload, value, link })
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// The value.
     #[must_use]
     pub fn value(&self) -> &T {
@@ -105,12 +118,24 @@ impl<T> Msg<T> {
     /// # Errors
     /// As for publishing.
     pub async fn respond_bytes(&self, body: impl Into<Bytes>) -> Result<(), PublishError> {
+        self.respond_with(HeaderMap::new(), body).await
+    }
+
+    /// Answers with headers and bytes. Does nothing if no answer is expected.
+    ///
+    /// # Errors
+    /// As for publishing.
+    pub async fn respond_with(
+        &self,
+        headers: HeaderMap,
+        body: impl Into<Bytes>,
+    ) -> Result<(), PublishError> {
         let Some(reply) = &self.reply else { return Ok(()) };
         let message = OutboundMessage {
             subject: reply.as_str().into(),
             reply: None,
             payload: body.into(),
-            headers: None,
+            headers: (!headers.is_empty()).then_some(headers),
         };
         outbox::send(&self.link, message, self.link.options.publish_timeout)
             .await

@@ -13,6 +13,7 @@ mod leaving;
 mod operator;
 mod outages;
 mod peer;
+mod service;
 mod silence;
 mod tls;
 
