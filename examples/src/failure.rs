@@ -74,6 +74,7 @@ macro_rules! through_error {
 }
 
 through_error!(
-    ConnectError PublishError SubscribeError RequestError WaitError DrainError StreamError KvError Decode
+    ConnectError PublishError SubscribeError RequestError WaitError DrainError StreamError KvError
+    ObjectError Decode
     Closed
 );

@@ -166,3 +166,36 @@ pub struct Protocol {
 }
 
 explain!(Protocol, "js.protocol", retryable: false, exit: 1, "");
+
+/// The pieces of an object are not what was put.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("object {name} is damaged: its digest is {found}, should be {wanted}")]
+pub struct DigestMismatch {
+    /// The object's name.
+    pub name: String,
+    /// The digest of what was put.
+    pub wanted: String,
+    /// The digest of what is there.
+    pub found: String,
+}
+
+explain!(
+    DigestMismatch,
+    "object.digest_mismatch",
+    retryable: false,
+    exit: 1,
+    "put the object again, and look for who else writes into the bucket's stream"
+);
+
+/// What an object is read from or written to failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}: {error}")]
+pub struct Io {
+    /// What was done.
+    pub what: String,
+    /// Why it failed.
+    #[source]
+    pub error: Cause,
+}
+
+explain!(Io, "object.io", retryable: false, exit: 1, "");

@@ -12,6 +12,7 @@
 //! | `conn.closed` `conn.draining` `conn.offline` `conn.timeout` `conn.drain_timeout` `publish.backpressure` | the state of the connection |
 //! | `msg.too_large` `msg.bad_subject` `msg.decode` `msg.encode` `request.no_responders` | messages |
 //! | `js.not_found` `js.disabled` `js.api` `js.drift` `js.conflict` `js.bad_name` `js.bad_reply` `js.protocol` | streams and buckets |
+//! | `object.digest_mismatch` `object.io` | objects |
 
 mod connection;
 mod jetstream;
@@ -25,7 +26,8 @@ pub use connection::{
     PermissionDenied, Timeout, TlsFailed, Tried, Unreachable,
 };
 pub use jetstream::{
-    Api, BadName, BadReply, Conflict, DisabledScope, Drift, JetStreamDisabled, NotFound, Protocol,
+    Api, BadName, BadReply, Conflict, DigestMismatch, DisabledScope, Drift, Io, JetStreamDisabled,
+    NotFound, Protocol,
 };
 pub use messaging::{BadSubject, Decode, Encode, NoResponders, TooLarge};
 
@@ -233,6 +235,10 @@ whole! {
     BadReply,
     /// A message lacks what JetStream puts on it.
     Protocol,
+    /// The pieces of an object are not what was put.
+    DigestMismatch,
+    /// What an object is read from or written to failed.
+    Io,
 }
 
 part! {
@@ -286,6 +292,14 @@ part! {
     KvError {
         NotFound, Conflict, BadName, JetStreamDisabled, Api, Drift, TooLarge, Timeout, PermissionDenied,
         Closed, Draining, Offline, Encode, Decode, BadReply, Protocol,
+    }
+}
+
+part! {
+    /// Why an operation on objects failed.
+    ObjectError {
+        NotFound, DigestMismatch, Conflict, BadName, JetStreamDisabled, Api, Drift, TooLarge, Timeout,
+        PermissionDenied, Closed, Draining, Offline, BadReply, Io,
     }
 }
 
@@ -363,6 +377,8 @@ mod tests {
                 .into(),
             BadReply { request: "$JS.API.INFO".into(), error: cause() }.into(),
             Protocol { what: "no reply subject".into() }.into(),
+            DigestMismatch { name: "o".into(), wanted: "a".into(), found: "b".into() }.into(),
+            Io { what: "reading object o".into(), error: cause() }.into(),
         ]
     }
 

@@ -213,8 +213,11 @@ pub(crate) async fn ensure(
     fields: &Fields,
     defaults: Value,
 ) -> Result<(StreamInfo, Ensured), Error> {
-    let shown =
-        if kind == "bucket" { stream.strip_prefix("KV_").unwrap_or(stream) } else { stream };
+    let shown = match kind {
+        "bucket" => ["KV_", "OBJ_"].iter().find_map(|prefix| stream.strip_prefix(prefix)),
+        _ => None,
+    };
+    let shown = shown.unwrap_or(stream);
     match info(js, stream, kind, shown).await {
         Ok(found) => edit(js, stream, (kind, shown), fields, found).await,
         Err(Error::NotFound(_)) => {

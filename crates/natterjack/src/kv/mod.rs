@@ -13,3 +13,6 @@ pub use entry::{Entry, Found, KeyMeta};
 pub use mirror::LiveMap;
 pub use store::Kv;
 pub use watch::{Watch, WatchBuilder, WatchEvent, WatchFrom};
+
+pub(crate) use key::check_bucket;
+pub(crate) use ordered::{Item, Ordered};

@@ -10,6 +10,7 @@ mod gate;
 mod jetstream;
 mod kv;
 mod leaving;
+mod objects;
 mod operator;
 mod outages;
 mod peer;
