@@ -16,7 +16,17 @@ mod event;
 pub mod jetstream;
 pub mod kv;
 pub mod logging;
+#[cfg(feature = "metrics")]
+pub mod meters;
+#[cfg(not(feature = "metrics"))]
+#[path = "unmetered.rs"]
+mod meters;
 pub mod objects;
+#[cfg(feature = "otel")]
+pub mod otel;
+#[cfg(not(feature = "otel"))]
+#[path = "untraced.rs"]
+mod otel;
 mod secret;
 pub mod service;
 mod signal;

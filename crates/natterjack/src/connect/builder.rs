@@ -61,6 +61,7 @@ pub struct ConnectorBuilder {
     outbound_limit: ByteSize,
     while_disconnected: Offline,
     subscription_capacity: usize,
+    metrics_subjects: Vec<String>,
     choose_server: Option<ChooseServer>,
     on_event: Vec<OnEvent>,
 }
@@ -90,6 +91,7 @@ impl Default for ConnectorBuilder {
             outbound_limit: mib(8),
             while_disconnected: Offline::Buffer,
             subscription_capacity: 65_536,
+            metrics_subjects: Vec::new(),
             choose_server: None,
             on_event: Vec::new(),
         }
@@ -287,6 +289,17 @@ impl ConnectorBuilder {
         self
     }
 
+    /// The subjects, maybe with wildcards, that have figures of their own in
+    /// [`meters`](crate::meters); those of all others are added up.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_subjects<S: Into<String>>(
+        mut self,
+        subjects: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.metrics_subjects = subjects.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The JetStream domain for [`Connector::jetstream`] and buckets.
     pub fn jetstream_domain(mut self, domain: impl Into<String>) -> Self {
         self.own.js_domain = Some(domain.into());
@@ -376,6 +389,7 @@ impl ConnectorBuilder {
             subscription_capacity: self.subscription_capacity,
             js_domain: layer.js_domain,
             js_api_prefix: layer.js_api_prefix,
+            metrics_subjects: self.metrics_subjects,
         })
     }
 }

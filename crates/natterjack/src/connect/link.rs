@@ -23,6 +23,7 @@ use super::violations::Violations;
 use crate::core::{Outbox, Registry, Work};
 use crate::error::{Closed, Error, Offline, Timeout};
 use crate::event::{CloseReason, ConnState, DisconnectReason, EVENT_BACKLOG, Event, EventStream};
+use crate::meters::Meters;
 use crate::signal::raised;
 
 /// Chooses a server from the pool.
@@ -46,6 +47,7 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     pub(crate) subscriptions: Registry,
     pub(crate) work: Work,
+    pub(crate) meters: Meters,
     pub(crate) reconnects: AtomicU64,
     /// How many connections were lost.
     losses: AtomicU64,
@@ -121,6 +123,7 @@ impl Link {
             known: options.servers.iter().map(|server| label(&server.addr)).collect(),
         };
         Arc::new(Self {
+            meters: Meters::new(&options.metrics_subjects),
             options,
             choose_server,
             client: OnceLock::new(),
@@ -494,6 +497,7 @@ impl Link {
         let attempts = std::mem::take(&mut life.failures) + 1;
         life.phase = Phase::Up;
         self.reconnects.fetch_add(1, Ordering::Relaxed);
+        self.meters.reconnected();
         tracing::debug!(took = ?now.duration_since(trying.started), "reconnected");
         if *self.state.borrow() == ConnState::Draining {
             life.phase = Phase::Draining;

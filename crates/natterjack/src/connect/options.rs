@@ -142,6 +142,7 @@ pub(crate) struct Options {
     pub(crate) subscription_capacity: usize,
     pub(crate) js_domain: Option<String>,
     pub(crate) js_api_prefix: Option<String>,
+    pub(crate) metrics_subjects: Vec<String>,
 }
 
 /// What each option became. Holds no secret.

@@ -156,7 +156,11 @@ pub(crate) async fn send(
             }
         }
         message = match link.outbox.offer(message, connected) {
-            Offered::Kept | Offered::Dropped => return Ok(()),
+            Offered::Kept => return Ok(()),
+            Offered::Dropped => {
+                link.meters.dropped_out();
+                return Ok(());
+            }
             Offered::Direct(message) => return hand_on(link, message, limit).await,
             Offered::Full(_) if !connected => {
                 return Err(Backpressure { limit: link.outbox.limit }.into());
@@ -172,6 +176,7 @@ pub(crate) async fn send(
 
 async fn hand_on(link: &Link, message: OutboundMessage, limit: Duration) -> Result<(), Error> {
     let client = link.client()?;
+    link.meters.sent(&message.subject, message.payload.len());
     match tokio::time::timeout(limit, client.publish_message(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => {
@@ -208,6 +213,7 @@ pub(crate) async fn pump_outbox(link: Arc<Link>) {
                 }
                 let Some(message) = link.outbox.take() else { break };
                 if let Ok(client) = link.client() {
+                    link.meters.sent(&message.subject, message.payload.len());
                     // Fails only when async-nats has ended; then there is nobody to send to.
                     let _ = client.publish_message(message).await;
                 }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use super::{outbox, wait};
 use crate::Connector;
 use crate::codec::{Codec, Encode, Json};
-use crate::connect::violation;
+use crate::connect::{Link, violation};
 use crate::error::{self, BadOption, Error, PublishError};
 use crate::event::Operation;
+use crate::otel::{Kind, Span};
 
 /// A message to a subject, made by [`Connector::to`].
 #[must_use = "nothing is sent before `send`"]
@@ -145,20 +146,40 @@ impl<'a, C: Codec> Publish<'a, C> {
         }
         let link = self.connector.link();
         let limit = self.limit.unwrap_or(link.options.publish_timeout);
+        let span = Span::begin(&Kind::Publish, link, &self.subject, body.len());
+        let mut headers = self.headers;
+        span.inject(&mut headers);
         let message = OutboundMessage {
             subject: self.subject.as_str().into(),
             reply: self.reply.map(Into::into),
             payload: body,
-            headers: (!self.headers.is_empty()).then_some(self.headers),
+            headers: (!headers.is_empty()).then_some(headers),
         };
-        let (started, mark) = (Instant::now(), link.violations.mark());
-        outbox::send(link, message, limit).await?;
-        if self.confirmed {
-            wait::barrier(link, limit.saturating_sub(started.elapsed())).await?;
-            if let Some(denied) = violation(link, mark, Operation::Publish, &self.subject).await {
-                return Err(denied.into());
-            }
-        }
-        Ok(())
+        let started = Instant::now();
+        let sent = send_confirmed(link, message, self.confirmed, limit).await;
+        link.meters.published(&self.subject, started.elapsed());
+        sent.map_err(|error| {
+            span.failed(&error);
+            error.into()
+        })
     }
+}
+
+/// Sends a message, and asks whether the server took it if that is wanted.
+async fn send_confirmed(
+    link: &Link,
+    message: OutboundMessage,
+    confirmed: bool,
+    limit: Duration,
+) -> Result<(), Error> {
+    let (started, mark) = (Instant::now(), link.violations.mark());
+    let subject = confirmed.then(|| message.subject.to_string());
+    outbox::send(link, message, limit).await?;
+    if let Some(subject) = subject {
+        wait::barrier(link, limit.saturating_sub(started.elapsed())).await?;
+        if let Some(denied) = violation(link, mark, Operation::Publish, &subject).await {
+            return Err(denied.into());
+        }
+    }
+    Ok(())
 }

@@ -199,7 +199,9 @@ pub(crate) async fn pump(link: Arc<Link>, queue: Arc<Queue>, mut subscriber: Sub
             biased;
             message = subscriber.next() => match message {
                 Some(message) => {
+                    link.meters.received(&message.subject, message.payload.len());
                     if queue.push(message) {
+                        link.meters.dropped_in();
                         reports.dropped(&link, &queue);
                     }
                     if queue.is_ended() {
@@ -210,7 +212,7 @@ pub(crate) async fn pump(link: Arc<Link>, queue: Arc<Queue>, mut subscriber: Sub
             },
             () = queue.closed.notified() => break,
             () = lowered(&mut intake) => {
-                drain_subscriber(&mut subscriber, &queue).await;
+                drain_subscriber(&mut subscriber, &link, &queue).await;
                 break;
             }
             () = raised(&mut stop) => break,
@@ -222,14 +224,17 @@ pub(crate) async fn pump(link: Arc<Link>, queue: Arc<Queue>, mut subscriber: Sub
 }
 
 /// Unsubscribes and takes what is still on its way, as far as async-nats passes it on.
-async fn drain_subscriber(subscriber: &mut Subscriber, queue: &Queue) {
+async fn drain_subscriber(subscriber: &mut Subscriber, link: &Link, queue: &Queue) {
     if subscriber.drain().await.is_err() {
         return;
     }
     // The server's answer to the UNSUB ends the stream; a dead connection does not.
     let rest = async {
         while let Some(message) = subscriber.next().await {
-            queue.push(message);
+            link.meters.received(&message.subject, message.payload.len());
+            if queue.push(message) {
+                link.meters.dropped_in();
+            }
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;

@@ -21,6 +21,7 @@ use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::connect::{Backoff, Link, Offline};
 use crate::error::{self, Error, NoResponders, RequestError, Timeout, TooLarge};
 use crate::event::{ConnState, Operation};
+use crate::otel::{Kind, Span};
 
 /// A random token for a subject of one's own.
 pub(crate) fn new_inbox() -> String {
@@ -189,18 +190,23 @@ impl<'a, C: Codec> Ask<'a, C> {
         error::check_subject(&self.subject, false)?;
         let link = self.connector.link();
         let limit = self.limit.unwrap_or(link.options.request_timeout);
-        let headers = (!self.headers.is_empty()).then_some(self.headers);
+        let span = Span::begin(&Kind::Request, link, &self.subject, body.len());
+        let mut headers = self.headers;
+        span.inject(&mut headers);
+        let headers = (!headers.is_empty()).then_some(headers);
+        let started = Instant::now();
         let mut tried = 0;
         let answer = loop {
             match raw_request(link, &self.subject, headers.clone(), body.clone(), limit).await {
-                Ok(answer) => break answer,
                 Err(error) if tried < self.retry.times && self.retry.covers(&error) => {
                     tokio::time::sleep(self.retry.backoff.wait(tried, rand::random())).await;
                     tried += 1;
                 }
-                Err(error) => return Err(error.into()),
+                answer => break answer,
             }
         };
+        link.meters.asked(&self.subject, started.elapsed());
+        let answer = answer.inspect_err(|error| span.failed(error))?;
         Ok(Msg::decode(answer, Decoder::of::<C>(), link)?)
     }
 
@@ -234,6 +240,7 @@ pub(crate) async fn raw_request(
     if size > client.max_payload() {
         return Err(TooLarge { size: size as u64, limit: client.max_payload() as u64 }.into());
     }
+    let sent = body.len();
     let mut request =
         Request::new().payload(body).timeout(Some(limit.saturating_sub(started.elapsed())));
     if let Some(headers) = headers {
@@ -256,8 +263,14 @@ pub(crate) async fn raw_request(
         }
     };
     // The outer limit covers the command queue of async-nats, which its own does not.
+    link.meters.sent(subject, sent);
     match tokio::time::timeout(limit.saturating_sub(started.elapsed()), answer).await {
-        Ok(answer) => answer,
+        Ok(answer) => {
+            if let Ok(answer) = &answer {
+                link.meters.received(&answer.subject, answer.payload.len());
+            }
+            answer
+        }
         Err(_) => Err(timed_out()),
     }
 }
@@ -301,11 +314,13 @@ impl<C: Codec> Many<'_, C> {
         let inbox = format!("{}.{}", link.options.inbox_prefix, new_inbox());
         let capacity = link.options.subscription_capacity;
         let reader = inbox_reader(link, inbox.clone(), capacity).await?;
+        let mut headers = self.ask.headers;
+        Span::begin(&Kind::Request, link, &self.ask.subject, body.len()).inject(&mut headers);
         let message = OutboundMessage {
             subject: self.ask.subject.as_str().into(),
             reply: Some(inbox.into()),
             payload: body,
-            headers: (!self.ask.headers.is_empty()).then_some(self.ask.headers),
+            headers: (!headers.is_empty()).then_some(headers),
         };
         outbox::send(link, message, limit).await?;
         let deadline = tokio::time::Instant::now() + limit;

@@ -10,6 +10,7 @@ use super::message::Msg;
 use super::queue::Reader;
 use super::work::Work;
 use crate::codec::Decoder;
+use crate::otel::{Kind, Span};
 use crate::signal::raised;
 
 /// A handler loop that goes on by itself. Dropping this does not end it; [`stop`](Self::stop) does, and
@@ -74,7 +75,14 @@ where
                     let guards = (permit, link.work.begin(), own.begin());
                     let handle = handle.clone();
                     tokio::spawn(async move {
-                        handle(message).await;
+                        let handling = link.meters.handling(&message.subject);
+                        let (headers, asked) = (&message.headers, message.reply.is_some());
+                        let kind = Kind::Handler { headers, asked };
+                        let span =
+                            Span::begin(&kind, &link, &message.subject, message.payload.len());
+                        span.within(async { handle(message).await }).await;
+                        span.end();
+                        handling.end();
                         link.work.handled();
                         drop(guards);
                     });

@@ -31,7 +31,9 @@ impl DeadLetter {
         limit: Duration,
     ) -> Result<(), Error> {
         let options = letter.headers();
-        publish_once(link, &self.subject, letter.body.clone(), options, limit).await.map(|_| ())
+        publish_once(link, &self.subject, letter.body.clone(), options, limit).await?;
+        link.meters.dead_lettered();
+        Ok(())
     }
 }
 

@@ -36,6 +36,7 @@ pub use stream::{Ensured, Stream, StreamBuilder, StreamInfo, StreamMessage};
 pub(crate) use api::{Api, REPEAT_AFTER, Target, request_or_loss};
 pub(crate) use config::{Fields, nanos};
 pub(crate) use publish::{PublishOptions, publish_once};
+pub(crate) use run::Settled;
 pub(crate) use stream::{ensure as ensure_stream, info as stream_info, parse_stored};
 
 use crate::Connector;

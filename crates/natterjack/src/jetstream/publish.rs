@@ -15,6 +15,7 @@ use crate::codec::{Codec, Encode, Json};
 use crate::connect::Link;
 use crate::core::{add_header, encode, raw_request};
 use crate::error::{self, Error, NotFound, StreamError, Timeout};
+use crate::otel::{Kind, Span};
 
 /// A stream may be absent for a moment: this many more attempts, this far apart (as nats.go). In a
 /// cluster, which may be electing the stream's leader, the attempts go on up to the limit.
@@ -162,7 +163,16 @@ impl<'a, V: ?Sized, C: Codec> StreamPublish<'a, V, C> {
     {
         let body = encode::<C, V>(self.value)?;
         let limit = self.limit.unwrap_or(self.js.api.limit);
-        Ok(publish_once(self.js.link(), &self.subject, body, self.options, limit).await?)
+        let (link, started) = (self.js.link(), Instant::now());
+        let span = Span::begin(&Kind::Publish, link, &self.subject, body.len());
+        let mut options = self.options;
+        span.inject(&mut options.headers);
+        let acked = publish_once(link, &self.subject, body, options, limit).await;
+        link.meters.published(&self.subject, started.elapsed());
+        acked.map_err(|error| {
+            span.failed(&error);
+            error.into()
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::connect::Link;
 use crate::core::{BOUNDED, Reader, encode, inbox_reader, new_inbox, send};
 use crate::error::{self, Error, StreamError, Timeout};
 use crate::event::ConnState;
+use crate::otel::{Kind, Span};
 use crate::signal::raised;
 
 /// How often to look for those.
@@ -111,7 +112,20 @@ struct Pending {
     /// The cluster had not decided about an earlier attempt yet.
     undecided: bool,
     tell: oneshot::Sender<Result<PubAck, Error>>,
+    /// Until it is acknowledged or given up.
+    span: Span,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Pending {
+    fn end(self, link: &Link, result: Result<PubAck, Error>) {
+        link.meters.published(&self.message.subject, self.started.elapsed());
+        if let Err(error) = &result {
+            self.span.failed(error);
+        }
+        // Nobody has to wait for it.
+        let _ = self.tell.send(result);
+    }
 }
 
 impl Shared {
@@ -180,10 +194,13 @@ impl Publisher {
             return Err(error::Closed { reason: crate::CloseReason::Requested }.into());
         };
         self.next += 1;
+        let body = body.into();
+        let span = Span::begin(&Kind::Publish, self.js.link(), subject, body.len());
+        span.inject(&mut options.headers);
         let message = OutboundMessage {
             subject: subject.into(),
             reply: Some(format!("{}.{number}", self.shared.prefix).into()),
-            payload: body.into(),
+            payload: body,
             headers: Some(options.headers),
         };
         let (tell, told) = oneshot::channel();
@@ -195,6 +212,7 @@ impl Publisher {
             absent: false,
             undecided: false,
             tell,
+            span,
             _permit: permit,
         };
         self.shared.pending().insert(number, pending);
@@ -313,7 +331,7 @@ fn settle(link: &Link, shared: &Shared, message: &Message) {
     if let Err(error) = &result {
         link.note_error(&error.to_string());
     }
-    let _ = entry.tell.send(result);
+    entry.end(link, result);
 }
 
 fn give_up(link: &Link, shared: &Shared) {
@@ -330,7 +348,7 @@ fn give_up(link: &Link, shared: &Shared) {
         } else {
             Timeout { what: "publish to a stream".into(), after: shared.limit }.into()
         };
-        let _ = entry.tell.send(Err(error));
+        entry.end(link, Err(error));
     }
 }
 

@@ -27,6 +27,7 @@ use crate::codec::{Decode, Decoder};
 use crate::connect::{Backoff, Link};
 use crate::error::{Error, StreamError};
 use crate::event::{ConnState, Event};
+use crate::otel::{Kind, Span};
 use crate::signal::reached;
 use crate::units::pretty;
 
@@ -90,7 +91,7 @@ impl fmt::Display for RunReport {
 
 /// How a message was settled.
 #[derive(Debug, Clone, Copy)]
-enum Settled {
+pub(crate) enum Settled {
     Acked,
     Retried,
     Rejected,
@@ -298,7 +299,10 @@ where
             }
         };
         let settler = Settler { link: self.rules.link.clone(), reply, limit: self.rules.limit };
-        self.report.redelivered += u64::from(meta.delivered > 1);
+        if meta.delivered > 1 {
+            self.report.redelivered += 1;
+            self.rules.link.meters.redelivered();
+        }
         let copy = message.clone();
         let delivery = match Delivery::decode(message, meta.clone(), self.decoder) {
             Ok(delivery) => delivery,
@@ -338,11 +342,19 @@ where
             let Waiting { id, key, delivery } = waiting;
             self.tasks.spawn(async move {
                 let story = Story::of(&delivery);
+                let handling = rules.link.meters.handling(&story.subject);
+                let kind = Kind::Delivery { headers: &story.headers, meta: &story.meta };
+                let span = Span::begin(&kind, &rules.link, &story.subject, story.body.len());
                 let future = AssertUnwindSafe(async { handle(delivery).await.into_outcome() });
-                let outcome = match future.catch_unwind().await {
+                let outcome = match span.within(future.catch_unwind()).await {
                     Ok(outcome) => outcome,
                     Err(_) => Outcome::Failed("the handler panicked".into()),
                 };
+                if let Outcome::Failed(why) = &outcome {
+                    span.failed(why);
+                }
+                span.end();
+                handling.end();
                 let settled = rules.settle(&settler, &story, outcome).await;
                 rules.link.work.handled();
                 Done { id, key, settled }
@@ -369,6 +381,7 @@ where
     }
 
     fn count(&mut self, settled: Settled) {
+        self.rules.link.meters.settled(settled);
         match settled {
             Settled::Acked => self.report.acked += 1,
             Settled::Retried => self.report.retried += 1,

@@ -168,6 +168,7 @@ impl<T> Watch<T> {
             Item::Resumed(missed) => return Some(WatchEvent::Resumed { missed }),
             Item::Message(message, meta) => (message, meta),
         };
+        self.kv.shared.js.link().meters.watch_lag(meta.pending);
         let key = self.kv.shared.key_of(&message.subject)?.to_owned();
         let change = change(&message.headers.unwrap_or_default());
         if self.ignore_deletes && change != Change::Put {

@@ -76,6 +76,7 @@ impl ObjectWatch {
                     Item::Ready => return Some(ObjectEvent::Ready),
                     Item::Resumed(missed) => return Some(ObjectEvent::Resumed { missed }),
                     Item::Message(message, meta) => {
+                        self.objects.js.link().meters.watch_lag(meta.pending);
                         let time = jiff::Timestamp::try_from(meta.timestamp).unwrap_or_default();
                         match read(&message.payload, time.to_string(), &message.subject) {
                             Ok(info) if info.deleted => return Some(ObjectEvent::Deleted(info)),

@@ -10,6 +10,7 @@ mod gate;
 mod jetstream;
 mod kv;
 mod leaving;
+mod metrics;
 mod objects;
 mod operator;
 mod outages;
@@ -17,6 +18,7 @@ mod peer;
 mod service;
 mod silence;
 mod tls;
+mod traces;
 
 use std::time::Duration;
 
