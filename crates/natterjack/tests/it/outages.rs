@@ -119,9 +119,19 @@ async fn no_call_waits_past_its_timeout_while_there_is_no_server() {
         .build()
         .await
         .unwrap();
-    let kv = connector.kv::<u32>("B").ensure().await.unwrap();
+    let patient = connector.jetstream().timeout(PATIENCE);
+    patient.kv::<u32>("B").ensure().await.unwrap();
+    patient.stream("S").subjects(["s"]).ensure().await.unwrap();
     let js = connector.jetstream();
-    js.stream("S").subjects(["s"]).ensure().await.unwrap();
+    // Asked until the server is quick enough for once.
+    let kv = async {
+        loop {
+            if let Ok(kv) = js.kv::<u32>("B").get().await {
+                return kv;
+            }
+        }
+    };
+    let kv = tokio::time::timeout(PATIENCE, kv).await.expect("the server answers");
     server.stop().await;
     crate::state(&connector, |s| matches!(s, natterjack::ConnState::Reconnecting { .. })).await;
     let ends = async {
