@@ -1,24 +1,25 @@
-//! Names that exist, for completion in shells: contexts, streams, consumers, buckets, keys.
+//! Names that a server knows, for completion in shells: streams, consumers, buckets, keys.
 //!
 //! A shell's script calls the command with [`VARIABLE`] set and the words typed so far. The answer must
 //! come while somebody waits at a key, so all is over after [`LIMIT`], and nothing is said when there is
 //! no server.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, Command, FromArgMatches as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
 use natterjack::Connector;
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::args::{Cli, Global};
-use crate::connect::{self, Context};
+use crate::candidates;
+use crate::connect::Context;
 use crate::exit::Failure;
+use crate::global::Global;
 use crate::interrupt::Interrupt;
 use crate::output::{ColorChoice, Format, Output};
-use crate::verbs::auth;
 
 /// Set by the scripts, to the name of the shell.
 pub(crate) const VARIABLE: &str = "NATTERJACK_COMPLETE";
@@ -26,24 +27,13 @@ pub(crate) const VARIABLE: &str = "NATTERJACK_COMPLETE";
 /// How long a server may take.
 const LIMIT: Duration = Duration::from_millis(300);
 
+/// What shells ask about: the command with all its verbs, which use this module.
+static COMMAND: OnceLock<fn() -> Command> = OnceLock::new();
+
 /// Answers a shell and ends the process, if a shell is asking.
-pub(crate) fn answer_shell() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
-}
-
-/// Names of the contexts of the `nats` tool.
-pub(crate) fn contexts() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| candidates(connect::context_names()))
-}
-
-/// Names of the operators that are kept here.
-pub(crate) fn operators() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| candidates(auth::operator_names()))
-}
-
-/// Names of the accounts of the operator in use.
-pub(crate) fn accounts() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| candidates(auth::account_names()))
+pub(crate) fn answer_shell(command: fn() -> Command) {
+    let command = COMMAND.get_or_init(|| command);
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// Names of streams.
@@ -103,17 +93,14 @@ pub(crate) fn keys() -> ArgValueCandidates {
     })
 }
 
-fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {
-    names.into_iter().map(CompletionCandidate::new).collect()
-}
-
 /// Asks a server, with the options among the words typed so far.
 fn ask(
     names: impl AsyncFnOnce(Api, Connector, ArgMatches) -> Result<Vec<String>, Failure>,
 ) -> Vec<CompletionCandidate> {
     // After `--`: the words as they stand, the one that is being typed among them.
     let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
-    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words);
+    let Some(command) = COMMAND.get() else { return Vec::new() };
+    let matches = command().ignore_errors(true).try_get_matches_from(words);
     let Ok(matches) = matches else { return Vec::new() };
     let Ok(global) = Global::from_arg_matches(&matches) else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -127,7 +114,7 @@ fn ask(
     let found = runtime.block_on(async { tokio::time::timeout(LIMIT, asked).await });
     runtime.shutdown_background();
     match found {
-        Ok(Ok(names)) => candidates(names),
+        Ok(Ok(names)) => candidates::of(names),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
 }

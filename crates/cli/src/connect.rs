@@ -6,9 +6,9 @@ use std::time::Duration;
 use natterjack::jetstream::JetStream;
 use natterjack::{Auth, Connector, ConnectorBuilder, Event, Reconnect, Tls};
 
-use crate::args::Global;
 use crate::contexts::{Contexts, Settings};
 use crate::exit::Failure;
+use crate::global::Global;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Scheme};
 use crate::socks::Proxy;
@@ -29,11 +29,8 @@ impl Context {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         use crate::output::{ColorChoice, Format};
-        use clap::Parser as _;
-        let cli = crate::args::Cli::try_parse_from(["natterjack", "--no-context", "rtt"]);
-        let global = cli.expect("a command line").global;
         let out = Output::new(false, true, Format::Table, ColorChoice::Never);
-        Self { global, out, interrupt: Interrupt::listen() }
+        Self { global: Global::for_tests(), out, interrupt: Interrupt::listen() }
     }
 
     /// Connects, and tells of losses until the command ends.
@@ -273,12 +270,7 @@ impl Login {
     }
 }
 
-/// The names of the contexts of the `nats` tool.
-pub(crate) fn context_names() -> Vec<String> {
-    Contexts::open().map(|contexts| contexts.names()).unwrap_or_default()
-}
-
-/// The name of the context that is selected there.
+/// The name of the context of the `nats` tool that is selected.
 fn selected_context() -> Option<String> {
     Contexts::open().ok()?.selected()
 }

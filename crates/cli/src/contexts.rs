@@ -42,6 +42,11 @@ pub(crate) const KEYS: [&str; 24] = [
 /// A context's file.
 pub(crate) type Settings = Map<String, Value>;
 
+/// The names of all of them; none if they cannot be read.
+pub(crate) fn names() -> Vec<String> {
+    Contexts::open().map(|contexts| contexts.names()).unwrap_or_default()
+}
+
 /// The directory that holds them.
 pub(crate) struct Contexts {
     directory: PathBuf,

@@ -6,12 +6,14 @@
 mod answer;
 mod api;
 mod args;
+mod candidates;
 mod complete;
 mod connect;
 mod contexts;
 mod diff;
 mod editor;
 mod exit;
+mod global;
 mod graph;
 mod interrupt;
 mod json;
@@ -31,13 +33,14 @@ mod verbs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser};
 use natterjack::logging::{self, LogConfig, LogGuard};
 
-use args::{Cli, Global, Verb};
+use args::{Cli, Verb};
 use connect::Context;
 use exit::{Failure, Outcome, status};
+use global::Global;
 use interrupt::Interrupt;
 use output::{ColorChoice, Format, Output};
 
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     {
         return serve("natterjack", flags);
     }
-    complete::answer_shell();
+    complete::answer_shell(Cli::command);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),
@@ -167,7 +170,7 @@ async fn dispatch(context: &Context, verb: Verb) -> Outcome {
         Verb::Rtt(verb) => verb.run(context).await,
         Verb::Auth { verb } => verb.run(context).await,
         Verb::Config { verb } => verb.run(context),
-        Verb::Man(verb) => verb.run(context.out),
+        Verb::Man(verb) => verb.run(Cli::command(), context.out),
         Verb::Completions(verb) => verb.run(context.out),
         Verb::Tour(verb) => verb.run(context).await,
         Verb::Account { verb } => verb.run(context).await,

@@ -6,9 +6,9 @@ mod show;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::complete;
+use crate::candidates;
 use crate::connect::Context;
-use crate::contexts::{Contexts, KEYS, Settings, parse};
+use crate::contexts::{self, Contexts, KEYS, Settings, parse};
 use crate::editor;
 use crate::exit::{Failure, Outcome, status};
 use crate::prompt;
@@ -55,7 +55,7 @@ pub(crate) enum Verb {
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// Name of the context
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     name: String,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Name {
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Name of the context
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     name: String,
     /// Do not ask; needed for the selected one
     #[arg(short, long)]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use serde_json::json;
 
-use crate::args::Cli;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
@@ -20,10 +19,10 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self, out: Output) -> Outcome {
+    pub(crate) fn run(self, command: Command, out: Output) -> Outcome {
         let failed = |error: std::io::Error| Failure::io(self.directory.display(), &error);
         std::fs::create_dir_all(&self.directory).map_err(failed)?;
-        clap_mangen::generate_to(Cli::command(), &self.directory).map_err(failed)?;
+        clap_mangen::generate_to(command, &self.directory).map_err(failed)?;
         match out.json {
             true => out.document(&json!({ "directory": self.directory })),
             false => out.say(format!("Wrote manual pages to {}", self.directory.display())),

@@ -14,7 +14,7 @@ use super::remote;
 use super::store::{Held, Store};
 use super::user::{Of, expiry};
 use super::{now, show};
-use crate::complete;
+use crate::candidates;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::output::Output;
@@ -55,7 +55,7 @@ pub(crate) enum Account {
     /// Ask the servers for an account, as a user of the system account
     Query {
         /// Name of the account, or its public key
-        #[arg(add = complete::accounts())]
+        #[arg(add = candidates::local(super::account_names))]
         account: String,
         #[command(flatten)]
         of: Of,
@@ -73,7 +73,7 @@ pub(crate) enum Account {
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// Name of the account
-    #[arg(add = complete::accounts())]
+    #[arg(add = candidates::local(super::account_names))]
     account: String,
     #[command(flatten)]
     of: Of,
@@ -118,7 +118,7 @@ struct Options {
 #[derive(Debug, Args)]
 pub(crate) struct Revoke {
     /// Name of the account
-    #[arg(add = complete::accounts())]
+    #[arg(add = candidates::local(super::account_names))]
     account: String,
     /// Name of the user, its public key, or `*` for all
     who: String,

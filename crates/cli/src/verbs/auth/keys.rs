@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::store::Store;
-use crate::complete;
+use crate::candidates;
 use crate::exit::{Failure, status};
 use crate::output::Output;
 use crate::table::Table;
@@ -16,13 +16,13 @@ pub(crate) enum Keys {
     #[command(visible_alias = "list")]
     Ls {
         /// Name of the operator; without one, the one in use
-        #[arg(add = complete::operators())]
+        #[arg(add = candidates::local(super::operator_names))]
         name: Option<String>,
     },
     /// Make one
     Add {
         /// Name of the operator; without one, the one in use
-        #[arg(add = complete::operators())]
+        #[arg(add = candidates::local(super::operator_names))]
         name: Option<String>,
     },
     /// Remove one; what it has signed is void
@@ -30,7 +30,7 @@ pub(crate) enum Keys {
         /// The public key
         key: String,
         /// Name of the operator; without one, the one in use
-        #[arg(add = complete::operators())]
+        #[arg(add = candidates::local(super::operator_names))]
         name: Option<String>,
         /// Do not ask
         #[arg(short, long)]

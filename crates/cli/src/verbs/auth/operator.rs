@@ -12,7 +12,7 @@ use serde_json::json;
 use super::keys::{Keys, print_keys};
 use super::store::{Held, Store};
 use super::{creds, now, show, system_exports, unsigned};
-use crate::complete;
+use crate::candidates;
 use crate::exit::{Failure, Outcome, status};
 use crate::output::Output;
 use crate::table::Table;
@@ -29,7 +29,7 @@ pub(crate) enum Operator {
     #[command(visible_aliases = ["show", "view"])]
     Info {
         /// Name of the operator; without one, the one in use
-        #[arg(add = complete::operators())]
+        #[arg(add = candidates::local(super::operator_names))]
         name: Option<String>,
     },
     /// List the operators
@@ -44,7 +44,7 @@ pub(crate) enum Operator {
     /// Use an operator from now on
     Select {
         /// Name of the operator
-        #[arg(add = complete::operators())]
+        #[arg(add = candidates::local(super::operator_names))]
         name: String,
     },
     /// Take in an operator that was made elsewhere
@@ -60,7 +60,7 @@ pub(crate) enum Operator {
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
     /// Name of the operator; without one, the one in use
-    #[arg(add = complete::operators())]
+    #[arg(add = candidates::local(super::operator_names))]
     name: Option<String>,
     /// Addresses of its servers, may be given several times; they take the place of those there are
     #[arg(long, value_name = "URL", value_delimiter = ',')]

@@ -12,7 +12,7 @@ use super::files::write_private;
 use super::remote;
 use super::store::{Held, Store};
 use super::user::Of;
-use crate::complete;
+use crate::candidates;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
 use crate::output::Output;
@@ -35,7 +35,7 @@ pub(crate) enum Resolver {
     #[command(visible_alias = "delete")]
     Rm {
         /// Name of the account, or its public key
-        #[arg(add = complete::accounts())]
+        #[arg(add = candidates::local(super::account_names))]
         account: String,
         #[command(flatten)]
         of: Of,

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::limits::Permissions;
 use super::store::{Held, Store};
 use super::{now, show, unsigned};
-use crate::complete;
+use crate::candidates;
 use crate::exit::{Failure, Outcome, status};
 use crate::output::Output;
 use crate::prompt;
@@ -30,7 +30,7 @@ pub(crate) enum User {
     #[command(visible_alias = "list")]
     Ls {
         /// Name of the account; without one, of all
-        #[arg(add = complete::accounts())]
+        #[arg(add = candidates::local(super::account_names))]
         account: Option<String>,
         #[command(flatten)]
         of: Of,
@@ -69,7 +69,7 @@ pub(crate) enum User {
 #[derive(Debug, Args)]
 pub(crate) struct Of {
     /// Name of the operator; without one, the one in use
-    #[arg(long, value_name = "NAME", add = complete::operators())]
+    #[arg(long, value_name = "NAME", add = candidates::local(super::operator_names))]
     pub(super) operator: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Name {
     /// Name of the user
     name: String,
     /// Name of the account
-    #[arg(add = complete::accounts())]
+    #[arg(add = candidates::local(super::account_names))]
     account: String,
     #[command(flatten)]
     of: Of,

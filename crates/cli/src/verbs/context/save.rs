@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum as _};
 use serde_json::Value;
 
 use super::{complete_keys, show};
-use crate::args::Global;
-use crate::complete;
+use crate::candidates;
 use crate::connect::Context;
-use crate::contexts::{Contexts, Settings};
+use crate::contexts::{self, Contexts, Settings};
 use crate::exit::{Failure, Outcome, status};
+use crate::global::Global;
 use crate::output::Scheme;
 
 /// Save the options of this command line as a context; change one that exists.
@@ -20,7 +20,7 @@ use crate::output::Scheme;
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Name of the context
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     name: String,
     #[command(flatten)]
     more: More,
@@ -30,7 +30,7 @@ pub(crate) struct Add {
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
     /// Name of the context to copy
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     source: String,
     /// Name of the new context
     name: String,

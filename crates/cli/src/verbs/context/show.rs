@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::save::check;
-use crate::complete;
+use crate::candidates;
 use crate::connect::Context;
-use crate::contexts::{Contexts, Settings};
+use crate::contexts::{self, Contexts, Settings};
 use crate::exit::{Failure, Outcome, status};
 use crate::table::Sheet;
 
@@ -16,7 +16,7 @@ use crate::table::Sheet;
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// Name of the context; without one, the selected one
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     name: Option<String>,
     /// Connect with it, too
     #[arg(long)]
@@ -27,7 +27,7 @@ pub(crate) struct Info {
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
     /// Name of the context; without one, all
-    #[arg(add = complete::contexts())]
+    #[arg(add = candidates::local(contexts::names))]
     name: Option<String>,
     /// Connect with it, too
     #[arg(long)]
