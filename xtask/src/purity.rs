@@ -63,6 +63,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "natterjack-core",
             // The table of errors.
             "natterjack-jetstream",
+            // What may stand in permissions.
+            "natterjack-subject",
         ],
     ),
     ("natterjack-sim", &["natterjack-subject", "natterjack-store", "natterjack-jetstream"]),
