@@ -135,20 +135,20 @@ async fn lame_duck(scene: &mut Scene<'_>) -> Result<Vec<Line>, String> {
     let mut first = Embedded::start(Setup::jetstream(scene.path("first"))).await?;
     let mut second = Embedded::start(Setup::jetstream(scene.path("second"))).await?;
     let urls = format!("{},{}", first.url(), second.url());
-    let flags = scene.consumer_flags(&["--url", &urls]);
-    let subscriber = scene.subscriber(callbacks_subscriber::run, &flags)?;
-    subscriber.says("holds 0 messages").await?;
-    let connected = subscriber.lines().first().map_or_else(String::new, |line| line.text.clone());
+    let flags = scene.stream_flags(&["--url", &urls, "--count", "0"]);
+    let publisher = scene.publisher(callbacks_publisher::run, &flags)?;
+    publisher.messages(1).await?;
+    let connected = publisher.lines().first().map_or_else(String::new, |line| line.text.clone());
     let (used, other) =
         if connected.contains(&first.url()) { (&first, &second) } else { (&second, &first) };
     if let Some(server) = used.server() {
         server.lame_duck();
     }
+    // The other server has no stream: a publisher begins one there, and goes on.
     let moved = format!("reconnected to {}", &other.url()["nats://".len()..]);
-    // The other server has no stream, so the program may end by itself before it is stopped.
-    let arrived = subscriber.says(&moved).await;
-    subscriber.stop();
-    let ended = subscriber.end().await?;
+    let arrived = publisher.says(&moved).await;
+    publisher.stop();
+    let ended = publisher.end().await?;
     scene.check(
         "the connection left the server that is shutting down",
         "соединение ушло с сервера, который завершает работу",
