@@ -49,6 +49,8 @@ pub(crate) enum Nkey {
         /// The file; `-` is standard input
         file: PathBuf,
         /// The signature, or a file that holds it
+        // One of 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         signature: String,
         /// The public key, or a file with it or its seed
         #[arg(short, long, value_name = "KEY")]
