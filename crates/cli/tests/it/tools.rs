@@ -182,6 +182,11 @@ fn one_of_several_operators_is_in_use() {
     home.auth("operator select ONE").ok();
     let settings: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!((&settings["operator"], &settings["later"]), (&json!("ONE"), &json!(1)));
+    // Also if it cannot be read.
+    std::fs::write(&file, "{not JSON").unwrap();
+    assert_eq!(home.auth("operator select TWO --json").exits(1).error()["code"], "auth.settings");
+    assert_eq!(std::fs::read(&file).unwrap(), b"{not JSON");
+    std::fs::remove_file(&file).unwrap();
     // An operator that was made elsewhere, which cannot sign without a seed.
     let elsewhere = Home::new();
     let token = home.text(".local/share/nats/nsc/stores/TWO/TWO.jwt");
@@ -324,6 +329,9 @@ fn keys_sign_and_seal() {
         assert_eq!((&verified["public"], &verified["verified"]), (public, &json!(true)));
     }
     home.auth(&format!("nkey check DIR/file {signature} --key DIR/user.nk")).ok();
+    // Not the signature, and no option either.
+    let other = home.auth(&format!("nkey check DIR/file -{} --key DIR/user.nk", &signature[1..]));
+    assert!([Some(0), Some(1)].contains(&other.code), "{other:?}");
     let wrong =
         home.auth("nkey verify DIR/file DIR/signature --key DIR/account.nk --json").exits(1);
     assert_eq!(wrong.error()["code"], "auth.signature");

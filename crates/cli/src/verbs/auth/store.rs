@@ -80,13 +80,19 @@ impl Store {
         Ok(store)
     }
 
-    fn settings(&self) -> Map<String, Value> {
-        let text = fs::read_to_string(&self.config).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    fn settings(&self) -> Result<Map<String, Value>, Failure> {
+        match fs::read_to_string(&self.config) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| {
+                let text = format!("{}: {error}", self.config.display());
+                Failure::new(status::FAILED, "auth.settings", text).hint("mend it, or move it away")
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
+            Err(error) => Err(Failure::io(self.config.display(), &error)),
+        }
     }
 
     fn setting(&self, key: &str) -> Option<String> {
-        let text = self.settings().get(key)?.as_str()?.to_owned();
+        let text = self.settings().ok()?.get(key)?.as_str()?.to_owned();
         Some(text).filter(|text| !text.is_empty())
     }
 
@@ -105,7 +111,7 @@ impl Store {
     /// Uses an operator from now on. What else stands in `nsc.json` stays.
     pub(super) fn select(&self, name: &str) -> Outcome {
         self.operator(Some(name))?;
-        let mut settings = self.settings();
+        let mut settings = self.settings()?;
         settings.insert("operator".to_owned(), name.into());
         settings.entry("store_root").or_insert_with(|| self.stores.display().to_string().into());
         let text = serde_json::to_string_pretty(&settings).expect("a map of JSON encodes");
