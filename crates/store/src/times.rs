@@ -60,7 +60,8 @@ impl Times {
     }
 
     /// The inverse of [`Times::parts`] for `count` stamps of which the highest is `max`; `None` if
-    /// the arrays do not fit together.
+    /// the arrays do not fit together: between two marks stands one difference for each stamp but the first,
+    /// and the last stamp is `last`.
     pub(crate) fn from_parts(
         marks: Vec<(i64, u32)>,
         deltas: Vec<u8>,
@@ -68,9 +69,20 @@ impl Times {
         count: usize,
         max: i64,
     ) -> Option<Times> {
-        let inside = marks.iter().all(|&(_, at)| at as usize <= deltas.len());
-        let fits = inside && marks.len() == count.div_ceil(STRIDE);
-        fits.then_some(Times { marks, deltas, count, last, max })
+        if marks.len() != count.div_ceil(STRIDE) || marks.first().is_some_and(|&(_, at)| at != 0) {
+            return None;
+        }
+        for (index, &(_, begin)) in marks.iter().enumerate() {
+            let end = marks.get(index + 1).map_or(deltas.len(), |&(_, at)| at as usize);
+            let between = deltas.get(begin as usize..end)?;
+            let stamps = STRIDE.min(count - index * STRIDE);
+            let whole = between.last().is_none_or(|&byte| ends(byte));
+            if !whole || between.iter().filter(|&&byte| ends(byte)).count() != stamps - 1 {
+                return None;
+            }
+        }
+        let times = Times { marks, deltas, count, last, max };
+        (count == 0 || times.get(count - 1) == last).then_some(times)
     }
 
     pub(crate) fn shrink(&mut self) {
@@ -88,13 +100,19 @@ fn put(out: &mut Vec<u8>, delta: i64) {
     out.push(bits as u8);
 }
 
+/// Whether a difference ends with this byte.
+fn ends(byte: u8) -> bool {
+    byte < 0x80
+}
+
+/// Bits beyond the 64th, which only a damaged file has, do not count.
 fn take(from: &mut &[u8]) -> i64 {
     let (mut bits, mut shift) = (0u64, 0);
     while let Some((&byte, rest)) = from.split_first() {
         *from = rest;
-        bits |= u64::from(byte & 0x7f) << shift;
+        bits |= u64::from(byte & 0x7f).unbounded_shl(shift);
         shift += 7;
-        if byte < 0x80 {
+        if ends(byte) {
             break;
         }
     }
@@ -118,5 +136,36 @@ mod tests {
         }
         assert!(times.iter().eq(stamps.iter().copied()));
         assert_eq!(times.max(), i64::MAX);
+        let (marks, deltas, last) = times.parts();
+        let again = Times::from_parts(marks.to_vec(), deltas.to_vec(), last, 205, i64::MAX);
+        assert!(again.expect("they fit").iter().eq(stamps));
+    }
+
+    #[test]
+    fn arrays_that_do_not_fit_together_are_no_stamps() {
+        let mut times = Times::default();
+        (0..40).for_each(|i| times.push(1_700_000_000 + i * 1_000));
+        let (marks, deltas, last) = times.parts();
+        let read = |marks: &[(i64, u32)], deltas: &[u8], last| {
+            Times::from_parts(marks.to_vec(), deltas.to_vec(), last, 40, last).is_some()
+        };
+        assert!(read(marks, deltas, last));
+        assert!(!read(marks, deltas, last + 1), "another last stamp");
+        assert!(!read(marks, &deltas[..deltas.len() - 1], last), "a difference is cut off");
+        assert!(
+            !read(&[marks[0], (marks[1].0, marks[1].1 + 1)], deltas, last),
+            "a mark is elsewhere"
+        );
+        assert!(!read(&[marks[0], (marks[1].0, u32::MAX)], deltas, last), "a mark is outside");
+
+        // One difference of more bytes than 64 bits take, as many differences as before.
+        let endless: Vec<u8> = [0xff; 12].into_iter().chain(deltas.iter().copied()).collect();
+        let begin = marks[1].1 + 12;
+        assert!(
+            read(&[marks[0], (marks[1].0, begin)], &endless, last),
+            "the last stamp is not among them"
+        );
+        let times = Times::from_parts(vec![marks[0], (marks[1].0, begin)], endless, last, 40, last);
+        assert_eq!(times.expect("they fit").iter().last(), Some(last));
     }
 }
