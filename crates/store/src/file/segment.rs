@@ -29,6 +29,8 @@ pub(crate) const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"NJACKLOG";
 const COPY: usize = 80;
 const CRC: usize = COPY - 4;
+/// No segment id or log position counts as far as this; what is further is damage, and can be added to.
+const FAR: u64 = u64::MAX >> 1;
 /// Where the first record begins.
 pub(crate) const HEADER_LEN: u32 = 2 * COPY as u32;
 
@@ -87,7 +89,7 @@ impl Header {
         if version > VERSION {
             return Some(Found::Newer(version));
         }
-        Some(Found::Header(Header {
+        let header = Header {
             stream: u64_at(copy, 16)?,
             salt: u64_at(copy, 24)?,
             id: u64_at(copy, 32)?,
@@ -96,7 +98,10 @@ impl Header {
             covers: u64_at(copy, 56)?,
             generation: u32_at(copy, 64)?,
             file_len: u64_at(copy, 68)?,
-        }))
+        };
+        let Header { id, base, prev_end, covers, generation, .. } = header;
+        let near = [id, base, prev_end, covers].into_iter().all(|count| count < FAR);
+        (near && generation < u32::MAX).then_some(Found::Header(header))
     }
 }
 
@@ -127,7 +132,7 @@ pub(crate) fn parse_name(name: &str) -> Option<(u64, u32)> {
     let (id, generation) = name.strip_suffix(".seg")?.split_once('.')?;
     let id = u64::from_str_radix(id, 16).ok()?;
     let generation = u32::from_str_radix(generation, 16).ok()?;
-    (name == self::name(id, generation)).then_some((id, generation))
+    (id < FAR && name == self::name(id, generation)).then_some((id, generation))
 }
 
 #[cfg(test)]
@@ -173,8 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_counted_on_from_is_damage() {
+        let (header, _) = header();
+        for far in [
+            Header { covers: u64::MAX, ..header },
+            Header { base: u64::MAX, ..header },
+            Header { prev_end: FAR, ..header },
+            Header { generation: u32::MAX, ..header },
+        ] {
+            let mut out = BytesMut::new();
+            far.put(&mut out);
+            assert_eq!(Header::find(&out), Found::Damaged, "{far:?}");
+        }
+    }
+
+    #[test]
     fn names_come_back() {
-        assert_eq!(parse_name(&name(u64::MAX, 17)), Some((u64::MAX, 17)));
+        assert_eq!(parse_name(&name(FAR - 1, 17)), Some((FAR - 1, 17)));
+        assert_eq!(parse_name(&name(FAR, 17)), None, "no next id");
         assert_eq!(parse_name("1.0.seg"), None);
         assert_eq!(parse_name("compact.tmp"), None);
     }
