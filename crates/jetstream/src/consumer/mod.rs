@@ -366,7 +366,8 @@ impl Consumer {
     /// is `last` was decided by messages that a crash took; it is decided anew.
     pub fn check_start(&mut self, last: u64) {
         let asked = self.config.deliver_policy == DeliverPolicy::ByStartSequence;
-        self.unstarted |= !asked && self.state.next > last.saturating_add(1);
+        let ahead = self.state.next > last.saturating_add(1) || self.state.list_end > last;
+        self.unstarted |= !asked && ahead;
     }
 
     /// Recovery is complete: from here on changes are noted. A consumer without any note starts
@@ -383,6 +384,7 @@ impl Consumer {
         if ahead {
             self.state.rewind(end);
         }
+        self.state.cut_list(end);
         self.interest_changed(ctx);
     }
 }

@@ -153,15 +153,26 @@ fn a_start_behind_messages_that_a_crash_took_is_decided_anew() {
     };
     let mut world = World::with(options, natterjack_jetstream::AccountLimits::default());
     world.must("STREAM.CREATE.S", CREATE);
-    for _ in 0..3 {
-        world.put("s.a", "", "lost");
+    for subject in ["s.a", "s.b", "s.c"] {
+        world.put(subject, "", "lost");
     }
-    let new = consumer("c").replace("}}", r#","deliver_policy":"new"}}"#);
-    world.must("CONSUMER.CREATE.S.c", &new);
+    let policies = ["new", "last_per_subject"];
+    for policy in policies {
+        let more = format!(r#","deliver_policy":"{policy}","filter_subject":"s.>"}}}}"#);
+        let body = consumer(policy).replace("}}", &more);
+        world.must(&format!("CONSUMER.CREATE.S.{policy}"), &body);
+    }
     world.crash();
+    for policy in policies {
+        let info = world.must(&format!("CONSUMER.INFO.S.{policy}"), "");
+        assert_eq!(info["num_pending"], 0, "{policy}");
+    }
     assert_eq!(world.put("s.a", "", "x"), r#"{"stream":"S","seq":1}"#);
-    world.request_to("$JS.API.CONSUMER.MSG.NEXT.S.c", "_I.pull", "", "5");
-    assert_eq!(world.take_all("_I.pull").len(), 1);
+    for policy in policies {
+        let next = format!("$JS.API.CONSUMER.MSG.NEXT.S.{policy}");
+        world.request_to(&next, "_I.pull", "", "5");
+        assert_eq!(world.take_all("_I.pull").len(), 1, "{policy}");
+    }
 }
 
 #[test]

@@ -59,6 +59,21 @@ fn floors_pending_messages_and_counts_survive() {
 }
 
 #[test]
+fn the_last_of_each_subject_are_those_that_the_stream_still_has() {
+    let mut rig = Rig::with(&["s.a", "s.b", "s.c", "s.d"]);
+    rig.durable(r#""deliver_policy":"last_per_subject","filter_subject":"s.*""#);
+    rig.pull("1");
+    let notes = [note(&mut rig).unwrap()];
+    assert_eq!(rig.info().num_pending, 3);
+    rig.log = Rig::with(&["s.a", "s.b"]).log;
+    restart(&mut rig, &notes);
+    assert_eq!(rig.info().num_pending, 1);
+    rig.host.sent.clear();
+    rig.pull("9");
+    rig.sent(&[r#"in <- s.b 1.2.2+0 "2""#]);
+}
+
+#[test]
 fn a_checkpoint_replaces_the_notes_before_it() {
     let mut rig = Rig::with(&["s.a"; 6]);
     rig.durable(r#""max_deliver":1,"ack_wait":1000000000"#);
