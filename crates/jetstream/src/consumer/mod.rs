@@ -384,7 +384,9 @@ impl Consumer {
         if ahead {
             self.state.rewind(end);
         }
-        self.state.cut_list(end);
+        // What was removed since is not noted, and a crash may take what was not synced.
+        self.state.list.retain(|seq| ctx.log.contains(*seq));
+        self.state.list_end = self.state.list_end.min(end - 1);
         self.interest_changed(ctx);
     }
 }

@@ -270,14 +270,6 @@ impl State {
         self.notes = notes;
     }
 
-    /// Of the last messages of each subject, those at or after `end` are not in the stream any more.
-    pub(crate) fn cut_list(&mut self, end: u64) {
-        while self.list.back().is_some_and(|back| *back >= end) {
-            self.list.pop_back();
-        }
-        self.list_end = self.list_end.min(end.saturating_sub(1));
-    }
-
     /// After notes of which some are lost the floor may be above what was delivered: what is between
     /// comes again.
     pub(crate) fn lower_floor(&mut self) {

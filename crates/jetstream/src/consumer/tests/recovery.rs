@@ -65,7 +65,8 @@ fn the_last_of_each_subject_are_those_that_the_stream_still_has() {
     rig.pull("1");
     let notes = [note(&mut rig).unwrap()];
     assert_eq!(rig.info().num_pending, 3);
-    rig.log = Rig::with(&["s.a", "s.b"]).log;
+    rig.log = Rig::with(&["s.a", "s.b", "s.c"]).log;
+    rig.log.remove(3, false);
     restart(&mut rig, &notes);
     assert_eq!(rig.info().num_pending, 1);
     rig.host.sent.clear();
