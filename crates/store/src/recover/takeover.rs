@@ -187,6 +187,12 @@ impl Replayer<'_> {
         let chunks = &self.index.chunks;
         let live: u64 = chunks.iter().map(|chunk| u64::from(chunk.live())).sum();
         let first = if live > 0 { self.index.next_live(0) } else { Some(counted.first_seq) };
-        !self.strange && live == counted.messages && first == Some(counted.first_seq)
+        let messages = chunks
+            .iter()
+            .flat_map(|chunk| chunk.iter_live(0).map(|at| (chunk.subject(at), chunk.seq(at))));
+        !self.strange
+            && live == counted.messages
+            && first == Some(counted.first_seq)
+            && self.index.subjects.are_those_of(messages)
     }
 }

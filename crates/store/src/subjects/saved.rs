@@ -81,6 +81,50 @@ impl Subjects {
     }
 }
 
+/// Of a number of messages: none was seen yet; each is known by its sequence.
+const UNSEEN: u32 = 1 << 31;
+const EACH: u32 = 1 << 30;
+const COUNT: u32 = EACH - 1;
+
+impl Subjects {
+    /// Whether `live`, the id and sequence of each message in order, is what the subjects count. It takes
+    /// four bytes a subject, and looks at most of them twice.
+    pub(crate) fn are_those_of(&self, live: impl Iterator<Item = (u32, u64)>) -> bool {
+        let mut open = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let Some(count) = u32::try_from(slot.state.count).ok().filter(|&n| n <= COUNT) else {
+                return false;
+            };
+            open.push(count | UNSEEN | if slot.interior.is_some() { EACH } else { 0 });
+        }
+        for (id, seq) in live {
+            let Some(left) = open.get_mut(id as usize) else { return false };
+            let (count, unseen) = (*left & COUNT, *left & UNSEEN != 0);
+            if count == 0 {
+                return false;
+            }
+            let each = *left & EACH != 0;
+            *left = (*left - 1) & !UNSEEN;
+            if !unseen && !each && count > 1 {
+                continue;
+            }
+            let slot = &self.slots[id as usize];
+            let SubjectState { first, last, count: all } = slot.state;
+            let fits = match all - u64::from(count) {
+                0 => seq == first || (slot.stale && seq > first),
+                _ if count == 1 => true,
+                at => {
+                    slot.interior.as_ref().and_then(|list| list.get(at as usize - 1)) == Some(&seq)
+                }
+            };
+            if !fits || (count == 1 && seq != last) {
+                return false;
+            }
+        }
+        open.iter().all(|left| left & COUNT == 0)
+    }
+}
+
 fn take_slot(from: &mut &[u8]) -> Option<Slot> {
     let count = take_number(from)?;
     if count == 0 {
@@ -129,6 +173,20 @@ mod tests {
         subjects.save(&mut bytes);
         let (loaded, messages) = Subjects::load(&mut &bytes[..], 499).expect("it fits");
         assert_eq!(messages, subjects.slots.iter().map(|slot| slot.state.count).sum::<u64>());
+        let id_of = |seq: u64| subjects.find(format!("k.{}", seq * seq % 97).as_bytes());
+        let live: Vec<(u32, u64)> =
+            (60..500).map(|seq| (id_of(seq).expect("it is there"), seq)).collect();
+        assert!(loaded.are_those_of(live.iter().copied()));
+        for at in 0..live.len() {
+            let fits = |one: &[(u32, u64)]| {
+                loaded.are_those_of([&live[..at], one, &live[at + 1..]].concat().into_iter())
+            };
+            let (id, seq) = live[at];
+            assert!(fits(&[(id, seq)]));
+            assert!(!fits(&[]), "without {seq}");
+            assert!(!fits(&[(id, seq), (id, seq)]), "{seq} twice");
+            assert!(!fits(&[((id + 1) % loaded.ids() as u32, seq)]), "{seq} on another subject");
+        }
         assert_eq!(format!("{:?}", loaded.slots), format!("{:?}", subjects.slots));
         assert_eq!((loaded.len(), &loaded.free), (subjects.len(), &subjects.free));
         for id in 0..subjects.ids() as u32 {
