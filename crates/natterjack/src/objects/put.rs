@@ -14,6 +14,7 @@ use super::info::{ObjectInfo, ObjectOptions};
 use super::store::{Objects, check_name};
 use crate::core::{add_header, new_inbox};
 use crate::error::{Error, Io, ObjectError, TooLarge};
+use crate::event::Event;
 use crate::jetstream::{PublishOptions, publish_once};
 use crate::units::{ByteSize, kib};
 
@@ -67,7 +68,7 @@ impl<R> PutObject<R> {
         self
     }
 
-    /// The size of a piece; default 128 KiB. It has to fit into a message.
+    /// The size of a piece; default 128 KiB, at least a byte. It has to fit into a message.
     pub fn chunk(mut self, size: ByteSize) -> Self {
         self.chunk = size;
         self
@@ -88,28 +89,40 @@ impl<R: AsyncRead + Unpin + Send> PutObject<R> {
     ///
     /// # Errors
     /// `Io` if the reader fails; `Api` if the bucket is full or sealed; `TooLarge`, `BadName`, `NotFound`,
-    /// `Timeout`, .. What was put is removed then, and an object that had the name stays.
+    /// `Timeout`, .. What was put is removed then, and an object that had the name stays. Only if nobody
+    /// answered at the end (`Timeout`, `Offline`, `Closed`) the object may be there: put it again.
+    ///
+    /// That the pieces of the object before it cannot be removed is no error, but told by
+    /// [`Event::Background`].
     pub async fn send(mut self) -> Result<ObjectInfo, ObjectError> {
         if let Some(problem) = self.problem.take() {
             return Err(problem.into());
         }
         check_name(&self.info.name)?;
         let before = self.objects.known(&self.info.name).await?;
-        let put = match self.put_chunks().await {
-            Ok(()) => self.objects.put_info(&self.info).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = put {
-            // What cannot be removed lies there; the first error says more.
-            let _ = self.objects.purge_chunks(&self.info.nuid).await;
+        if let Err(error) = self.put_chunks().await {
+            self.undo().await;
+            return Err(error.into());
+        }
+        if let Err(error) = self.objects.put_info(&self.info).await {
+            // Without an answer the description may be there, and it needs its pieces.
+            if !matches!(error, Error::Timeout(_) | Error::Offline(_) | Error::Closed(_)) {
+                self.undo().await;
+            }
             return Err(error.into());
         }
         if let Some((before, _)) = before
             && !before.deleted
+            && let Err(error) = self.objects.purge_chunks(&before.nuid).await
         {
-            self.objects.purge_chunks(&before.nuid).await?;
+            self.objects.js.link().emit(Event::Background { error });
         }
         Ok(self.objects.existing(&self.info.name).await?.0)
+    }
+
+    /// Removes what was put. What cannot be removed lies there; the error that led here says more.
+    async fn undo(&mut self) {
+        let _ = self.objects.purge_chunks(&self.info.nuid).await;
     }
 
     async fn put_chunks(&mut self) -> Result<(), Error> {

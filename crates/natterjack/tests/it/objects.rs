@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use natterjack::objects::{ObjectEvent, ObjectInfo, ObjectWatch};
-use natterjack::{Error, kib, mib};
+use natterjack::testing::server_with;
+use natterjack::{Error, Event, kib, mib, secs};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, connect, server};
+use crate::gate::Gate;
+use crate::{PATIENCE, builder, connect, event, server};
 
 /// A body whose every place differs from its neighbours.
 fn body(size: u64) -> Vec<u8> {
@@ -195,5 +197,47 @@ async fn async_nats_reads_what_is_put_here_and_the_reverse() {
     assert!(files.get("theirs").bytes().await.unwrap() == body(200_000));
     theirs.delete("theirs").await.unwrap();
     assert_eq!(files.info("theirs").await.unwrap_err().code(), "js.not_found");
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_whose_last_acknowledgement_is_lost_keeps_its_pieces() {
+    let server = server().await;
+    let connector = connect(&server).await;
+    let files = connector.objects("A").ensure().await.unwrap();
+    let gate = Arc::new(Gate::before(&server.url()).await);
+    let behind = builder(&gate.url).build().await.unwrap();
+    let theirs = behind.jetstream().timeout(secs(5)).objects("A").open().await.unwrap();
+    // What the server says to the description, which follows the only piece, does not arrive.
+    let shut = gate.clone();
+    let put = theirs.put("o", &b"body"[..]).on_progress(move |_| shut.hold());
+    assert_eq!(put.send().await.unwrap_err().code(), "conn.timeout");
+    gate.release();
+    // Behind all that it may have sent.
+    behind.drain().await.unwrap();
+    assert_eq!(files.get("o").bytes().await.unwrap(), "body");
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_is_put_though_the_one_before_it_cannot_be_removed() {
+    let users = "authorization { users: [
+        { user: a, password: a },
+        { user: b, password: b, permissions: { publish: { deny: \"$JS.API.STREAM.PURGE.>\" } } } ] }";
+    let server = server_with(|server| server.config(users).unwrap()).await.unwrap();
+    let login = |user: &str| builder(server.url().replace("//", &format!("//{user}:{user}@")));
+    let owner = login("a").build().await.unwrap();
+    owner.objects("A").ensure().await.unwrap().put("o", &b"old"[..]).send().await.unwrap();
+    let connector = login("b").build().await.unwrap();
+    let mut events = connector.events();
+    let files = connector.objects("A").open().await.unwrap();
+    let info = files.put("o", &b"new"[..]).send().await.unwrap();
+    assert_eq!(files.info("o").await.unwrap(), info);
+    assert_eq!(files.get("o").bytes().await.unwrap(), "new");
+    let told = event(&mut events, |event| match event {
+        Event::Background { error } => Some(error.code()),
+        _ => None,
+    });
+    assert_eq!(told.await, "auth.permission");
     connector.close().await.unwrap();
 }
