@@ -12,8 +12,8 @@ use super::info::ObjectInfo;
 use super::put::show;
 use super::store::Objects;
 use crate::connect::Link;
-use crate::error::{BadName, DigestMismatch, Error, Io, ObjectError, Timeout};
-use crate::kv::{Item, Ordered, WatchFrom};
+use crate::error::{BadName, BadReply, DigestMismatch, Error, Io, ObjectError, Timeout};
+use crate::kv::{Item, Ordered, WatchFrom, check_bucket};
 
 /// An object to get, made by [`Objects::get`].
 #[must_use = "nothing is got before `bytes` or `write_to`"]
@@ -44,7 +44,9 @@ impl GetObject {
     ///
     /// # Errors
     /// `NotFound` if there is none, or if it was deleted; `DigestMismatch` if its pieces are not what was
-    /// put; `BadName` if it is a link to a bucket; `Timeout`, ..
+    /// put; `BadName` if it is a link to a bucket or to a link; `BadReply` if what is known of it makes no
+    /// sense; `Timeout`, .. An object that is replaced while it is got ends by `DigestMismatch` or
+    /// `Timeout`.
     pub async fn bytes(self) -> Result<Bytes, ObjectError> {
         let mut body = Vec::new();
         self.write_to(&mut body).await?;
@@ -86,15 +88,18 @@ impl GetObject {
     async fn find(&self) -> Result<(Objects, ObjectInfo), Error> {
         let (info, _) = self.objects.existing(&self.name).await?;
         let Some(link) = info.link() else { return Ok((self.objects.clone(), info)) };
-        let bad =
-            |why: &str| BadName { kind: "object".into(), name: self.name.clone(), why: why.into() };
+        let bad = |why: String| BadName { kind: "object".into(), name: self.name.clone(), why };
         if link.name.is_empty() {
-            return Err(bad("it is a link to a bucket").into());
+            return Err(
+                bad(format!("it is a link to the bucket {}, open that", link.bucket)).into()
+            );
         }
+        // Anybody may have written it.
+        check_bucket(&link.bucket)?;
         let objects = Objects::new(self.objects.js.clone(), link.bucket.clone());
         let (info, _) = objects.existing(&link.name).await?;
         if info.link().is_some() {
-            return Err(bad("it is a link to a link").into());
+            return Err(bad(format!("it is a link to the link {}, get that", link.name)).into());
         }
         Ok((objects, info))
     }
@@ -115,11 +120,15 @@ struct Pieces {
 
 impl Pieces {
     async fn new(objects: &Objects, info: &ObjectInfo) -> Result<Self, Error> {
+        let chunks = objects.chunk_subject(&info.nuid).ok_or_else(|| BadReply {
+            request: objects.info_subject(&info.name),
+            error: Arc::new(std::io::Error::other(format!("`{}` is no nuid", info.nuid))),
+        })?;
         let mut from = Ordered::new(
             objects.js.clone(),
             objects.stream.clone(),
             objects.bucket.clone(),
-            vec![objects.chunk_subject(&info.nuid)],
+            vec![chunks],
             false,
             WatchFrom::History,
         );

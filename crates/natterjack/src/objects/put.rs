@@ -135,6 +135,7 @@ impl<R: AsyncRead + Unpin + Send> PutObject<R> {
         let max_chunk_size = Some(self.chunk.bytes().max(1));
         self.info.options = Some(ObjectOptions { link: None, max_chunk_size });
         let subject = self.objects.chunk_subject(&self.info.nuid);
+        let subject = subject.expect("the bucket was checked, and a nuid made here is a token");
         let mut digest = Sha256::new();
         loop {
             let mut chunk = BytesMut::with_capacity(size);

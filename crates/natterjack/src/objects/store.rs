@@ -12,7 +12,7 @@ use super::info::{ObjectInfo, ObjectLink, ObjectOptions};
 use super::put::PutObject;
 use super::watch::{self, ObjectEvent, ObjectWatch};
 use crate::core::new_inbox;
-use crate::error::{BadName, BadReply, Conflict, Error, NotFound, ObjectError};
+use crate::error::{BadName, BadReply, Conflict, Error, NotFound, ObjectError, check_subject};
 use crate::jetstream::{
     Fields, JetStream, PublishOptions, Target, parse_stored, publish_once, stream_info,
 };
@@ -215,9 +215,10 @@ impl Objects {
     }
 
     pub(super) async fn purge_chunks(&self, nuid: &str) -> Result<(), Error> {
+        let Some(chunks) = self.chunk_subject(nuid) else { return Ok(()) };
         let target = Target::of("purge", "bucket", &self.bucket);
         let call = format!("STREAM.PURGE.{}", self.stream);
-        let body = json!({ "filter": self.chunk_subject(nuid) });
+        let body = json!({ "filter": chunks });
         let _: Value = self.js.api.call(self.js.link(), &call, Some(&body), &target).await?;
         Ok(())
     }
@@ -226,8 +227,11 @@ impl Objects {
         format!("$O.{}.M.{}", self.bucket, URL_SAFE.encode(name))
     }
 
-    pub(super) fn chunk_subject(&self, nuid: &str) -> String {
-        format!("$O.{}.C.{nuid}", self.bucket)
+    /// Where the pieces of one object are; `None` if that would be nowhere, or those of others: anybody
+    /// may have written what is known of an object.
+    pub(super) fn chunk_subject(&self, nuid: &str) -> Option<String> {
+        let subject = format!("$O.{}.C.{nuid}", self.bucket);
+        (check_subject(&subject, false).is_ok() && !nuid.contains('.')).then_some(subject)
     }
 }
 

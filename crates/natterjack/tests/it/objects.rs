@@ -200,6 +200,51 @@ async fn async_nats_reads_what_is_put_here_and_the_reverse() {
     connector.close().await.unwrap();
 }
 
+/// Writes what a bucket knows of an object, as somebody else could.
+async fn describe(connector: &natterjack::Connector, bucket: &str, mut info: Value) {
+    info["bucket"] = bucket.into();
+    let name = info["name"].as_str().unwrap();
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, name);
+    let _: Value = connector.request(&format!("$O.{bucket}.M.{encoded}"), &info).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_wrote_about_an_object_touches_no_other() {
+    let server = server().await;
+    let connector = connect(&server).await;
+    let files = connector.objects("A").ensure().await.unwrap();
+    files.put("good", &b"good"[..]).send().await.unwrap();
+    for nuid in [">", "*", "", "a b", "a.b"] {
+        let info = json!({"name": "evil", "nuid": nuid, "size": 4, "chunks": 1});
+        describe(&connector, "A", info.clone()).await;
+        let error = files.get("evil").bytes().await.unwrap_err();
+        assert_eq!(error.code(), "js.bad_reply", "{nuid:?}: {error}");
+        files.put("evil", &b"new"[..]).send().await.unwrap();
+        assert_eq!(files.get("evil").bytes().await.unwrap(), "new", "{nuid:?}");
+        describe(&connector, "A", info).await;
+        files.delete("evil").await.unwrap();
+        assert_eq!(files.get("good").bytes().await.unwrap(), "good", "{nuid:?}");
+    }
+    // Nor does a link lead out of the subjects of buckets.
+    let link = json!({"bucket": "A.>", "name": "good"});
+    let info = json!({"name": "out", "nuid": "n", "options": {"link": link}});
+    describe(&connector, "A", info).await;
+    let error = files.get("out").bytes().await.unwrap_err();
+    assert_eq!(error.to_string(), "bad bucket name `A.>`: `.` at position 2 is not allowed");
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_followed_says_what_to_get() {
+    let server = server().await;
+    let connector = connect(&server).await;
+    let files = connector.objects("A").ensure().await.unwrap();
+    files.link_bucket("all", "B").await.unwrap();
+    let error = files.get("all").bytes().await.unwrap_err();
+    assert_eq!(error.to_string(), "bad object name `all`: it is a link to the bucket B, open that");
+    connector.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_object_whose_last_acknowledgement_is_lost_keeps_its_pieces() {
     let server = server().await;
