@@ -33,6 +33,8 @@ pub use builder::ServiceBuilder;
 pub use endpoint::Endpoint;
 pub use report::{EndpointInfo, EndpointStats, ServiceInfo, ServiceStats};
 
+use futures_util::future::join_all;
+
 use crate::Connector;
 use crate::core::Task;
 use report::Shared;
@@ -97,8 +99,8 @@ impl Service {
 
     /// Takes in no more, and waits until all handlers have answered. Tools see it until then.
     pub async fn stop(self) {
-        for task in self.endpoints.into_iter().chain(self.monitors) {
-            task.stop().await;
-        }
+        // All at once: none takes in more while another one finishes.
+        join_all(self.endpoints.into_iter().map(Task::stop)).await;
+        join_all(self.monitors.into_iter().map(Task::stop)).await;
     }
 }

@@ -3,10 +3,11 @@
 use async_nats::service::{Info, PingResponse, Stats};
 use natterjack::Msg;
 use natterjack::codec::{Binary, Text};
+use natterjack::error::RequestError;
 use natterjack::service::{Endpoint, ServiceError};
 use serde_json::{Value, json};
 
-use crate::{connect, server};
+use crate::{PATIENCE, connect, server};
 
 /// The document with what differs from run to run blanked.
 fn masked(mut document: Value) -> Value {
@@ -155,6 +156,42 @@ async fn a_stopped_service_finishes_what_it_has_and_is_gone() {
         let error = client.request::<u32, Value>(subject, &1).await.unwrap_err();
         assert_eq!(error.code(), "request.no_responders", "{subject}");
     }
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_stops_takes_in_no_more_on_any_endpoint() {
+    let server = server().await;
+    let (connector, client) = (connect(&server).await, connect(&server).await);
+    let (began, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
+    let finish = std::sync::Arc::new(tokio::sync::Notify::new());
+    let may = finish.clone();
+    let slow = move |n: Msg<u32>| {
+        let (began, may) = (began.clone(), may.clone());
+        async move {
+            began.send(()).unwrap();
+            may.notified().await;
+            Ok(n.into_value())
+        }
+    };
+    let quick = |n: Msg<u32>| async move { Ok(n.into_value()) };
+    let service = connector.service("two", "0.1.0").endpoint("slow", slow).endpoint("quick", quick);
+    let service = service.start().await.unwrap();
+    let asking = client.clone();
+    let asked = tokio::spawn(async move { asking.request::<u32, u32>("slow", &7).await });
+    beginnings.recv().await.unwrap();
+    let stopped = tokio::spawn(service.stop());
+    // While the one still works on what it has, the other is gone.
+    let gone = async {
+        while !matches!(
+            client.request::<u32, u32>("quick", &1).await,
+            Err(RequestError::NoResponders(_))
+        ) {}
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("nobody takes new requests");
+    finish.notify_one();
+    assert_eq!(asked.await.unwrap().unwrap(), 7);
+    stopped.await.unwrap();
     connector.close().await.unwrap();
 }
 
