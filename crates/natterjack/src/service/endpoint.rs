@@ -15,7 +15,7 @@ use super::ServiceError;
 use super::report::Counts;
 use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::core::Msg;
-use crate::error::{Error, PublishError};
+use crate::error::{Error, PublishError, TooLarge};
 use crate::event::Event;
 
 /// The headers of an answer that is an error (ADR-32).
@@ -49,6 +49,9 @@ impl std::fmt::Debug for Endpoint {
 impl Endpoint {
     /// Answers what comes on `subject`, which may hold wildcards, with what an async function makes of
     /// it; both are JSON.
+    ///
+    /// A body that does not decode is answered with error 400; a handler that panics, and an answer that
+    /// does not encode or exceeds the server's `max_payload`, with 500.
     pub fn new<Q, R, F, Fut>(subject: impl Into<String>, handle: F) -> Self
     where
         Json: Decode<Q> + Encode<R>,
@@ -114,7 +117,7 @@ impl Endpoint {
         self
     }
 
-    /// How many requests are handled at once; default 1.
+    /// How many requests are handled at once, at least 1; default 1.
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
@@ -133,10 +136,23 @@ pub(super) async fn answer(request: Msg<Bytes>, handler: Handler, counts: Arc<Co
     let asked = request.clone();
     let answered = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
     let answer = answered.unwrap_or_else(|_| Err(ServiceError::internal("the handler panicked")));
+    let answer = answer.and_then(|body| fits(&asked, body));
     // Before the answer: who has it sees it counted.
     counts.add(began.elapsed(), answer.as_ref().err());
     if let Err(error) = send(&asked, answer).await {
         asked.link().emit(Event::Background { error });
+    }
+}
+
+/// What is too large to be sent is an error that the asker is told, instead of nothing.
+fn fits(asked: &Msg<Bytes>, body: Bytes) -> Result<Bytes, ServiceError> {
+    let (size, limit) = (body.len(), asked.link().client().map_or(usize::MAX, |c| c.max_payload()));
+    match size <= limit {
+        true => Ok(body),
+        false => {
+            let (size, limit) = (size as u64, limit as u64);
+            Err(ServiceError::internal(TooLarge { size, limit }))
+        }
     }
 }
 

@@ -196,6 +196,31 @@ async fn a_service_that_stops_takes_in_no_more_on_any_endpoint() {
 }
 
 #[tokio::test]
+async fn who_asked_for_what_is_too_large_is_told_so() {
+    let server = server().await;
+    let connector = connect(&server).await;
+    let endpoint = Endpoint::with_codec(Text, "big", |size: Msg<String>| async move {
+        Ok("x".repeat(size.value().parse().unwrap()))
+    });
+    let service = connector.service("big", "0.1.0").with(endpoint).start().await.unwrap();
+    let limit = connector.raw().unwrap().max_payload();
+    let ask = async |size: usize| {
+        let ask = connector.ask("big").codec(Text);
+        ask.send_msg::<_, String>(&size.to_string()).await
+    };
+    assert_eq!(ask(limit).await.unwrap().value().len(), limit);
+    let told = ask(limit + 1).await.unwrap();
+    assert_eq!(told.header("Nats-Service-Error-Code"), Some("500"));
+    let text = format!("message of {} bytes exceeds the server's limit of {limit}", limit + 1);
+    assert_eq!(told.header("Nats-Service-Error"), Some(text.as_str()));
+    let stats = service.stats();
+    let (requests, errors) = (stats.endpoints[0].num_requests, stats.endpoints[0].num_errors);
+    assert_eq!((requests, errors), (2, 1));
+    service.stop().await;
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_service_that_tools_could_not_show_is_refused() {
     let server = server().await;
     let connector = connect(&server).await;
