@@ -13,6 +13,7 @@
 use std::process::ExitCode;
 
 use natterjack::codec::Text;
+use natterjack::error::RequestError;
 use natterjack::service::{Endpoint, ServiceError};
 use natterjack::{Connector, Msg};
 use natterjack_examples::{Options, Out, Outcome, Stop, start};
@@ -52,10 +53,12 @@ pub async fn run(options: Options, out: Out, stop: Stop) -> Outcome {
         // The last question makes no sense.
         let question = if n == options.count { "many".to_owned() } else { n.to_string() };
         let ask = connector.ask("quotes.eur").codec(Text);
-        let answer = ask.send_msg::<str, String>(&question).await?;
-        match answer.header("Nats-Service-Error") {
-            None => out.good(format!("{question} pieces: {} EUR", answer.value())),
-            Some(error) => out.warn(format!("{question} pieces: {error}")),
+        match ask.send::<str, String>(&question).await {
+            Ok(price) => out.good(format!("{question} pieces: {price} EUR")),
+            Err(RequestError::Refused(refused)) => {
+                out.warn(format!("{question} pieces: {}", refused.description));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 

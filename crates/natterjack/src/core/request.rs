@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future as _;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,10 @@ use super::queue::{self, Overflow, Queue, Reader};
 use crate::Connector;
 use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::connect::{Backoff, Link, Offline};
-use crate::error::{self, Error, NoResponders, RequestError, Timeout, TooLarge};
+use crate::error::{self, Error, NoResponders, Refused, RequestError, Timeout, TooLarge};
 use crate::event::{ConnState, Operation};
 use crate::otel::{Kind, Span};
+use crate::service::{ERROR, ERROR_CODE};
 
 /// A random token for a subject of one's own.
 pub(crate) fn new_inbox() -> String {
@@ -166,16 +168,22 @@ impl<'a, C: Codec> Ask<'a, C> {
     /// Asks, and waits for the answer's value.
     ///
     /// # Errors
-    /// `NoResponders`, `Timeout`, `PermissionDenied`, `TooLarge`, `BadSubject`; `Decode` if the answer
-    /// is no `R`; `Offline` and `Closed`.
+    /// `NoResponders`, `Timeout`, `PermissionDenied`, `TooLarge`, `BadSubject`; `Refused` if a service
+    /// answers with an error; `Decode` if the answer is no `R`; `Offline` and `Closed`.
     pub async fn send<Q: ?Sized, R>(self, question: &Q) -> Result<R, RequestError>
     where
         C: Encode<Q> + Decode<R>,
     {
-        Ok(self.send_msg(question).await?.into_value())
+        let link = self.connector.link();
+        let (subject, answer) = self.answer(question).await?;
+        match refusal(&subject, &answer) {
+            Some(refused) => Err(refused.into()),
+            None => Ok(Msg::decode(answer, Decoder::of::<C>(), link)?.into_value()),
+        }
     }
 
-    /// As [`send`](Self::send), and returns the whole message.
+    /// As [`send`](Self::send), and returns the whole message, also of a service that answers with an
+    /// error if that has a body that decodes.
     ///
     /// # Errors
     /// See [`send`](Self::send).
@@ -183,9 +191,19 @@ impl<'a, C: Codec> Ask<'a, C> {
     where
         C: Encode<Q> + Decode<R>,
     {
+        let link = self.connector.link();
+        let (subject, answer) = self.answer(question).await?;
+        read(&subject, answer, Decoder::of::<C>(), link)
+    }
+
+    /// Asks, and waits for the answer as it is; with the subject that was asked on.
+    async fn answer<Q: ?Sized>(self, question: &Q) -> Result<(String, Message), Error>
+    where
+        C: Encode<Q>,
+    {
         let body = encode::<C, Q>(question)?;
         if let Some(problem) = self.problem {
-            return Err(problem.into());
+            return Err(problem);
         }
         error::check_subject(&self.subject, false)?;
         let link = self.connector.link();
@@ -207,13 +225,35 @@ impl<'a, C: Codec> Ask<'a, C> {
         };
         link.meters.asked(&self.subject, started.elapsed());
         let answer = answer.inspect_err(|error| span.failed(error))?;
-        Ok(Msg::decode(answer, Decoder::of::<C>(), link)?)
+        Ok((self.subject, answer))
     }
 
     /// Several answers to one question.
     pub fn many(self, until: Until) -> Many<'a, C> {
         Many { ask: self, until }
     }
+}
+
+/// The error that a service answers with, if it is one.
+fn refusal(subject: &str, answer: &Message) -> Option<Refused> {
+    let headers = answer.headers.as_ref()?;
+    let description = headers.get(ERROR)?.as_str().to_owned();
+    let code = headers.get(ERROR_CODE).and_then(|code| code.as_str().parse().ok()).unwrap_or(0);
+    Some(Refused { subject: subject.to_owned(), code, description })
+}
+
+/// An answer with its value. One that does not decode and is a service's error is that error.
+fn read<R>(
+    subject: &str,
+    answer: Message,
+    decoder: Decoder<R>,
+    link: &Arc<Link>,
+) -> Result<Msg<R>, RequestError> {
+    let refused = refusal(subject, &answer);
+    Msg::decode(answer, decoder, link).map_err(|error| match refused {
+        Some(refused) => refused.into(),
+        None => error.into(),
+    })
 }
 
 /// Sends a request and waits for the one answer. The caller has checked the subject; those of the
@@ -343,7 +383,7 @@ pub(crate) const BOUNDED: usize = 1 << 20;
 
 /// A queue for messages to a subject of one's own.
 pub(crate) async fn inbox_reader(
-    link: &std::sync::Arc<Link>,
+    link: &Arc<Link>,
     inbox: String,
     capacity: usize,
 ) -> Result<Reader, Error> {
@@ -394,7 +434,7 @@ impl<R> Replies<R> {
             _ => self.limit,
         };
         self.sleep.as_mut().reset(tokio::time::Instant::now() + wait);
-        Some(Msg::decode(message, self.decoder, &self.reader.link).map_err(Into::into))
+        Some(read(&self.subject, message, self.decoder, &self.reader.link))
     }
 }
 

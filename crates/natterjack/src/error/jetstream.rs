@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Cause, Explain, explain};
+use super::{Cause, Explain, exit_of, explain, is_passing};
 
 /// A stream, consumer, bucket or message does not exist.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{kind} {name} not found")]
 pub struct NotFound {
-    /// `stream`, `consumer`, `bucket`, `message`.
+    /// `stream`, `consumer`, `bucket`, `object`, `message`.
     pub kind: Cow<'static, str>,
     /// Its name.
     pub name: String,
@@ -68,8 +68,7 @@ impl Explain for Api {
     }
 
     fn retryable(&self) -> bool {
-        // 503: no leader, no resources for the moment; 429: too many requests.
-        matches!(self.code, 429 | 503)
+        is_passing(self.code)
     }
 
     fn hint(&self) -> Cow<'static, str> {
@@ -83,12 +82,7 @@ impl Explain for Api {
     }
 
     fn exit_code(&self) -> u8 {
-        match self.code {
-            404 => 5,
-            403 => 4,
-            408 | 504 => 6,
-            _ => 1,
-        }
+        exit_of(self.code)
     }
 }
 
@@ -134,7 +128,7 @@ explain!(Conflict, "js.conflict", retryable: true, exit: 7, "read the current re
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("bad {kind} name `{name}`: {why}")]
 pub struct BadName {
-    /// `stream`, `consumer`, `bucket` or `key`.
+    /// `stream`, `consumer`, `bucket`, `key`, `object`, `service`, `endpoint`, ..
     pub kind: Cow<'static, str>,
     /// The name.
     pub name: String,

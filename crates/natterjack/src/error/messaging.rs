@@ -1,8 +1,10 @@
 //! Cases about messages and subjects.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-use super::{Cause, explain};
+use super::{Cause, Explain, exit_of, explain, is_passing};
 
 /// The message exceeds the server's `max_payload`.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -49,6 +51,36 @@ pub struct NoResponders {
 }
 
 explain!(NoResponders, "request.no_responders", retryable: true, exit: 6, "start the service that answers");
+
+/// The service that was asked answered with an error of its own (ADR-32).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{subject}: {description} (code {code})")]
+pub struct Refused {
+    /// The subject that was asked on.
+    pub subject: String,
+    /// What kind of error it is, mostly by the numbers of HTTP; 0 if it is no number.
+    pub code: u16,
+    /// What is wrong, in the service's words.
+    pub description: String,
+}
+
+impl Explain for Refused {
+    fn code(&self) -> &'static str {
+        "request.refused"
+    }
+
+    fn retryable(&self) -> bool {
+        is_passing(self.code)
+    }
+
+    fn hint(&self) -> Cow<'static, str> {
+        "".into()
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit_of(self.code)
+    }
+}
 
 /// A body does not decode into the wanted type. The raw bytes are kept.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -10,7 +10,7 @@
 //! | `connect.bad_url` `connect.bad_option` `connect.unreachable` `tls.failed` | before a connection stands |
 //! | `auth.denied` `auth.creds_missing` `auth.creds_unreadable` `auth.creds_malformed` `auth.creds_expired` `auth.creds_mismatch` `auth.source` `auth.permission` | logins and rights |
 //! | `conn.closed` `conn.draining` `conn.offline` `conn.timeout` `conn.drain_timeout` `publish.backpressure` | the state of the connection |
-//! | `msg.too_large` `msg.bad_subject` `msg.decode` `msg.encode` `request.no_responders` | messages |
+//! | `msg.too_large` `msg.bad_subject` `msg.decode` `msg.encode` `request.no_responders` `request.refused` | messages |
 //! | `js.not_found` `js.disabled` `js.api` `js.drift` `js.conflict` `js.bad_name` `js.bad_reply` `js.protocol` | streams and buckets |
 //! | `object.digest_mismatch` `object.io` | objects |
 
@@ -29,7 +29,7 @@ pub use jetstream::{
     Api, BadName, BadReply, Conflict, DigestMismatch, DisabledScope, Drift, Io, JetStreamDisabled,
     NotFound, Protocol,
 };
-pub use messaging::{BadSubject, Decode, Encode, NoResponders, TooLarge};
+pub use messaging::{BadSubject, Decode, Encode, NoResponders, Refused, TooLarge};
 
 pub(crate) use messaging::check_subject;
 
@@ -215,6 +215,8 @@ whole! {
     BadSubject,
     /// Nobody listens on the subject.
     NoResponders,
+    /// The service that was asked answered with an error.
+    Refused,
     /// A body does not decode.
     Decode,
     /// A value does not encode.
@@ -264,8 +266,8 @@ part! {
 part! {
     /// Why a request has no answer.
     RequestError {
-        NoResponders, Timeout, TooLarge, BadSubject, PermissionDenied, Closed, Draining, Offline, Decode,
-        Encode, Backpressure,
+        NoResponders, Refused, Timeout, TooLarge, BadSubject, PermissionDenied, Closed, Draining, Offline,
+        Decode, Encode, Backpressure,
     }
 }
 
@@ -300,6 +302,22 @@ part! {
     ObjectError {
         NotFound, DigestMismatch, Conflict, BadName, JetStreamDisabled, Api, Drift, TooLarge, Timeout,
         PermissionDenied, Closed, Draining, Offline, BadReply, Io,
+    }
+}
+
+/// Whether a code that is like an HTTP status may be another one next time. 503: no leader, no resources
+/// for the moment; 429: too many requests.
+fn is_passing(code: u16) -> bool {
+    matches!(code, 429 | 503)
+}
+
+/// The exit status of a code that is like an HTTP status.
+fn exit_of(code: u16) -> u8 {
+    match code {
+        404 => 5,
+        403 => 4,
+        408 | 504 => 6,
+        _ => 1,
     }
 }
 
@@ -353,6 +371,7 @@ mod tests {
             TooLarge { size: 2, limit: 1 }.into(),
             BadSubject { subject: "a..b".into(), why: "empty token at position 2".into() }.into(),
             NoResponders { subject: "svc".into() }.into(),
+            Refused { subject: "svc".into(), code: 404, description: "no price".into() }.into(),
             Decode { subject: "a".into(), codec: "json", error: cause(), raw: bytes::Bytes::new() }
                 .into(),
             Encode { codec: "json", error: cause() }.into(),

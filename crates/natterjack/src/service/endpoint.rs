@@ -11,16 +11,12 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::ServiceError;
 use super::report::Counts;
+use super::{ERROR, ERROR_CODE, ServiceError};
 use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::core::Msg;
 use crate::error::{Error, PublishError, TooLarge};
 use crate::event::Event;
-
-/// The headers of an answer that is an error (ADR-32).
-const ERROR: &str = "Nats-Service-Error";
-const ERROR_CODE: &str = "Nats-Service-Error-Code";
 
 type Answer = Pin<Box<dyn Future<Output = Result<Bytes, ServiceError>> + Send>>;
 

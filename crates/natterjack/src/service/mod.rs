@@ -33,6 +33,10 @@ pub use builder::ServiceBuilder;
 pub use endpoint::Endpoint;
 pub use report::{EndpointInfo, EndpointStats, ServiceInfo, ServiceStats};
 
+/// The headers of an answer that is an error (ADR-32).
+pub(crate) const ERROR: &str = "Nats-Service-Error";
+pub(crate) const ERROR_CODE: &str = "Nats-Service-Error-Code";
+
 use futures_util::future::join_all;
 
 use crate::Connector;
@@ -40,7 +44,8 @@ use crate::core::Task;
 use report::Shared;
 
 /// The answer of an endpoint that cannot give one: it goes to the asker as the headers
-/// `Nats-Service-Error` and `Nats-Service-Error-Code`, and is counted.
+/// `Nats-Service-Error` and `Nats-Service-Error-Code`, is [`Refused`](crate::error::Refused) there, and is
+/// counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{description} ({code})")]
 pub struct ServiceError {

@@ -221,6 +221,29 @@ async fn who_asked_for_what_is_too_large_is_told_so() {
 }
 
 #[tokio::test]
+async fn what_a_service_refuses_is_an_error_for_who_asks() {
+    let server = server().await;
+    let connector = connect(&server).await;
+    let refuse = async |_: Msg<u32>| Err::<u32, _>(ServiceError::new(404, "no price"));
+    let service =
+        connector.service("none", "0.1.0").endpoint("none", refuse).start().await.unwrap();
+    let text = connector.ask("none").codec(Text).send::<str, String>("1").await.unwrap_err();
+    // Nothing of a number is in the empty body.
+    let number = connector.request::<u32, u32>("none", &1).await.unwrap_err();
+    let whole = connector.ask("none").send_msg::<u32, u32>(&1).await.unwrap_err();
+    let many = connector.ask("none").many(natterjack::Until::Count(1));
+    let mut many = many.stream::<u32, u32>(&1).await.unwrap();
+    for error in [text, number, whole, many.next().await.unwrap().unwrap_err()] {
+        let RequestError::Refused(refused) = &error else { panic!("{error}") };
+        assert_eq!((refused.subject.as_str(), refused.code), ("none", 404));
+        assert_eq!(error.to_string(), "none: no price (code 404)");
+        assert_eq!((error.code(), error.exit_code()), ("request.refused", 5));
+    }
+    service.stop().await;
+    connector.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_service_that_tools_could_not_show_is_refused() {
     let server = server().await;
     let connector = connect(&server).await;
