@@ -15,6 +15,10 @@
 //! `messaging.operation.type`, `messaging.message.body.size`; for messages of consumers
 //! `messaging.consumer.group.name` and `messaging.nats.delivery_count`. Inboxes are shown as one, so that
 //! names of spans stay few.
+//!
+//! A span has the status `Error`, with the reason, if sending failed, if nobody answered, if a service
+//! refused (for its own span: with a code from 500 on), and if a handler failed or panicked. Of a question
+//! with [several answers](crate::Many) it lasts until the answers are dropped.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -136,8 +140,16 @@ impl Span {
     }
 }
 
+/// What is done at the moment has failed.
+pub(crate) fn failed(why: &dyn std::fmt::Display) {
+    Context::current().span().set_status(Status::error(why.to_string()));
+}
+
 impl Drop for Span {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed(&"the handler panicked");
+        }
         // What was begun within it may go on, and keep its context.
         self.0.span().end();
     }

@@ -15,6 +15,8 @@ pub(crate) enum Kind<'a> {
     Delivery { headers: &'a HeaderMap, meta: &'a Meta },
 }
 
+pub(crate) fn failed(_why: &dyn std::fmt::Display) {}
+
 pub(crate) struct Span;
 
 impl Span {

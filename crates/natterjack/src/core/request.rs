@@ -224,8 +224,11 @@ impl<'a, C: Codec> Ask<'a, C> {
             }
         };
         link.meters.asked(&self.subject, started.elapsed());
-        let answer = answer.inspect_err(|error| span.failed(error))?;
-        Ok((self.subject, answer))
+        match &answer {
+            Err(error) => span.failed(error),
+            Ok(answer) => refusal(&self.subject, answer).iter().for_each(|why| span.failed(why)),
+        }
+        Ok((self.subject, answer?))
     }
 
     /// Several answers to one question.
@@ -355,14 +358,15 @@ impl<C: Codec> Many<'_, C> {
         let capacity = link.options.subscription_capacity;
         let reader = inbox_reader(link, inbox.clone(), capacity).await?;
         let mut headers = self.ask.headers;
-        Span::begin(&Kind::Request, link, &self.ask.subject, body.len()).inject(&mut headers);
+        let span = Span::begin(&Kind::Request, link, &self.ask.subject, body.len());
+        span.inject(&mut headers);
         let message = OutboundMessage {
             subject: self.ask.subject.as_str().into(),
             reply: Some(inbox.into()),
             payload: body,
             headers: (!headers.is_empty()).then_some(headers),
         };
-        outbox::send(link, message, limit).await?;
+        outbox::send(link, message, limit).await.inspect_err(|error| span.failed(error))?;
         let deadline = tokio::time::Instant::now() + limit;
         Ok(Replies {
             reader,
@@ -372,6 +376,7 @@ impl<C: Codec> Many<'_, C> {
             limit,
             seen: 0,
             done: false,
+            span,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
         })
     }
@@ -409,6 +414,7 @@ pub struct Replies<R> {
     limit: Duration,
     seen: usize,
     done: bool,
+    span: Span,
     sleep: Pin<Box<tokio::time::Sleep>>,
 }
 
@@ -421,7 +427,9 @@ impl<R> Replies<R> {
     fn accept(&mut self, message: Message) -> Option<Result<Msg<R>, RequestError>> {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             self.done = true;
-            return Some(Err(NoResponders { subject: self.subject.clone() }.into()));
+            let nobody = NoResponders { subject: self.subject.clone() };
+            self.span.failed(&nobody);
+            return Some(Err(nobody.into()));
         }
         if self.until == Until::Sentinel && message.payload.is_empty() {
             self.done = true;

@@ -17,6 +17,7 @@ use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::core::Msg;
 use crate::error::{Error, PublishError, TooLarge};
 use crate::event::Event;
+use crate::otel;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Bytes, ServiceError>> + Send>>;
 
@@ -133,6 +134,12 @@ pub(super) async fn answer(request: Msg<Bytes>, handler: Handler, counts: Arc<Co
     let answered = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
     let answer = answered.unwrap_or_else(|_| Err(ServiceError::internal("the handler panicked")));
     let answer = answer.and_then(|body| fits(&asked, body));
+    // By the numbers of HTTP: below 500 it is who asked that is wrong.
+    if let Err(error) = &answer
+        && error.code >= 500
+    {
+        otel::failed(error);
+    }
     // Before the answer: who has it sees it counted.
     counts.add(began.elapsed(), answer.as_ref().err());
     if let Err(error) = send(&asked, answer).await {

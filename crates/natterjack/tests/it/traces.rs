@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 
-use natterjack::{Connector, Delivery, Msg};
-use opentelemetry::trace::{FutureExt as _, TraceContextExt as _, Tracer as _};
+use natterjack::service::ServiceError;
+use natterjack::{Connector, Delivery, Msg, Until};
+use opentelemetry::trace::{FutureExt as _, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, global};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
@@ -23,6 +25,8 @@ struct Seen {
     trace: String,
     id: String,
     parent: String,
+    /// Empty unless it failed.
+    failed: String,
     attributes: BTreeMap<String, String>,
 }
 
@@ -43,6 +47,10 @@ fn seen(kept: &InMemorySpanExporter) -> Vec<Seen> {
         trace: span.span_context.trace_id().to_string(),
         id: span.span_context.span_id().to_string(),
         parent: span.parent_span_id.to_string(),
+        failed: match span.status {
+            Status::Error { description } => description.into_owned(),
+            _ => String::new(),
+        },
         attributes: span
             .attributes
             .iter()
@@ -141,4 +149,64 @@ async fn process(name: &str, url: String) -> Option<i32> {
 async fn one_trace_spans_publish_consume_request_and_reply() {
     let server = server().await;
     assert_eq!(process("producer", server.url()).await, Some(0));
+}
+
+/// What fails, and how its spans say so.
+///
+/// In a process of its own as well.
+#[tokio::test]
+#[ignore = "run by `a_span_of_what_failed_says_why` in a process of its own"]
+async fn failures() {
+    let (kept, _provider) = keep();
+    let connector = builder(std::env::var(URL).unwrap()).build().await.unwrap();
+    let service = connector
+        .service("prices", "1.0.0")
+        .endpoint("down", async |_: Msg<u32>| Err::<u32, _>(ServiceError::internal("no prices")))
+        .endpoint("unknown", async |_: Msg<u32>| Err::<u32, _>(ServiceError::new(404, "no such")));
+    let service = service.start().await.unwrap();
+    for subject in ["down", "unknown"] {
+        connector.request::<u32, u32>(subject, &1).await.unwrap_err();
+    }
+    service.stop().await;
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let tells = begun.clone();
+    let panics = connector.on("panics").serve(1, move |_: Msg<u32>| {
+        let tells = tells.clone();
+        async move {
+            tells.notify_one();
+            panic!("on purpose")
+        }
+    });
+    let panics = panics.await.unwrap();
+    connector.publish("panics", &1_u32).await.unwrap();
+    begun.notified().await;
+    panics.stop().await;
+    let ask = connector.ask("nobody").many(Until::Count(1));
+    let mut answers = ask.stream::<u32, u32>(&1).await.unwrap();
+    assert!(seen(&kept).iter().all(|span| span.name != "request nobody"), "it waits for answers");
+    answers.next().await.unwrap().unwrap_err();
+    drop(answers);
+    connector.close().await.unwrap();
+
+    let all = seen(&kept);
+    for (name, why) in [
+        ("process down", "no prices (500)"),
+        ("request down", "down: no prices (code 500)"),
+        // Who asked was wrong, not the service.
+        ("process unknown", ""),
+        ("request unknown", "unknown: no such (code 404)"),
+        ("process panics", "the handler panicked"),
+        ("request nobody", "no responders on nobody"),
+    ] {
+        let found: Vec<&str> =
+            all.iter().filter(|span| span.name == name).map(|span| &*span.failed).collect();
+        assert_eq!(found, [why], "{name}");
+    }
+}
+
+// Shows U-055.
+#[tokio::test]
+async fn a_span_of_what_failed_says_why() {
+    let server = server().await;
+    assert_eq!(process("failures", server.url()).await, Some(0));
 }
