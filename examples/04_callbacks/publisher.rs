@@ -21,7 +21,7 @@ use natterjack::jetstream::StreamBuilder;
 use natterjack::{
     Backoff, CloseReason, Connector, Event, EventStream, JetStream, Reconnect, ServerOrder, secs,
 };
-use natterjack_examples::{Chaos, Out, Outcome, Stop, StreamOptions, every, now, start};
+use natterjack_examples::{Chaos, Failure, Out, Outcome, Stop, StreamOptions, every, now, start};
 
 /// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
 #[tokio::main]
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     start(run).await
 }
 
-/// Connects, makes sure that the stream exists, sends, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome {
     let connector = Connector::builder()
         .servers(options.url.split(','))
@@ -45,16 +45,33 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
     out.connected(&connector).await?;
     let shown = tokio::spawn(show(connector.events(), out.clone()));
 
+    let began = Instant::now();
+    let worked = work(&connector, &options, &out, &stop).await;
+    // Also after an error: what has happened to the connection is shown up to its end.
+    let drained = connector.drain().await;
+    shown.await.ok(); // until `Closed`, which is always the last event
+    let (sent, failed) = worked?;
+    out.total_sent(sent + failed, sent, failed, began.elapsed());
+    Ok(drained.map(drop)?)
+}
+
+/// Makes sure that the stream exists, and sends: how many messages were confirmed, and how many failed.
+async fn work(
+    connector: &Connector,
+    options: &Chaos<StreamOptions>,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
     let js = connector.jetstream().timeout(options.timeout);
-    let wanted = stream(&js, &options);
+    let wanted = stream(&js, options);
     let stream_now = if options.no_create { wanted.get().await? } else { wanted.ensure().await? };
     let info = stream_now.cached_info();
     out.note(format!("stream {} holds {} messages ({})", info.name, info.messages, info.storage));
 
-    let chaos = options
+    let _chaos = options // until this function ends
         .chaos()
         .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));
-    let (began, run) = (Instant::now(), now());
+    let run = now();
     let (mut sent, mut failed) = (0, 0);
     for n in options.numbers() {
         let text = format!("Hello #{n} from NATS publisher");
@@ -73,7 +90,7 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
                 match error {
                     StreamError::Closed(_) => break, // gave up, or the login is no longer valid
                     // A stream in memory is gone with its server: begin a new one.
-                    StreamError::NotFound(_) => drop(stream(&js, &options).ensure().await?),
+                    StreamError::NotFound(_) => drop(stream(&js, options).ensure().await?),
                     // Worth another message: the next one may get through.
                     error if error.retryable() => {}
                     error => return Err(error.into()),
@@ -84,12 +101,7 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
             break;
         }
     }
-
-    drop(chaos);
-    let drained = connector.drain().await;
-    shown.await.ok(); // until `Closed`, which is always the last event
-    out.total_sent(sent + failed, sent, failed, began.elapsed());
-    Ok(drained.map(drop)?)
+    Ok((sent, failed))
 }
 
 /// The stream as both programs want it.

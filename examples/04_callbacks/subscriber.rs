@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     start(run).await
 }
 
-/// Connects, makes sure that stream and consumer exist, receives, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
     let connector = Connector::builder()
         .servers(options.url.split(','))
@@ -44,13 +44,33 @@ pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
     out.connected(&connector).await?;
     let shown = tokio::spawn(show(connector.events(), out.clone()));
 
+    let worked = work(&connector, &options, &out, &stop).await;
+    let dropped = connector.stats().dropped_in;
+    // Also after an error: what has happened to the connection is shown up to its end.
+    let drained = connector.drain().await;
+    shown.await.ok(); // until `Closed`, which is always the last event
+    let (received, redelivered) = worked?;
+    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
+    out.total_received(received, dropped, redelivered, took);
+    drained?;
+    options.complete(received, &stop)
+}
+
+/// Makes sure that stream and consumer exist, and receives: how many messages came, and how many of
+/// them had been delivered before.
+async fn work(
+    connector: &Connector,
+    options: &SlowOptions,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
     let js = connector.jetstream().timeout(options.timeout);
-    let wanted = stream(&js, &options);
+    let wanted = stream(&js, options);
     let stream = if options.no_create { wanted.get().await? } else { wanted.ensure().await? };
     let info = stream.cached_info();
     out.note(format!("stream {} holds {} messages ({})", info.name, info.messages, info.storage));
 
-    let chaos = options
+    let _chaos = options // until this function ends
         .chaos()
         .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));
     if options.slow {
@@ -91,17 +111,8 @@ pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
         }
         message.ack().await?;
     }
-
-    drop(chaos);
-    let dropped = connector.stats().dropped_in;
-    let stopped = messages.stop().await;
-    let drained = connector.drain().await;
-    shown.await.ok(); // until `Closed`, which is always the last event
-    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
-    out.total_received(seen.len() as u64, dropped, redelivered, took);
-    drained?;
-    stopped?;
-    options.complete(seen.len() as u64, &stop)
+    messages.stop().await?;
+    Ok((seen.len() as u64, redelivered))
 }
 
 /// The stream as both programs want it.

@@ -18,7 +18,7 @@ use std::time::Instant;
 use natterjack::codec::Text;
 use natterjack::error::{Conflict, KvError};
 use natterjack::{Backoff, Connector, Kv, Reconnect, ServerOrder, secs};
-use natterjack_examples::{BucketOptions, Chaos, Out, Outcome, Stop, every, start};
+use natterjack_examples::{BucketOptions, Chaos, Failure, Out, Outcome, Stop, every, start};
 
 /// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
 #[tokio::main]
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
     start(run).await
 }
 
-/// Connects, makes sure that the bucket exists, writes, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: Chaos<BucketOptions>, out: Out, stop: Stop) -> Outcome {
     let connector = Connector::builder()
         .servers(options.url.split(','))
@@ -42,17 +42,32 @@ pub async fn run(options: Chaos<BucketOptions>, out: Out, stop: Stop) -> Outcome
     out.connected(&connector).await?;
     let shown = out.follow(connector.events()); // prints them, as in pair 4
 
+    let began = Instant::now();
+    let worked = work(&connector, &options, &out, &stop).await;
+    let drained = connector.drain().await;
+    shown.await.ok();
+    let (sent, failed) = worked?;
+    out.total_sent(sent + failed, sent, failed, began.elapsed());
+    Ok(drained.map(drop)?)
+}
+
+/// Makes sure that the bucket exists, and writes: how many writes were confirmed, and how many failed.
+async fn work(
+    connector: &Connector,
+    options: &Chaos<BucketOptions>,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
     let bucket = connector.jetstream().timeout(options.timeout).kv::<String>(&options.bucket);
     let bucket = bucket.codec(Text).history(5).markers(secs(1)); // markers: expiry is told
     let bucket = options.storage.iter().fold(bucket, |bucket, kind| bucket.storage((*kind).into()));
     let bucket =
         options.replicas.iter().fold(bucket, |bucket, n| bucket.replicas(*n)).ensure().await?;
-    operations(&bucket, &out).await?;
+    operations(&bucket, out).await?;
 
-    let chaos = options
+    let _chaos = options // until this function ends
         .chaos()
         .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));
-    let began = Instant::now();
     let (mut sent, mut failed) = (0, 0);
     for n in options.numbers() {
         let text = format!("Hello #{n} from NATS publisher");
@@ -75,12 +90,7 @@ pub async fn run(options: Chaos<BucketOptions>, out: Out, stop: Stop) -> Outcome
             break;
         }
     }
-
-    drop(chaos);
-    let drained = connector.drain().await;
-    shown.await.ok();
-    out.total_sent(sent + failed, sent, failed, began.elapsed());
-    Ok(drained.map(drop)?)
+    Ok((sent, failed))
 }
 
 /// What a bucket can do besides `put`, and how it says no.

@@ -21,7 +21,7 @@ use natterjack::codec::Text;
 use natterjack::error::KvError;
 use natterjack::kv::WatchFrom;
 use natterjack::{Backoff, Connector, Kv, Reconnect, ServerOrder, WatchEvent, millis, secs};
-use natterjack_examples::{Every, Out, Outcome, Stop, WatchOptions, every, number, start};
+use natterjack_examples::{Every, Failure, Out, Outcome, Stop, WatchOptions, every, number, start};
 
 /// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
 #[tokio::main]
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     start(run).await
 }
 
-/// Connects, waits for the bucket, watches it, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: WatchOptions, out: Out, stop: Stop) -> Outcome {
     let connector = Connector::builder()
         .servers(options.url.split(','))
@@ -45,17 +45,31 @@ pub async fn run(options: WatchOptions, out: Out, stop: Stop) -> Outcome {
     out.connected(&connector).await?;
     let shown = out.follow(connector.events()); // prints them, as in pair 4
 
-    let Some((bucket, new)) = open(&connector, &options, &out, &stop).await? else {
-        let report = connector.drain().await?;
-        shown.await.ok();
-        out.total_received(0, 0, 0, report.took);
-        return Ok(());
+    let worked = work(&connector, &options, &out, &stop).await;
+    let drained = connector.drain().await;
+    shown.await.ok();
+    let (received, reached) = worked?;
+    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
+    out.total_received(received, 0, 0, took);
+    drained?;
+    options.complete(reached, &stop)
+}
+
+/// Waits for the bucket, and watches it: how many values came, and the number of the last message.
+async fn work(
+    connector: &Connector,
+    options: &WatchOptions,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
+    let Some((bucket, new)) = open(connector, options, out, stop).await? else {
+        return Ok((0, 0));
     };
-    let chaos = options
+    let _chaos = options // until this function ends
         .chaos()
         .map(|span| every(span, connector.clone(), |c| async move { c.reconnect_now().await }));
     let polled = Arc::new(Mutex::new(BTreeSet::new()));
-    let poller = options.poll.then(|| poller(&bucket, &options, &polled));
+    let poller = options.poll.then(|| poller(&bucket, options, &polled));
 
     // In a bucket that has just been made, all that is there is news.
     let from = if new { WatchFrom::History } else { WatchFrom::Latest };
@@ -95,17 +109,12 @@ pub async fn run(options: WatchOptions, out: Out, stop: Stop) -> Outcome {
         out.change(operation, &meta.key, None, meta.revision, meta.age());
     }
 
-    drop((chaos, poller, watch));
+    drop(poller);
     if options.poll {
         let polled = polled.lock().map_or(0, |seen| seen.len());
         out.note(format!("the watch saw {received} values, the poller {polled}"));
     }
-    let drained = connector.drain().await;
-    shown.await.ok();
-    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
-    out.total_received(received, 0, 0, took);
-    drained?;
-    options.complete(reached, &stop)
+    Ok((received, reached))
 }
 
 /// Opens the bucket; unless told otherwise, waits until the publisher has made it (`true`).

@@ -105,7 +105,8 @@ impl NatsConnect {
         }
     }
 
-    /// Sends what is left, and ends the connection.
+    /// Sends what is left, ends the connection, and shows what happened to it up to then. For after an
+    /// error, too.
     ///
     /// # Errors
     /// It was over before, for another reason; not all could be sent.

@@ -15,7 +15,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use natterjack::codec::Text;
-use natterjack_examples::{Chaos, NatsConnect, Out, Outcome, Stop, StreamOptions, now, start};
+use natterjack_examples::{
+    Chaos, Failure, NatsConnect, Out, Outcome, Stop, StreamOptions, now, start,
+};
 
 /// The program starts here: flags and Ctrl-C are read, then [`run`] does the work.
 #[tokio::main]
@@ -23,13 +25,28 @@ async fn main() -> ExitCode {
     start(run).await
 }
 
-/// Connects, makes sure that the stream exists, sends, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome {
     let mut nats = NatsConnect::open("NATS callbacks example publisher", &options, &out).await?;
-    nats.ensure_stream().await?;
-    nats.shake(&options);
+    let began = Instant::now();
+    let worked = work(&mut nats, &options, &out, &stop).await;
+    let drained = nats.drain().await;
+    let (sent, failed) = worked?;
+    out.total_sent(sent + failed, sent, failed, began.elapsed());
+    Ok(drained.map(drop)?)
+}
 
-    let (began, run) = (Instant::now(), now());
+/// Makes sure that the stream exists, and sends: how many messages were confirmed, and how many failed.
+async fn work(
+    nats: &mut NatsConnect,
+    options: &Chaos<StreamOptions>,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
+    nats.ensure_stream().await?;
+    nats.shake(options);
+
+    let run = now();
     let (mut sent, mut failed) = (0, 0);
     for n in options.numbers() {
         let text = format!("Hello #{n} from NATS publisher");
@@ -53,8 +70,5 @@ pub async fn run(options: Chaos<StreamOptions>, out: Out, stop: Stop) -> Outcome
             break;
         }
     }
-
-    let drained = nats.drain().await;
-    out.total_sent(sent + failed, sent, failed, began.elapsed());
-    Ok(drained.map(drop)?)
+    Ok((sent, failed))
 }

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     .await
 }
 
-/// Connects, makes sure that stream and consumer exist, receives, says goodbye.
+/// Connects, works, says goodbye.
 pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
     let out = out.through(|line| match line.kind {
         Kind::Error => error!(target: "nats_subscriber", "{line}"),
@@ -46,8 +46,26 @@ pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
         _ => info!(target: "nats_subscriber", "{line}"),
     });
     let mut nats = NatsConnect::open("NATS callbacks example subscriber", &options, &out).await?;
+    let worked = work(&mut nats, &options, &out, &stop).await;
+    let dropped = nats.connector().stats().dropped_in;
+    let drained = nats.drain().await;
+    let (received, redelivered) = worked?;
+    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
+    out.total_received(received, dropped, redelivered, took);
+    drained?;
+    options.complete(received, &stop)
+}
+
+/// Makes sure that stream and consumer exist, and receives: how many messages came, and how many of
+/// them had been delivered before.
+async fn work(
+    nats: &mut NatsConnect,
+    options: &SlowOptions,
+    out: &Out,
+    stop: &Stop,
+) -> Result<(u64, u64), Failure> {
     nats.ensure_stream().await?;
-    nats.shake(&options);
+    nats.shake(options);
 
     if options.slow {
         // A core subscription with room for one message, whose reader sleeps: it loses the others.
@@ -88,13 +106,6 @@ pub async fn run(options: SlowOptions, out: Out, stop: Stop) -> Outcome {
         }
         message.ack().await?;
     }
-
-    let dropped = nats.connector().stats().dropped_in;
-    let stopped = messages.stop().await;
-    let drained = nats.drain().await;
-    let took = drained.as_ref().map(|report| report.took).unwrap_or_default();
-    out.total_received(seen.len() as u64, dropped, redelivered, took);
-    drained?;
-    stopped?;
-    options.complete(seen.len() as u64, &stop)
+    messages.stop().await?;
+    Ok((seen.len() as u64, redelivered))
 }
