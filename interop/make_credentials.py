@@ -1,4 +1,4 @@
-"""Writes operator.conf and user.creds into a directory, with keys made on the spot.
+"""Writes operator.conf and user.creds, nkey.conf, user.nk and user.pub into a directory, with keys made on the spot.
 
 The tokens come from the Python package nkeys, so what the server verifies was not made by its own code.
 The user may publish and subscribe below `foo` and its inboxes only.
@@ -69,6 +69,14 @@ def main():
         creds.write(f"-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n")
         creds.write("-----BEGIN USER NKEY SEED-----\n")
         creds.write(f"{user.seed.decode()}\n------END USER NKEY SEED------\n")
+
+    with open(os.path.join(directory, "nkey.conf"), "w") as conf:
+        conf.write(f"authorization {{ users: [ {{ nkey: {user.public_key.decode()} }} ] }}\n")
+    path = os.path.join(directory, "user.nk")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as seed:
+        seed.write(f"{user.seed.decode()}\n")
+    with open(os.path.join(directory, "user.pub"), "w") as public:
+        public.write(user.public_key.decode())
 
 
 if __name__ == "__main__":

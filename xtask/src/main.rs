@@ -54,7 +54,9 @@ cargo xtask interop        nats-py programs against our server and against nats-
     --only NAME            one scenario; may be repeated
     --async-nats           the tests that the crate async-nats ships instead, except on ours those that
                            interop/async-nats/without.tsv names; --only takes a part of a name
-    --all                  both
+    --clients              the everyday calls of the clients for Go, C and JavaScript instead; what of these
+                           is not at hand is installed, or named as left out; --only go-core, c-restart..
+    --all                  all of these
     --workers N            how many of async-nats's tests run at a time (8)
     --prepare              only unpack async-nats's tests and fetch what they need
     --update-lock          the same with this workspace's versions, and record them

@@ -76,14 +76,16 @@ impl Peers {
     }
 }
 
-fn cache() -> PathBuf {
+/// What may be kept between runs, and removed at any time.
+pub(crate) fn cache() -> PathBuf {
     match std::env::var_os("HOME") {
         Some(home) => PathBuf::from(home).join(".cache/natterjack"),
         None => std::env::temp_dir().join("natterjack"),
     }
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
+/// Runs a command that must succeed, and tells what it said if it does not.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     if output.status.success() {
         return Ok(());

@@ -1,9 +1,10 @@
 //! Programs of other clients, run unmodified against our server and the real one: nats-py programs of the
-//! eight kinds, and the tests that async-nats ships.
+//! eight kinds, everyday calls of the clients for Go, C and JavaScript, and the tests that async-nats ships.
 //!
 //! The programs lie in `interop/`; what each must print, and what happens to the server meanwhile, are
 //! the scenarios. A scenario that only one of the two servers passes tells of a difference.
 
+mod clients;
 mod scenarios;
 mod suite;
 
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
     let ours = arguments.path("--ours")?;
     let reference = arguments.path("--reference")?;
     let (all, async_nats) = (arguments.switch("--all"), arguments.switch("--async-nats"));
+    let others = arguments.switch("--clients");
     let (prepare, lock) = (arguments.switch("--prepare"), arguments.switch("--update-lock"));
     let workers = arguments.number("--workers")?.unwrap_or(WORKERS);
     arguments.end()?;
@@ -50,8 +52,11 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
     ensure!(!makes.is_empty(), "--witness {witness:?}: ours, reference or both");
 
     let mut outcome = Ok(());
-    if all || !async_nats {
-        outcome = programs(&makes, &peers, &only);
+    if all || !(async_nats || others) {
+        outcome = programs(&makes, &peers, SCENARIOS, &only);
+    }
+    if all || others {
+        outcome = outcome.and(clients::run(&makes, &peers, &only));
     }
     if all || async_nats {
         outcome = outcome.and(suite::run(&makes, &only, workers));
@@ -60,9 +65,14 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
 }
 
 /// Runs each scenario on each of these makes.
-fn programs(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> {
+fn programs<S: Fn(&Stage<'_>) -> Result<()>>(
+    makes: &[Make],
+    peers: &Peers,
+    scenarios: &[(&str, S)],
+    only: &[String],
+) -> Result<()> {
     let (mut good, mut bad) = (0, 0);
-    for (name, scenario) in SCENARIOS {
+    for (name, scenario) in scenarios {
         if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
             continue;
         }

@@ -259,10 +259,14 @@ fn rotated(path: &Path) -> Result<Vec<String>> {
 
 /// A program that makes the everyday calls of a client: each answer is the recorded one.
 fn everyday(stage: &Stage<'_>, name: &str) -> Result<()> {
+    let server = stage.jetstream(&[])?;
+    recorded(name, &stage.program(name, &server, &[])?.finish()?)
+}
+
+/// Checks that `lines` are those of `interop/expected/NAME.txt`.
+pub(super) fn recorded(name: &str, lines: &[String]) -> Result<()> {
     let path = root().join("interop/expected").join(format!("{name}.txt"));
     let wanted = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let server = stage.jetstream(&[])?;
-    let lines = stage.program(name, &server, &[])?.finish()?;
     let wanted: Vec<&str> = wanted.lines().collect();
     for (place, line) in lines.iter().enumerate() {
         let expected = wanted.get(place).copied().unwrap_or("nothing more");
