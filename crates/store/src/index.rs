@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::chunk::{Chunk, Entry};
 use crate::query::Memo;
 use crate::subjects::{LISTED, Subjects};
-use crate::{Filter, Limits, Purge, SeqRange, State, SubjectState};
+use crate::{Filter, Limits, Purge, SEQ_MAX, SeqRange, State, SubjectState};
 
 /// Bytes of a record that are neither subject, headers nor payload.
 pub(crate) const RECORD_OVERHEAD: usize = crate::record::OVERHEAD;
@@ -39,7 +39,7 @@ pub(crate) struct Incoming<'a> {
 
 impl Index {
     pub(crate) fn new(first_seq: u64, limits: Limits, memory: bool) -> Index {
-        let first_seq = first_seq.max(1);
+        let first_seq = first_seq.clamp(1, SEQ_MAX);
         let state = State { first_seq, last_seq: first_seq - 1, ..State::default() };
         Index {
             chunks: VecDeque::new(),

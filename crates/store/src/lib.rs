@@ -39,6 +39,6 @@ pub use filter::Filter;
 pub use log::Log;
 pub use recover::{Damage, RecoverError, Recovery, Replay, ReplayedMessage, Together, Torn};
 pub use types::{
-    Appended, Get, Limits, Locate, Located, LogPos, NewMessage, Next, Purge, Purged, SeqRange,
-    State, Stored, SubjectState,
+    Appended, Get, Limits, Locate, Located, LogPos, NewMessage, Next, Purge, Purged, SEQ_END,
+    SEQ_MAX, SeqRange, State, Stored, SubjectState,
 };

@@ -21,7 +21,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::record::kind;
-use crate::{Limits, Purge, SeqRange};
+use crate::{Limits, Purge, SEQ_END, SeqRange};
 
 /// A record that is no message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl<'a> Op<'a> {
         Some(match kind {
             kind::TOMBSTONE => Op::Tombstone { ranges: take_ranges(from)? },
             kind::SECURE => {
-                let (seq, segment) = (take_number(from)?, take_number(from)?);
+                let (seq, segment) = (take_seq(from)?, take_number(from)?);
                 let offset = u32::try_from(take_number(from)?).ok()?;
                 let len = u32::try_from(take_number(from)?).ok()?;
                 let headers = take_number(from)? != 0;
@@ -131,11 +131,14 @@ impl<'a> Op<'a> {
                 Op::Secure(Secure { seq, segment, offset, len, headers, time, subject: from })
             }
             kind::SKIP => {
-                let (upto, time) = (take_number(from)?, take_stamp(from)?);
+                let (upto, time) = (take_seq(from)?, take_stamp(from)?);
                 Op::Skip { upto, time: (flags & 1 != 0).then_some(time) }
             }
             kind::PURGE => {
-                let below_seq = take_number(from)?.checked_sub(1);
+                let below_seq = match take_number(from)? {
+                    0 => None,
+                    next => Some(next - 1).filter(|&below| below <= SEQ_END)?.into(),
+                };
                 Op::Purge(Purge {
                     filter: (flags & 1 != 0).then_some(*from),
                     below_seq,
@@ -148,7 +151,7 @@ impl<'a> Op<'a> {
                 Op::Note { kind, body }
             }
             kind::CHECKPOINT => {
-                let (last_seq, last_time) = (take_number(from)?, take_stamp(from)?);
+                let (last_seq, last_time) = (take_seq(from)?, take_stamp(from)?);
                 let limits = take_limits(from)?;
                 let (dead, lost) = (take_ranges(from)?, take_ranges(from)?);
                 let mut notes = Vec::new();
@@ -163,8 +166,9 @@ impl<'a> Op<'a> {
                 Op::Checkpoint(Checkpoint { last_seq, last_time, limits, dead, lost, notes })
             }
             kind::ROUND => {
-                let (durable, first_seq) = (take_number(from)?, take_number(from)?);
-                Op::Round { durable, first_seq, last_seq: take_number(from).unwrap_or(0) }
+                let (durable, first_seq) = (take_number(from)?, take_seq(from)?);
+                let last_seq = if from.is_empty() { 0 } else { take_seq(from)? };
+                Op::Round { durable, first_seq, last_seq }
             }
             _ => return None,
         })
@@ -198,7 +202,7 @@ fn take_ranges(from: &mut &[u8]) -> Option<Vec<SeqRange>> {
     let mut before = 0u64;
     for _ in 0..count {
         let first = before.wrapping_add(take_number(from)?);
-        let last = first.checked_add(take_number(from)?)?;
+        let last = first.checked_add(take_number(from)?).filter(|&last| last <= SEQ_END)?;
         ranges.push(SeqRange { first, last });
         before = last;
     }
@@ -226,6 +230,11 @@ pub(crate) fn take_number(from: &mut &[u8]) -> Option<u64> {
     }
 }
 
+/// A sequence; `None` if no message can have it.
+fn take_seq(from: &mut &[u8]) -> Option<u64> {
+    take_number(from).filter(|&seq| seq <= SEQ_END)
+}
+
 pub(crate) fn take_stamp(from: &mut &[u8]) -> Option<i64> {
     let (stamp, rest) = from.split_first_chunk::<8>()?;
     *from = rest;
@@ -235,6 +244,27 @@ pub(crate) fn take_stamp(from: &mut &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sequences_that_no_message_has_are_damage() {
+        let round = |first_seq, last_seq| Op::Round { durable: 1, first_seq, last_seq };
+        let range = |last| Op::Tombstone { ranges: vec![SeqRange { first: 9, last }] };
+        let skip = |upto| Op::Skip { upto, time: None };
+        let below = |seq| Op::Purge(Purge { below_seq: Some(seq), ..Purge::default() });
+        let parses = |op: &Op<'_>| {
+            let mut out = BytesMut::new();
+            op.put(&mut out);
+            let (kind, flags) = op.kind();
+            Op::parse(kind, flags, &out).is_some()
+        };
+        for fine in [round(SEQ_END, SEQ_END), range(SEQ_END), skip(SEQ_END), below(SEQ_END)] {
+            assert!(parses(&fine), "{fine:?}");
+        }
+        let far = SEQ_END + 1;
+        for bad in [round(far, 1), round(1, far), range(far), skip(u64::MAX), below(far)] {
+            assert!(!parses(&bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn every_operation_comes_back() {

@@ -27,7 +27,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::{NewMessage, Stored};
+use crate::{NewMessage, SEQ_END, Stored};
 
 pub(crate) const HEAD: usize = 12;
 const MESSAGE_FIXED: usize = 24;
@@ -173,7 +173,8 @@ pub(crate) fn put_pad(out: &mut BytesMut, len: usize) {
 
 /// Sequence and stamp of a message's or an erased message's record.
 pub(crate) fn stamp(record: &[u8]) -> Option<(u64, i64)> {
-    Some((u64_at(record, HEAD)?, u64_at(record, HEAD + 8)? as i64))
+    let seq = u64_at(record, HEAD).filter(|&seq| seq <= SEQ_END)?;
+    Some((seq, u64_at(record, HEAD + 8)? as i64))
 }
 
 /// Where subject, headers, payload and CRLF of a message's whole record begin, an erased one's

@@ -194,6 +194,13 @@ pub struct Appended {
     pub pos: LogPos,
 }
 
+/// The highest sequence at which a stream may be told to go on, 2^62: by its configuration, a purge, a
+/// backup or an origin. From there it can count for as long as anybody publishes (D-0027).
+pub const SEQ_MAX: u64 = 1 << 62;
+
+/// No stream comes so far, 2^63 - 1: a higher sequence in a file is damage.
+pub const SEQ_END: u64 = i64::MAX as u64;
+
 /// What to purge. At most one of `below_seq` and `keep` is given (nats-server answers 10003
 /// otherwise); if both are, a message goes only when both let it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

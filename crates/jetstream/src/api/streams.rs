@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use natterjack_store::Purge;
+use natterjack_store::{Purge, SEQ_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::ApiRequest;
@@ -316,6 +316,10 @@ impl JetStream {
             return Err(ApiError::BadRequest);
         }
         let cell = find(account, name)?;
+        if asked.seq > SEQ_MAX {
+            let err = format!("sequence can not be above {SEQ_MAX}").into();
+            return Err(ApiError::StreamPurgeFailed { err });
+        }
         let filter = Some(asked.filter.as_bytes()).filter(|f| !f.is_empty() && *f != b">");
         let purge = Purge {
             filter,

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use natterjack_store::SEQ_MAX;
+
 use super::Consumer;
 use super::config::{Config, DeliverPolicy};
 use super::notes::{self, encode_snapshot};
@@ -14,9 +16,6 @@ use super::state::{Pair, State};
 use crate::archive::META_MAX;
 use crate::json::{self, go_quote, int, write_u64};
 use crate::time::Now;
-
-/// Sequences in an archive: what is handed out later must fit, too.
-pub(crate) const SEQ_MAX: u64 = i64::MAX as u64;
 
 /// A consumer between two streams. Its state is kept as a note, a few bytes for each message in
 /// flight: JSON is made of one consumer at a time.

@@ -44,7 +44,7 @@ use crate::error::ApiError;
 use crate::time::Now;
 
 pub use advisory::Life;
-pub(crate) use archived::{Archived, SEQ_MAX};
+pub(crate) use archived::Archived;
 pub use config::{
     AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
 };

@@ -5,7 +5,8 @@
 //! Deliveries and acks are runs of sequences; an ack commutes with later deliveries, so a batch of
 //! interleaved deliveries and acks is two runs. Times are microseconds since 1970.
 
-use super::archived::SEQ_MAX;
+use natterjack_store::SEQ_END;
+
 use super::state::{Pair, State};
 
 /// Opcodes. Permanent: they are on disk.
@@ -294,7 +295,7 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
             op::SNAPSHOT => read_snapshot(state, &mut reader)?,
             op::DELIVERED => {
                 let [seq, cseq, count, at] = reader.array()?;
-                if count > RUN_MAX || seq.max(cseq) > SEQ_MAX {
+                if count > RUN_MAX || seq.max(cseq) > SEQ_END {
                     return Err(BadNote);
                 }
                 state.consumer_seq = cseq.saturating_sub(1);
@@ -338,7 +339,7 @@ pub(crate) fn apply(state: &mut State, body: &[u8]) -> Result<(), BadNote> {
             }
             op::RESET => {
                 let [next] = reader.array()?;
-                if next > SEQ_MAX {
+                if next > SEQ_END {
                     return Err(BadNote);
                 }
                 state.reset(next);
@@ -353,7 +354,7 @@ fn read_snapshot(state: &mut State, reader: &mut Reader<'_>) -> Result<(), BadNo
     let [next, last, consumer_seq, floor_consumer, floor_stream, delivered, acked] =
         reader.array()?;
     // What is handed out later must fit, too.
-    if [next, last, consumer_seq, floor_consumer, floor_stream].iter().any(|seq| *seq > SEQ_MAX) {
+    if [next, last, consumer_seq, floor_consumer, floor_stream].iter().any(|seq| *seq > SEQ_END) {
         return Err(BadNote);
     }
     state.reset(next);

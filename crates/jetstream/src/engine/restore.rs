@@ -10,6 +10,8 @@ use std::task::Waker;
 
 use serde::Deserialize;
 
+use natterjack_store::SEQ_MAX;
+
 use super::JetStream;
 use super::catalog::{Change, ConsumerRecord, StreamRecord};
 use super::registry::CREATED;
@@ -17,7 +19,7 @@ use crate::account::Account;
 use crate::advisory::{self, Event};
 use crate::api::Addressee;
 use crate::archive::{ArchiveError, ArchiveReader, CONSUMERS, Entry, STATE};
-use crate::consumer::{self, Archived, Limits, SEQ_MAX};
+use crate::consumer::{self, Archived, Limits};
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::json::{self, go_quote, int};

@@ -2,6 +2,8 @@
 
 use natterjack_subject as subject;
 
+use natterjack_store::SEQ_MAX;
+
 use super::config::{Config, Discard, PersistMode, Placement, Retention, Storage};
 use super::origins;
 pub(crate) use super::origins::check_filters;
@@ -55,6 +57,9 @@ pub fn complete(mut config: Config, around: &Surroundings<'_>) -> Result<Config,
     // The server's part of the metadata counts in its size.
     super::meta::stamp(&mut config);
     check_texts(&config)?;
+    if config.first_seq > SEQ_MAX {
+        return Err(bad(format!("first sequence can not be above {SEQ_MAX}")));
+    }
     fill_limits(&mut config, pedantic)?;
     fill_window(&mut config, pedantic, around.window_limit)?;
     require(

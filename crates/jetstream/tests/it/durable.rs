@@ -238,6 +238,41 @@ fn sequences_are_never_given_twice() {
 }
 
 #[test]
+fn streams_begin_where_they_can_go_on_from() {
+    const FAR: u64 = 1 << 62;
+    for storage in ["file", "memory"] {
+        let mut world = World::new();
+        let create = |first: u64| {
+            format!(r#"{{"name":"S","subjects":["s"],"storage":"{storage}","first_seq":{first}}}"#)
+        };
+        for far in [FAR + 1, u64::MAX - 1, u64::MAX] {
+            assert_eq!(
+                world.refusal("STREAM.CREATE.S", &create(far)),
+                format!("10052 first sequence can not be above {FAR}")
+            );
+        }
+        world.must("STREAM.CREATE.S", &create(7));
+        for far in [FAR + 1, u64::MAX] {
+            assert_eq!(
+                world.refusal("STREAM.PURGE.S", &format!(r#"{{"seq":{far}}}"#)),
+                format!("10110 sequence can not be above {FAR}")
+            );
+        }
+        world.must("STREAM.PURGE.S", &format!(r#"{{"seq":{FAR}}}"#));
+        for n in 0..3 {
+            let seq = FAR + n;
+            assert_eq!(world.put("s", "", "x"), format!(r#"{{"stream":"S","seq":{seq}}}"#));
+        }
+        if storage == "file" {
+            world.crash();
+        }
+        world.must("STREAM.MSG.DELETE.S", &format!(r#"{{"seq":{FAR}}}"#));
+        let state = world.state("S");
+        assert_eq!((&state["first_seq"], &state["messages"]), (&(FAR + 1).into(), &2.into()));
+    }
+}
+
+#[test]
 fn updates_and_pauses_survive() {
     let mut world = world();
     world.must("CONSUMER.CREATE.S.c", &consumer("c"));

@@ -9,6 +9,7 @@
 //! ```
 
 use super::{Chunk, DEAD, OFFSET};
+use crate::SEQ_END;
 use crate::record::{u32_at, u64_at};
 use crate::subjects::NO_SUBJECT;
 use crate::times::Times;
@@ -94,7 +95,7 @@ impl Chunk {
             && wild == dead
             && ends.max(others) <= self.end
             && self.end <= OFFSET
-            && self.base.checked_add(u64::from(u32::MAX)).is_some()
+            && self.base <= SEQ_END
             && sparse
             && ascend(&self.words, OFFSET)
             && ascend(&self.others, u32::MAX)

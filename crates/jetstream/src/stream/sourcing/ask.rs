@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use natterjack_store::SEQ_MAX;
+
 use super::Sourcing;
 use super::arrivals::Arrival;
 use super::feed::{Feed, Level, Phase, SourceError};
-use crate::consumer::{self, AckPolicy, CreateRequest, DeliverPolicy, SEQ_MAX};
+use crate::consumer::{self, AckPolicy, CreateRequest, DeliverPolicy};
 use crate::error::ApiError;
 use crate::host::{Delivered, Host, Outgoing};
 use crate::nuid;

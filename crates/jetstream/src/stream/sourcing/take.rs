@@ -4,12 +4,13 @@
 //! taken. Requests for flow control are answered when what came before them is durable: the origin
 //! sends no more than a window ahead of the disk, and a work queue removes nothing that could be lost.
 
+use natterjack_store::SEQ_MAX;
+
 use super::Sourcing;
 use super::arrivals::{Arrival, Arrivals};
 use super::feed::{Feed, Phase};
 use super::header;
 use crate::ack_subject;
-use crate::consumer::SEQ_MAX;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::stream::config::Discard;
