@@ -68,7 +68,8 @@ fuzz_target!(|data: &[u8]| {
             assert!(options.max_payload > 0 && options.max_control_line > 0);
             let _ = (options.validate(), options.check_deprecated(), options.startup_notices());
             let changes = reload::diff(&options, &options).expect("nothing changed");
-            assert_eq!(changes.len(), 2, "what is always reloaded");
+            let always = 2 + usize::from(options.tls.is_some());
+            assert_eq!(changes.len(), always, "what is always reloaded");
             let _ = reload::diff(&Options::default(), &options);
         }
         Err(ConfigError::Options(problems)) => assert!(tree.is_ok() && !problems.is_empty()),
