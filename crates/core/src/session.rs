@@ -11,7 +11,9 @@ use natterjack_proto::encode;
 use natterjack_proto::error::{ClosedReason, ServerError};
 use natterjack_proto::info::Info;
 use natterjack_proto::parser::{Op, Publish};
-use natterjack_subject::{is_valid_literal, is_valid_subscription, token_count};
+use natterjack_subject::{
+    has_wildcard, is_publishable, is_valid_literal, is_valid_subscription, token_count,
+};
 
 use crate::account::{Account, Matches};
 use crate::batch::Batch;
@@ -445,7 +447,7 @@ impl Session {
         hit: &Hit,
         batch: &mut Batch,
     ) {
-        if self.pedantic && !is_valid_literal(subject) {
+        if self.pedantic && (has_wildcard(subject) || !is_publishable(subject)) {
             self.error(batch, &ServerError::InvalidPublishSubject);
         }
         self.ok(batch);

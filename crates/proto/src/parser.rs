@@ -278,7 +278,9 @@ impl Parser {
         let from = self.scanned.min(buf.len());
         let found = memchr::memchr(LF, &buf[from..]);
         let next = found.map_or(buf.len(), |at| from + at);
-        let end = if next > start + 1 && buf[next - 1] == CR { next - 1 } else { next };
+        // A CR anywhere behind the first byte takes the last byte off (nats-server 2.15.1).
+        let has_cr = |line: &[u8]| line.last() == Some(&CR) || line.contains(&CR);
+        let end = if buf.get(start + 1..next).is_some_and(has_cr) { next - 1 } else { next };
         if end.saturating_sub(start) > self.limits.max_control_line {
             return Err(ParseError::max_control_line());
         }

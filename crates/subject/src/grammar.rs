@@ -56,13 +56,12 @@ pub fn is_valid_literal(subject: &[u8]) -> bool {
 /// use natterjack_subject::is_publishable;
 ///
 /// assert!(is_publishable(b"orders.*"));
-/// assert!(is_publishable(b"orders.\x0c"));
+/// assert!(is_publishable(b"orders.\x0c\r"));
 /// assert!(!is_publishable(b"orders. new"));
 /// assert!(!is_publishable(b"orders..new"));
 /// ```
 pub fn is_publishable(subject: &[u8]) -> bool {
-    !has_empty_token(subject)
-        && !subject.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+    !has_empty_token(subject) && !subject.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n'))
 }
 
 /// Whether `subject` is a pattern: some whole token is `*`, or the last token is `>`.

@@ -24,7 +24,7 @@ const MAX: usize = 4;
 /// `subject [reply] size` or `subject [reply] header_size total_size`.
 #[inline]
 pub(super) fn publish(is_hpub: bool, buf: &[u8], arg: Span) -> Result<PublishArgs, ParseError> {
-    let (words, count) = split(buf, arg);
+    let (words, count) = split(buf, arg, ends_publish_word);
     let sizes = 1 + usize::from(is_hpub);
     let refuse = |kind| Err(ParseError::argument(kind, &buf[arg.start..arg.end]));
     let reply = match count.checked_sub(sizes) {
@@ -51,7 +51,7 @@ pub(super) fn publish(is_hpub: bool, buf: &[u8], arg: Span) -> Result<PublishArg
 
 /// `subject [queue] sid`.
 pub(super) fn sub(arg: &[u8]) -> Result<Op<'_>, ParseError> {
-    let (words, count) = split(arg, Span { start: 0, end: arg.len() });
+    let (words, count) = split(arg, Span { start: 0, end: arg.len() }, is_blank);
     let word = |at: usize| &arg[words[at].start..words[at].end];
     match count {
         2 => Ok(Op::Sub { subject: word(0), queue: None, sid: word(1) }),
@@ -62,7 +62,7 @@ pub(super) fn sub(arg: &[u8]) -> Result<Op<'_>, ParseError> {
 
 /// `sid [max]`.
 pub(super) fn unsub(arg: &[u8]) -> Result<Op<'_>, ParseError> {
-    let (words, count) = split(arg, Span { start: 0, end: arg.len() });
+    let (words, count) = split(arg, Span { start: 0, end: arg.len() }, is_blank);
     let word = |at: usize| &arg[words[at].start..words[at].end];
     match count {
         1 => Ok(Op::Unsub { sid: word(0), max: None }),
@@ -74,9 +74,9 @@ pub(super) fn unsub(arg: &[u8]) -> Result<Op<'_>, ParseError> {
     }
 }
 
-/// Splits `buf[arg]` at blanks and line ends; the second value counts all words, up to `MAX + 1`.
+/// Splits `buf[arg]` at blanks; the second value counts all words, up to `MAX + 1`.
 #[inline]
-fn split(buf: &[u8], arg: Span) -> ([Span; MAX], usize) {
+fn split(buf: &[u8], arg: Span, is_blank: fn(u8) -> bool) -> ([Span; MAX], usize) {
     let mut words = [Span::default(); MAX];
     let mut count = 0;
     let mut at = arg.start;
@@ -98,6 +98,13 @@ fn split(buf: &[u8], arg: Span) -> ([Span; MAX], usize) {
         words[count] = Span { start, end: at };
         count += 1;
     }
+}
+
+/// A CR belongs to the word of a publish (nats-server 2.15.1). A LF, which only the first byte of an
+/// argument can be, does there, too; here it never gets into a subject, and so into other clients' lines.
+#[inline]
+fn ends_publish_word(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n')
 }
 
 #[inline]
