@@ -141,6 +141,8 @@ pub(crate) struct Stream {
     evicted: Vec<SeqRange>,
     /// A purge that consumers have not heard of.
     purged: bool,
+    /// The subjects of such, with the positions up to which what they removed may come back.
+    narrowed: Vec<(LogPos, Box<[u8]>)>,
     /// Positions of the first and last rollup that consumers have not heard of: until they are durable
     /// what they removed may come back.
     rolled: Option<(LogPos, LogPos)>,
@@ -209,6 +211,7 @@ impl StreamCell {
             requests: Vec::new(),
             evicted: Vec::new(),
             purged: false,
+            narrowed: Vec::new(),
             rolled: None,
             missed: Vec::new(),
             expired: Vec::new(),
@@ -525,7 +528,13 @@ impl Stream {
             return Err(ApiError::StreamPurgeFailed { err: "stream purge not permitted".into() });
         }
         self.check_load()?;
-        Ok(self.purge_messages(purge).count)
+        let purged = self.purge_messages(purge);
+        if let Some(filter) = purge.filter {
+            let settled = self.log.durable();
+            let pos = if self.purged { settled } else { purged.pos };
+            self.narrowed.push((pos, filter.into()));
+        }
+        Ok(purged.count)
     }
 
     /// True when nothing that is appended waits for the disk.

@@ -1,6 +1,7 @@
 //! Redelivery: ended ack waits, `max_deliver`, and messages that are gone (jetstream.md 3.6).
 
-use natterjack_store::SeqRange;
+use natterjack_store::{Filter, Next, SeqRange};
+use natterjack_subject::is_subset;
 
 use super::Consumer;
 use super::config::{AckPolicy, Config};
@@ -81,11 +82,11 @@ impl Consumer {
         }
     }
 
-    /// The stream was purged, wholly or in part: what is gone is settled without a word.
-    pub fn purged(&mut self, ctx: &mut Ctx<'_>) {
+    /// The stream was purged, wholly or of `subjects`: what is gone is settled without a word.
+    pub fn purged(&mut self, ctx: &mut Ctx<'_>, subjects: &[Box<[u8]>]) {
         self.state.clock(ctx.now);
         self.count.forget();
-        let first = ctx.log.state().first_seq;
+        let first = self.first_after_purge(ctx, subjects);
         if first > self.state.floor.stream.saturating_add(1) {
             self.state.purge(first, ctx.now.unix_ns);
         }
@@ -100,5 +101,27 @@ impl Consumer {
             self.state.settle(seq, ctx.now.unix_ns);
         }
         self.state.list.retain(|seq| ctx.log.contains(*seq));
+    }
+
+    /// Where a consumer goes on after a purge: with the stream's first message, or where a purge
+    /// covers all that it asks for with the first that this purge left (nats-server 2.15.1). The
+    /// reference takes one of several filters for all of them and skips messages of the others.
+    fn first_after_purge(&self, ctx: &mut Ctx<'_>, subjects: &[Box<[u8]>]) -> u64 {
+        let (lowest, last) = (ctx.log.state().first_seq, ctx.log.state().last_seq);
+        let mut first = lowest;
+        for subject in subjects {
+            let covers = |filter: &Filter| is_subset(filter.subject(), subject);
+            if self.filters.is_empty() || !self.filters.iter().all(covers) {
+                continue;
+            }
+            match ctx.log.next_match(&[Filter::new(subject)], lowest) {
+                Next::Found(seq) => first = first.max(seq),
+                Next::End => first = first.max(last.saturating_add(1)),
+                Next::Pending => {}
+            }
+        }
+        // An update may have changed the filters since: what is open and there stays open.
+        let mut open = self.state.pending.iter().map(|entry| entry.seq);
+        open.find(|seq| *seq < first && ctx.log.contains(*seq)).map_or(first, |seq| seq.min(first))
     }
 }

@@ -112,8 +112,11 @@ impl Stream {
 
     /// Tells consumers of a purge.
     pub(super) fn tell_purged(&mut self, host: &mut dyn Host, now: Now) {
+        let durable = self.log.durable();
+        let told = self.narrowed.extract_if(.., |(pos, _)| *pos <= durable);
+        let subjects: Vec<Box<[u8]>> = told.map(|(_, subject)| subject).collect();
         for slot in self.consumers.all() {
-            self.call(host, now, slot, Consumer::purged);
+            self.call(host, now, slot, |consumer, ctx| consumer.purged(ctx, &subjects));
         }
     }
 

@@ -71,6 +71,7 @@ impl Stream {
             self.expire_again(refused.after, now.unix_ns);
             self.release_again();
             (self.rolled, self.purged) = (None, true);
+            self.narrowed.clear();
             self.refuse_batches(&refused);
             if let Some(note) = self.plan.rearm(refused.after) {
                 self.log.note(NOTE_SCHEDULE, &note);

@@ -288,6 +288,24 @@ fn a_purge_settles_without_a_word() {
 }
 
 #[test]
+fn a_filtered_purge_moves_on_to_what_it_left() {
+    let mut rig = Rig::with(&["s.a", "s.b", "s.a", "s.b", "s.a"]);
+    rig.durable(r#""filter_subject":"s.a""#);
+    rig.pull("1");
+    rig.purge(&Purge { filter: Some(b"s.a"), keep: Some(1), ..Purge::default() });
+    rig.state("1/4 1/4 0 0 0 1");
+    rig.purge(&Purge { filter: Some(b"s.*"), ..Purge::default() });
+    rig.state("1/5 1/5 0 0 0 0");
+
+    // What another filter asks for is still to come.
+    let mut rig = Rig::with(&["s.b", "s.a", "s.b"]);
+    rig.durable(r#""filter_subjects":["s.a","s.b"]"#);
+    rig.purge(&Purge { filter: Some(b"s.b"), ..Purge::default() });
+    rig.pull("1");
+    rig.sent(&[r#"in <- s.a 1.2.1+0 "2""#]);
+}
+
+#[test]
 fn max_ack_pending_stops_new_messages_only() {
     let mut rig = Rig::with(&["s.a"; 4]);
     rig.durable(r#""max_ack_pending":2,"ack_wait":500000000"#);

@@ -306,7 +306,8 @@ impl Rig {
 
     fn purge(&mut self, purge: &Purge<'_>) {
         self.log.purge(purge);
-        self.call(|consumer, ctx| consumer.purged(ctx));
+        let subjects: Vec<Box<[u8]>> = purge.filter.into_iter().map(Into::into).collect();
+        self.call(|consumer, ctx| consumer.purged(ctx, &subjects));
         self.pump();
     }
 
