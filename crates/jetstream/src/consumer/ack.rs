@@ -78,11 +78,10 @@ impl Consumer {
         self.state.clock(ctx.now);
         let ahead =
             token.stream_seq >= self.state.next || token.consumer_seq > self.state.consumer_seq;
-        if ahead || token.stream_seq == 0 {
-            // Not delivered yet: no answer.
-            return true;
-        }
+        let settles = !ahead && token.stream_seq > 0;
         match Verdict::read(body) {
+            // Not delivered yet: no answer.
+            Verdict::Ack | Verdict::Term(_) if !settles => return true,
             Verdict::Ack => self.acked(ctx, token),
             Verdict::Nak(rest) => self.nak(ctx, token, rest),
             Verdict::InProgress => {
@@ -90,7 +89,9 @@ impl Consumer {
             }
             Verdict::Term(reason) => self.term(ctx, token, reason),
             Verdict::Next(request) => {
-                self.acked(ctx, token);
+                if settles {
+                    self.acked(ctx, token);
+                }
                 if let Some(reply) = reply {
                     self.pull(ctx, reply, request);
                 }

@@ -24,18 +24,15 @@ impl Consumer {
     /// Holds deliveries back until `until`; a time that has passed, or none, resumes. The stream
     /// stores the changed configuration, and calls [`pump`](Consumer::pump) afterwards.
     pub fn pause(&mut self, ctx: &mut Ctx<'_>, until: Option<i64>) -> Paused {
-        let asked = until.unwrap_or(0);
-        let until = until.filter(|until| *until > ctx.now.unix_ns);
-        self.config.pause_until = until;
-        self.pausing = until.is_some();
+        // A time that has passed is kept and echoed, too (nats-server 2.15.1).
+        let before = std::mem::replace(&mut self.config.pause_until, until);
+        let remaining = until.map(|until| until - ctx.now.unix_ns).filter(|ns| *ns > 0);
+        self.pausing = remaining.is_some();
         self.config.stamp_level();
-        self.advise_pause(ctx, until.is_some(), until.unwrap_or(0));
-        Paused {
-            paused: until.is_some(),
-            // A time that has passed is echoed, too.
-            pause_until: asked,
-            pause_remaining: until.map(|until| until - ctx.now.unix_ns),
+        if until != before {
+            self.advise_pause(ctx, self.pausing, until.unwrap_or(0));
         }
+        Paused { paused: self.pausing, pause_until: until.unwrap_or(0), pause_remaining: remaining }
     }
 
     /// When the pause ends, monotonic nanoseconds.

@@ -227,6 +227,9 @@ impl State {
     /// The stream holds nothing below `first` any more.
     pub(crate) fn purge(&mut self, first: u64, unix_ns: i64) {
         self.exhausted = self.exhausted.split_off(&first);
+        if self.pending.first().is_some_and(|entry| entry.seq < first) {
+            self.last_acked = unix_ns;
+        }
         self.pending.settle_through(first.saturating_sub(1));
         while self.list.front().is_some_and(|front| *front < first) {
             self.list.pop_front();
@@ -235,7 +238,6 @@ impl State {
             self.next = first;
             self.last = first - 1;
         }
-        self.last_acked = unix_ns;
         match self.pending.first() {
             None => self.floor = self.delivered(),
             Some(entry) => {
@@ -283,6 +285,7 @@ impl State {
         self.next = next;
         self.last = next.saturating_sub(1);
         self.consumer_seq = 0;
+        (self.last_delivered, self.last_acked) = (0, 0);
         self.floor = Pair { consumer: 0, stream: next.saturating_sub(1) };
         self.pending.clear();
         self.queue.clear();

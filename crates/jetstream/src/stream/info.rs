@@ -161,7 +161,7 @@ impl Stream {
     pub(super) fn state(&mut self, details: &Details<'_>) -> (StreamState, SubjectsPage) {
         let state = self.log.state();
         // A stream that never stored anything shows zeros, unless it starts higher.
-        let untouched = state.last_seq == 0 && self.config.first_seq == 0;
+        let untouched = state.last_seq == 0 && state.first_seq <= 1;
         let mut shown = StreamState {
             messages: state.messages,
             bytes: state.bytes,

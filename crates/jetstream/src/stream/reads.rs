@@ -211,19 +211,24 @@ impl GetRequest {
         let next = !self.next_by_subj.is_empty();
         let multi = !self.multi_last.is_empty();
         (last && (self.seq > 0 || next || multi || self.start_time.is_some() || self.batch > 0))
-            || (multi && (next || self.start_time.is_some()))
+            || (multi && next)
             || (self.seq > 0 && self.start_time.is_some())
             || (self.up_to_seq > 0 && self.up_to_time.is_some())
     }
 
     /// # Errors
-    /// 10003 unless exactly one message is selected.
+    /// 10003 unless exactly one message is selected. What only a Direct Get knows is ignored, but for the
+    /// bounds of a batch (nats-server 2.15.1).
     pub(crate) fn check(&self) -> Result<(), ApiError> {
-        let many = self.batch != 0 || self.max_bytes != 0 || !self.multi_last.is_empty();
-        if self.selects_nothing() || self.contradicts() || many {
-            return Err(ApiError::BadRequest);
-        }
-        Ok(())
+        let many = self.batch > 0 || self.max_bytes > 0;
+        let place = self.seq > 0 || self.start_time.is_some();
+        let next = !self.next_by_subj.is_empty();
+        let selects = if self.last_by_subj.is_empty() {
+            (place || next) && !(self.seq > 0 && self.start_time.is_some())
+        } else {
+            !place && !next
+        };
+        if selects && !many { Ok(()) } else { Err(ApiError::BadRequest) }
     }
 
     /// What a Direct Get is to do, or the status that refuses it.
