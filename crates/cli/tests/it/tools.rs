@@ -245,6 +245,26 @@ fn roles_revocations_and_keys_of_the_tools_are_what_servers_enforce() {
     server.shutdown_blocking();
 }
 
+#[test]
+fn credentials_for_a_while_are_signed_as_those_for_ever() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    home.auth("account add APP").ok();
+    home.auth("user add bob APP").ok();
+    // From now on the key that has signed the user may not.
+    home.auth("operator edit --require-signing-keys true").ok();
+    home.auth("account edit APP").ok();
+    let server = home.server("memory", "server.conf");
+    home.auth("user creds bob APP --expire 1h --out DIR/bob.creds").ok();
+    let token = home.json("inspect DIR/bob.creds");
+    let account = home.json("account info APP");
+    assert_eq!(token["iss"], account["nats"]["signing_keys"][0]);
+    assert_eq!(token["nats"]["issuer_account"], account["sub"]);
+    let login = ["-s", &server.client_url(), "--creds", &home.text("bob.creds")];
+    home.run(&[&login[..], &["pub", "foo", "x"]].concat()).ok();
+    server.shutdown_blocking();
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

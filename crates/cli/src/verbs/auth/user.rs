@@ -201,6 +201,22 @@ fn signer(
     let scoped = is_scoped(&public);
     Ok((held.store.needed_key(&public, &format!("account {}", account.name))?, scoped))
 }
+/// Has the claims say what servers want of who is signed by this key.
+fn signed_by(signer: &KeyPair, scoped: bool, account: &AccountClaims, claims: &mut UserClaims) {
+    let limits = &mut claims.nats.permissions;
+    match scoped {
+        // Servers refuse users of a role who bring anything of their own.
+        true => *limits = UserPermissionLimits::default(),
+        // One that had a role, and has none any more.
+        false if limits.is_blank() => *limits = UserPermissionLimits::unlimited(),
+        false => {}
+    }
+    claims.nats.issuer_account = match signer.public_key() == account.sub {
+        true => String::new(),
+        false => account.sub.clone(),
+    };
+}
+
 
 impl Options {
     /// Puts the options into the claims, signs them, and keeps the user with its credentials.
@@ -212,26 +228,13 @@ impl Options {
         mut claims: UserClaims,
     ) -> Outcome {
         let (signer, scoped) = signer(held, account, self.key.as_deref(), &claims.iss)?;
-        let limits = &mut claims.nats.permissions;
-        match scoped {
-            true if self.permissions.is_set() => {
-                return Err(Failure::usage("a role decides what its users may do")
-                    .hint("natterjack auth account keys add ACCOUNT --role ROLE --pub-allow …"));
-            }
-            // Servers refuse users of a role who bring anything of their own.
-            true => *limits = UserPermissionLimits::default(),
-            false => {
-                // One that had a role, and has none any more.
-                if limits.is_blank() {
-                    *limits = UserPermissionLimits::unlimited();
-                }
-                self.permissions.apply(limits)?;
-            }
+        signed_by(&signer, scoped, account, &mut claims);
+        if !scoped {
+            self.permissions.apply(&mut claims.nats.permissions)?;
+        } else if self.permissions.is_set() {
+            return Err(Failure::usage("a role decides what its users may do")
+                .hint("natterjack auth account keys add ACCOUNT --role ROLE --pub-allow …"));
         }
-        claims.nats.issuer_account = match signer.public_key() == account.sub {
-            true => String::new(),
-            false => account.sub.clone(),
-        };
         let now = now();
         if let Some(expire) = self.expire {
             claims.exp = expiry(now, expire)?;
@@ -347,7 +350,8 @@ fn credentials(
     let key = held.store.needed_key(&claims.sub, &format!("user {}", name.name))?;
     if let Some(expire) = expire {
         let (_, account) = held.account(&name.account)?;
-        let (signer, _) = signer(held, &account, None, &claims.iss)?;
+        let (signer, scoped) = signer(held, &account, None, &claims.iss)?;
+        signed_by(&signer, scoped, &account, &mut claims);
         let now = now();
         claims.exp = expiry(now, expire)?;
         token = claims.encode(&signer, now).map_err(unsigned)?;
