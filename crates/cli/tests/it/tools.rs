@@ -265,6 +265,19 @@ fn credentials_for_a_while_are_signed_as_those_for_ever() {
     server.shutdown_blocking();
 }
 
+#[test]
+fn the_last_signing_key_stays_where_signing_keys_are_required() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    home.auth("operator edit --require-signing-keys true").ok();
+    let key = home.json("operator keys ls")[0]["key"].as_str().unwrap().to_owned();
+    let refused = home.auth(&format!("operator keys rm {key} -f --json")).exits(2).error();
+    assert_eq!(refused["hint"], "natterjack auth operator keys add");
+    home.auth("operator keys add").ok();
+    home.auth(&format!("operator keys rm {key} -f")).ok();
+    home.auth("account add APP").ok();
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

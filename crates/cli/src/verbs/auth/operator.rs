@@ -200,17 +200,23 @@ impl Edit {
         if let Some(urls) = self.service {
             body.operator_service_urls = filled(urls);
         }
+            can_sign(body)?;
         if let Some(url) = self.account_server {
             body.account_server_url = url;
         }
         if let Some(tags) = self.tag {
             body.tags = filled(tags);
         }
+/// Refuses that only signing keys may sign where there is none.
+fn can_sign(operator: &Body) -> Outcome {
+    match operator.strict_signing_key_usage && operator.signing_keys.is_empty() {
+        false => Ok(()),
+        true => Err(Failure::usage("there is no signing key that could sign then")
+            .hint("natterjack auth operator keys add")),
+    }
+}
+
         if let Some(strict) = self.require_signing_keys {
-            if strict && body.signing_keys.is_empty() {
-                return Err(Failure::usage("there is no signing key that could sign then")
-                    .hint("natterjack auth operator keys add"));
-            }
             body.strict_signing_key_usage = strict;
         }
         held.sign_self(now())?;
@@ -272,6 +278,7 @@ fn keys(out: Output, store: &Store, verb: Keys) -> Outcome {
             held.claims.nats.signing_keys.retain(|one| *one != key);
             if held.claims.nats.signing_keys.len() == before {
                 return Err(super::keys::unknown(&key, "operator"));
+            can_sign(&held.claims.nats)?;
             }
             crate::prompt::confirm(&format!("Really remove signing key {key}"), force)?;
             held.sign_self(now())?;
