@@ -278,6 +278,20 @@ fn the_last_signing_key_stays_where_signing_keys_are_required() {
     home.auth("account add APP").ok();
 }
 
+#[test]
+fn settings_that_cannot_be_read_are_told_and_not_passed_over() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    std::fs::write(home.path("config/nats/nsc/nsc.json"), "{not JSON").unwrap();
+    // It may name another directory of operators.
+    for line in ["operator ls", "account ls", "operator add NEW"] {
+        let error = home.auth(&format!("{line} --json")).exits(1).error();
+        assert_eq!(error["code"], "auth.settings", "{line}");
+        assert_eq!(error["hint"], "mend it, or move it away");
+    }
+    assert!(!home.path(".local/share/nats/nsc/stores/NEW").exists());
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

@@ -74,7 +74,8 @@ impl Store {
             keys: path("NKEYS_PATH").unwrap_or_else(|| or_old(data.join("keys"), ".nkeys")),
             config,
         };
-        if let Some(root) = store.setting("store_root") {
+        // Passed over, it would be another directory that is looked at, and written to.
+        if let Some(root) = filled(&store.settings()?, "store_root") {
             store.stores = PathBuf::from(root);
         }
         Ok(store)
@@ -91,11 +92,6 @@ impl Store {
         }
     }
 
-    fn setting(&self, key: &str) -> Option<String> {
-        let text = self.settings().ok()?.get(key)?.as_str()?.to_owned();
-        Some(text).filter(|text| !text.is_empty())
-    }
-
     /// The names of the operators.
     pub(super) fn operators(&self) -> Vec<String> {
         holders(&self.stores)
@@ -104,7 +100,8 @@ impl Store {
     /// The operator in use: the one that was selected, or the only one.
     pub(super) fn selected(&self) -> Option<String> {
         let all = self.operators();
-        let selected = self.setting("operator").filter(|name| all.contains(name));
+        let selected = self.settings().ok().and_then(|settings| filled(&settings, "operator"));
+        let selected = selected.filter(|name| all.contains(name));
         selected.or_else(|| <[String; 1]>::try_from(all).ok().map(|[only]| only))
     }
 
@@ -298,6 +295,11 @@ impl Held<'_> {
         let token = claims.encode(&self.signer()?, now).map_err(super::unsigned)?;
         replace(&self.account_path(&name)?, &token)
     }
+}
+
+/// A setting that is a text, and not an empty one.
+fn filled(settings: &Map<String, Value>, key: &str) -> Option<String> {
+    settings.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// A token in a file.
