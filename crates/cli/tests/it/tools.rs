@@ -292,6 +292,18 @@ fn settings_that_cannot_be_read_are_told_and_not_passed_over() {
     assert!(!home.path(".local/share/nats/nsc/stores/NEW").exists());
 }
 
+#[test]
+fn a_network_that_servers_could_not_read_is_refused() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    for bad in ["10.0.0.1", "10.0.0.0/33", "home", "::1/129"] {
+        let error = home.auth(&format!("user add bob SYS --source {bad} --json")).exits(2).error();
+        assert_eq!(error["message"], format!("`{bad}` is no network"));
+    }
+    let made = home.json("user add bob SYS --source 10.0.0.0/8,::1/128");
+    assert_eq!(made["nats"]["src"], json!(["10.0.0.0/8", "::1/128"]));
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

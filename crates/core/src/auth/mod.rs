@@ -40,6 +40,7 @@ pub use identity::{Identity, UserLimits};
 pub use program::Admitted;
 pub use secret::Secret;
 pub use user_info::user_info_response;
+pub use windows::is_network;
 
 /// The account of users that belong to none.
 pub const GLOBAL_ACCOUNT: &str = "$G";

@@ -6,6 +6,11 @@ use std::net::IpAddr;
 
 const DAY: i64 = 86_400;
 
+/// Whether a text names a network (CIDR), as `10.0.0.0/8`.
+pub fn is_network(text: &str) -> bool {
+    parse_network(text).is_some()
+}
+
 /// Whether the address lies in one of the networks (CIDR). No address lies in none; one network that
 /// cannot be read refuses all, as in nats-server.
 pub(super) fn is_within(networks: &[String], ip: Option<IpAddr>) -> bool {

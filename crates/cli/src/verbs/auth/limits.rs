@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use natterjack_core::auth::is_network;
 use natterjack_core::jwt::{
     AccountClaimLimits, JetStreamClaimLimits, ResponseClaims, UserPermissionLimits,
 };
@@ -80,7 +81,7 @@ impl Permissions {
     /// Puts what is asked for in the place of what is there.
     ///
     /// # Errors
-    /// A subject is none.
+    /// A subject or a network is none.
     pub(super) fn apply(&self, to: &mut UserPermissionLimits) -> Outcome {
         for (given, place) in [
             (&self.pub_allow, &mut to.publish.allow),
@@ -101,6 +102,11 @@ impl Permissions {
         }
         if let Some(networks) = &self.source {
             to.src = networks.iter().filter(|one| !one.is_empty()).cloned().collect();
+            // One that cannot be read keeps a user out from everywhere.
+            if let Some(bad) = to.src.iter().find(|network| !is_network(network)) {
+                return Err(Failure::usage(format!("`{bad}` is no network"))
+                    .hint("an address and the bits that count, as 10.0.0.0/8 or 10.1.2.3/32"));
+            }
         }
         if let Some(kinds) = &self.connection {
             let name =
