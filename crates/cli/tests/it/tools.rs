@@ -304,6 +304,19 @@ fn a_network_that_servers_could_not_read_is_refused() {
     assert_eq!(made["nats"]["src"], json!(["10.0.0.0/8", "::1/128"]));
 }
 
+#[test]
+fn what_is_refused_leaves_no_seed_behind() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    let seeds = || files(&home.path(".local/share/nats/nsc/keys")).len();
+    let before = seeds();
+    home.auth("user add bob SYS --pub-allow a..b").exits(2);
+    home.auth("account add APP --expire 300000000000y").exits(2);
+    assert_eq!(seeds(), before);
+    assert_eq!(home.auth("account ls -n").ok().text(), "SYS\n");
+    assert_eq!(home.auth("user ls -n").ok().text(), "sys\n");
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

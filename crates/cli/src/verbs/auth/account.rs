@@ -143,7 +143,7 @@ impl Account {
             Self::Edit(Edit { name, options }) => {
                 let held = store.operator(name.of.operator.as_deref())?;
                 let (_, claims) = held.account(&name.account)?;
-                options.write(out, &held, claims)
+                options.write(out, &held, claims, &[])
             }
             Self::Rm { name, force } => {
                 rm(out, &store.operator(name.of.operator.as_deref())?, &name.account, force)
@@ -175,17 +175,21 @@ impl Add {
         let held = store.operator(self.of.operator.as_deref())?;
         held.no_account(&self.name)?;
         let [account, signer] = [KeyPair::new_account(), KeyPair::new_account()];
-        store.keep(&account)?;
-        store.keep(&signer)?;
         let mut claims = AccountClaims::new(&self.name, &account.public_key());
         claims.nats.signing_keys = vec![SigningKey::Plain(signer.public_key())];
-        self.options.write(out, &held, claims)
+        self.options.write(out, &held, claims, &[account, signer])
     }
 }
 
 impl Options {
-    /// Puts the options into the claims, signs and keeps them.
-    fn write(self, out: Output, held: &Held<'_>, mut claims: AccountClaims) -> Outcome {
+    /// Puts the options into the claims, signs and keeps them, with the keys of one that is new.
+    fn write(
+        self,
+        out: Output,
+        held: &Held<'_>,
+        mut claims: AccountClaims,
+        new: &[KeyPair],
+    ) -> Outcome {
         let now = now();
         let body = &mut claims.nats;
         if let Some(text) = self.description {
@@ -198,6 +202,7 @@ impl Options {
         if let Some(after) = self.expire {
             claims.exp = expiry(now, after)?;
         }
+        new.iter().try_for_each(|key| held.store.keep(key))?;
         held.sign_account(&mut claims, now)?;
         show::print(out, &claims, show::account)
     }

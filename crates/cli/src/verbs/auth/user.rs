@@ -127,15 +127,14 @@ impl User {
                 let (_, account) = held.account(&name.account)?;
                 held.no_user(&name.account, &name.name)?;
                 let key = KeyPair::new_user();
-                store.keep(&key)?;
                 let claims = UserClaims::new(&name.name, &key.public_key());
-                options.write(out, &held, &account, claims)
+                options.write(out, &held, &account, claims, Some(key))
             }
             Self::Edit(Edit { name, options }) => {
                 let held = store.operator(name.of.operator.as_deref())?;
                 let (_, account) = held.account(&name.account)?;
                 let (_, claims) = held.user(&name.account, &name.name)?;
-                options.write(out, &held, &account, claims)
+                options.write(out, &held, &account, claims, None)
             }
             Self::Info(Name { name, account, of }) => {
                 let held = store.operator(of.operator.as_deref())?;
@@ -219,13 +218,15 @@ fn signed_by(signer: &KeyPair, scoped: bool, account: &AccountClaims, claims: &m
 
 
 impl Options {
-    /// Puts the options into the claims, signs them, and keeps the user with its credentials.
+    /// Puts the options into the claims, signs them, and keeps the user with its credentials, and with
+    /// the seed of one who is new.
     fn write(
         &self,
         out: Output,
         held: &Held<'_>,
         account: &AccountClaims,
         mut claims: UserClaims,
+        new: Option<KeyPair>,
     ) -> Outcome {
         let (signer, scoped) = signer(held, account, self.key.as_deref(), &claims.iss)?;
         signed_by(&signer, scoped, account, &mut claims);
@@ -243,6 +244,9 @@ impl Options {
             claims.nats.tags = tags.iter().filter(|tag| !tag.is_empty()).cloned().collect();
         }
         let token = claims.encode(&signer, now).map_err(unsigned)?;
+        if let Some(key) = &new {
+            held.store.keep(key)?;
+        }
         let name = claims.name.clone();
         held.write_user(&account.name, &name, &token)?;
         // Without the seed, which may be with the user alone, there are no credentials to write.
