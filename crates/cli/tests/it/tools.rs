@@ -317,6 +317,28 @@ fn what_is_refused_leaves_no_seed_behind() {
     assert_eq!(home.auth("user ls -n").ok().text(), "sys\n");
 }
 
+#[test]
+fn what_is_to_be_done_next_can_be_done() {
+    let home = Home::new();
+    home.auth("operator add OP").ok();
+    home.auth("account add APP").ok();
+    home.auth("user add bob APP").ok();
+    let said = home.auth("user rm bob APP --revoke -f").ok();
+    assert!(said.err.contains("Next: natterjack auth account push APP"), "{said:?}");
+    // An operator that is here is in the way of its own import.
+    let token = home.path(".local/share/nats/nsc/stores/OP/OP.jwt");
+    std::fs::copy(&token, home.path("OP.jwt")).unwrap();
+    let error = home.auth("operator import DIR/OP.jwt --json").exits(7).error();
+    let away = format!("move {} away first", token.display());
+    assert_eq!(error["hint"], away);
+    std::fs::write(&token, "damaged").unwrap();
+    let error = home.auth("operator info OP --json").exits(1).error();
+    assert_eq!(error["hint"], format!("{away}, then natterjack auth operator import FILE"));
+    std::fs::remove_file(&token).unwrap();
+    home.auth("operator import DIR/OP.jwt").ok();
+    home.auth("account add NEW").ok();
+}
+
 // Shows U-111.
 #[test]
 fn resolvers_are_written_and_asked() {

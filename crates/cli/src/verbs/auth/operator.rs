@@ -10,7 +10,7 @@ use nkeys::{KeyPair, KeyPairType};
 use serde_json::json;
 
 use super::keys::{Keys, print_keys};
-use super::store::{Held, Store};
+use super::store::{Held, Store, move_away};
 use super::{creds, now, show, system_exports, unsigned};
 use crate::candidates;
 use crate::exit::{Failure, Outcome, status};
@@ -247,7 +247,14 @@ impl Import {
                     .hint("natterjack auth inspect shows its keys"));
             }
         }
-        store.add_operator(&claims.name, token, key.is_none())?;
+        let path = store.operator_path(&claims.name)?;
+        store.add_operator(&claims.name, token, key.is_none()).map_err(|failure| {
+            match failure.code {
+                // Its name stands in the token: it cannot be another one.
+                "auth.exists" => failure.hint(move_away(&path)),
+                _ => failure,
+            }
+        })?;
         if let Some(key) = &key {
             store.keep(key)?;
         }

@@ -52,7 +52,7 @@ fn path(name: &str) -> Option<PathBuf> {
 
 impl Store {
     /// # Errors
-    /// There is neither HOME nor what takes its place.
+    /// There is neither HOME nor what takes its place; `nsc.json` cannot be read.
     pub(crate) fn open() -> Result<Self, Failure> {
         let home = path("HOME");
         let base = |name: &str, below: &str| {
@@ -136,7 +136,7 @@ impl Store {
         Ok(Held { store: self, name, token, claims })
     }
 
-    fn operator_path(&self, name: &str) -> Result<PathBuf, Failure> {
+    pub(super) fn operator_path(&self, name: &str) -> Result<PathBuf, Failure> {
         check_name(name)?;
         Ok(self.stores.join(name).join(format!("{name}.jwt")))
     }
@@ -322,12 +322,22 @@ fn read<B: ClaimBody>(
         Err(error) => return Err(Failure::io(path.display(), &error)),
     };
     let bad = |why: String| {
-        Failure::new(status::FAILED, "auth.jwt", format!("{}: {why}", path.display()))
-            .hint("import it again, or take it from a backup")
+        let hint = match what {
+            "operator" => {
+                format!("{}, then natterjack auth operator import FILE", move_away(path))
+            }
+            _ => "take it from a backup".to_owned(),
+        };
+        Failure::new(status::FAILED, "auth.jwt", format!("{}: {why}", path.display())).hint(hint)
     };
     let token = find_token(&text).ok_or_else(|| bad("no token".to_owned()))?;
     let claims = decode::<B>(token).map_err(|error| bad(error.to_string()))?;
     Ok((token.to_owned(), claims))
+}
+
+/// What has to be done before another operator of that name is taken in.
+pub(super) fn move_away(path: &Path) -> String {
+    format!("move {} away first", path.display())
 }
 
 /// Refuses what exists.

@@ -335,6 +335,9 @@ fn rm(out: Output, held: &Held<'_>, name: &Name, force: bool, revoke: bool) -> O
     }
     held.remove_user(&name.account, &name.name)?;
     held.store.forget(&claims.sub)?;
+    if revoke && !out.json {
+        out.say(format!("Next: natterjack auth account push {}", name.account));
+    }
     match out.json {
         true => out.document(&json!({"removed": name.name, "account": name.account,
             "subject": claims.sub, "revoked": revoke})),
