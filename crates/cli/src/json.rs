@@ -7,6 +7,11 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The name of a bucket, whose stream has a prefix before it.
+pub(crate) fn bucket_name<'a>(stream: &'a str, prefix: &str) -> &'a str {
+    stream.strip_prefix(prefix).unwrap_or(stream)
+}
+
 /// A whole number.
 pub(crate) fn int(value: &Value, pointer: &str) -> i64 {
     value.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)

@@ -44,6 +44,17 @@ fn keys_are_written_read_and_removed() {
 }
 
 #[test]
+fn a_bucket_may_be_called_as_its_stream_begins() {
+    let server = server();
+    for (verb, name) in [("kv", "KV_a"), ("object", "OBJ_a")] {
+        run(&server, &[verb, "add", name]).ok();
+        assert_eq!(run(&server, &[verb, "ls", "--names"]).ok().text(), format!("{name}\n"));
+        let info = run(&server, &[verb, "info", name]).ok();
+        assert!(info.text().contains(&format!("Bucket {name} created")), "{info:?}");
+    }
+}
+
+#[test]
 fn a_value_that_is_no_text_survives() {
     let server = server();
     run(&server, &["kv", "add", "B"]).ok();

@@ -14,7 +14,7 @@ use crate::complete;
 use crate::connect::Context;
 use crate::diff;
 use crate::exit::{Failure, Outcome, status};
-use crate::json::{flag, int, number, text};
+use crate::json::{bucket_name, flag, int, number, text};
 use crate::prompt;
 use crate::table::{Sheet, Table};
 use crate::units;
@@ -165,7 +165,7 @@ impl Add {
         });
         self.fields.apply(&self.bucket, &mut config)?;
         if let Some(from) = &self.mirror {
-            config["mirror"] = json!({ "name": format!("KV_{}", from.trim_start_matches("KV_")) });
+            config["mirror"] = json!({ "name": format!("KV_{}", bucket_name(from, "KV_")) });
             if let Some(domain) = &self.mirror_domain {
                 config["mirror"]["external"] =
                     json!({ "api": format!("$JS.{domain}.API"), "deliver": "" });
@@ -196,7 +196,7 @@ fn show(context: &Context, info: &Value) {
         context.out.document(info);
         return;
     }
-    let name = text(info, "/config/name").trim_start_matches("KV_").to_owned();
+    let name = bucket_name(text(info, "/config/name"), "KV_").to_owned();
     let created = units::moment(text(info, "/created"), "-");
     let mut sheet =
         Sheet::new(format!("Information for Key-Value Store Bucket {name} created {created}"));
@@ -305,8 +305,7 @@ impl Ls {
         connector.close().await?;
         streams.retain(|stream| text(stream, "/config/name").starts_with("KV_"));
         streams.sort_by(|one, other| text(one, "/config/name").cmp(text(other, "/config/name")));
-        let name =
-            |stream: &Value| text(stream, "/config/name").trim_start_matches("KV_").to_owned();
+        let name = |stream: &Value| bucket_name(text(stream, "/config/name"), "KV_").to_owned();
         if self.names {
             let names: Vec<String> = streams.iter().map(name).collect();
             match out.json {

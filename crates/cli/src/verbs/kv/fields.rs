@@ -61,7 +61,7 @@ impl Fields {
         }
         if !self.source.is_empty() {
             let source = |from: &String| {
-                let from = from.trim_start_matches("KV_");
+                let from = crate::json::bucket_name(from, "KV_");
                 json!({
                     "name": format!("KV_{from}"),
                     "subject_transforms":

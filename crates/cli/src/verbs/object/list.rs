@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::complete;
 use crate::connect::Context;
 use crate::exit::Outcome;
-use crate::json::{flag, int, number, text};
+use crate::json::{bucket_name, flag, int, number, text};
 use crate::table::{Sheet, Table};
 use crate::units;
 
@@ -64,7 +64,7 @@ async fn buckets(context: &Context, names: bool) -> Outcome {
     connector.close().await?;
     streams.retain(|stream| text(stream, "/config/name").starts_with("OBJ_"));
     streams.sort_by(|one, other| text(one, "/config/name").cmp(text(other, "/config/name")));
-    let name = |stream: &Value| text(stream, "/config/name").trim_start_matches("OBJ_").to_owned();
+    let name = |stream: &Value| bucket_name(text(stream, "/config/name"), "OBJ_").to_owned();
     if names {
         let names: Vec<String> = streams.iter().map(name).collect();
         match out.json {
@@ -128,7 +128,7 @@ pub(super) fn show_bucket(context: &Context, info: &Value) {
         context.out.document(info);
         return;
     }
-    let name = text(info, "/config/name").trim_start_matches("OBJ_").to_owned();
+    let name = bucket_name(text(info, "/config/name"), "OBJ_").to_owned();
     let created = units::moment(text(info, "/created"), "-");
     let title = format!("Information for Object Store Bucket {name} created {created}");
     let mut sheet = Sheet::new(title);
