@@ -165,6 +165,19 @@ impl Output {
         self.line(text);
     }
 
+    /// Writes names: one a line, or as one document.
+    pub(crate) fn names(&self, names: &[impl AsRef<str> + Serialize]) {
+        match self.json {
+            true => self.document(&names),
+            false => names.iter().for_each(|name| self.line(name)),
+        }
+    }
+
+    /// What was read; what could not be read is warned of and left out.
+    pub(crate) fn or_warn<T>(&self, read: Result<T, Failure>) -> Option<T> {
+        read.map_err(|failure| self.warn(failure.message)).ok()
+    }
+
     /// Says something that is not data; with `-q` or `--json` nothing.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {

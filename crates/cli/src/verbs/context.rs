@@ -96,19 +96,11 @@ fn ls(context: &Context, contexts: &Contexts, names: bool) -> Outcome {
     let selected = contexts.selected();
     let all = contexts.names();
     if names {
-        match out.json {
-            true => out.document(&all),
-            false => all.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&all);
         return Ok(());
     }
-    let mut rows = Vec::new();
-    for name in &all {
-        match contexts.read(name) {
-            Ok(settings) => rows.push((name, settings)),
-            Err(failure) => out.warn(failure.message),
-        }
-    }
+    let read = all.iter().filter_map(|name| Some((name, out.or_warn(contexts.read(name))?)));
+    let rows: Vec<(&String, Settings)> = read.collect();
     if out.json {
         let object = |(name, settings): &(&String, Settings)| {
             let mut object = json!({"name": name, "selected": selected.as_ref() == Some(*name)});

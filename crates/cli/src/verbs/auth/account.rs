@@ -211,19 +211,11 @@ impl Options {
 fn ls(out: Output, held: &Held<'_>, names: bool) -> Outcome {
     let all = held.accounts();
     if names {
-        match out.json {
-            true => out.document(&all),
-            false => all.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&all);
         return Ok(());
     }
-    let mut rows = Vec::new();
-    for name in &all {
-        match held.account(name) {
-            Ok((_, claims)) => rows.push(claims),
-            Err(failure) => out.warn(failure.message),
-        }
-    }
+    let read = all.iter().filter_map(|name| out.or_warn(held.account(name)));
+    let rows: Vec<AccountClaims> = read.map(|(_, claims)| claims).collect();
     let is_system = |claims: &AccountClaims| claims.sub == held.claims.nats.system_account;
     if out.json {
         let object = |claims: &AccountClaims| {

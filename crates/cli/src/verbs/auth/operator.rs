@@ -149,20 +149,12 @@ fn add(out: Output, store: &Store, name: &str) -> Outcome {
 fn ls(out: Output, store: &Store, names: bool) -> Outcome {
     let all = store.operators();
     if names {
-        match out.json {
-            true => out.document(&all),
-            false => all.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&all);
         return Ok(());
     }
     let selected = store.selected();
-    let mut rows = Vec::new();
-    for name in &all {
-        match store.operator(Some(name)) {
-            Ok(held) => rows.push(held),
-            Err(failure) => out.warn(failure.message),
-        }
-    }
+    let read = all.iter().filter_map(|name| out.or_warn(store.operator(Some(name))));
+    let rows: Vec<Held<'_>> = read.collect();
     if out.json {
         let object = |held: &Held<'_>| {
             json!({"name": held.name, "subject": held.claims.sub,
@@ -200,27 +192,27 @@ impl Edit {
         if let Some(urls) = self.service {
             body.operator_service_urls = filled(urls);
         }
-            can_sign(body)?;
         if let Some(url) = self.account_server {
             body.account_server_url = url;
         }
         if let Some(tags) = self.tag {
             body.tags = filled(tags);
         }
+        if let Some(strict) = self.require_signing_keys {
+            body.strict_signing_key_usage = strict;
+            can_sign(body)?;
+        }
+        held.sign_self(now())?;
+        show::print(out, &held.claims, show::operator)
+    }
+}
+
 /// Refuses that only signing keys may sign where there is none.
 fn can_sign(operator: &Body) -> Outcome {
     match operator.strict_signing_key_usage && operator.signing_keys.is_empty() {
         false => Ok(()),
         true => Err(Failure::usage("there is no signing key that could sign then")
             .hint("natterjack auth operator keys add")),
-    }
-}
-
-        if let Some(strict) = self.require_signing_keys {
-            body.strict_signing_key_usage = strict;
-        }
-        held.sign_self(now())?;
-        show::print(out, &held.claims, show::operator)
     }
 }
 
@@ -285,8 +277,8 @@ fn keys(out: Output, store: &Store, verb: Keys) -> Outcome {
             held.claims.nats.signing_keys.retain(|one| *one != key);
             if held.claims.nats.signing_keys.len() == before {
                 return Err(super::keys::unknown(&key, "operator"));
-            can_sign(&held.claims.nats)?;
             }
+            can_sign(&held.claims.nats)?;
             crate::prompt::confirm(&format!("Really remove signing key {key}"), force)?;
             held.sign_self(now())?;
             store.forget(&key)?;

@@ -200,6 +200,7 @@ fn signer(
     let scoped = is_scoped(&public);
     Ok((held.store.needed_key(&public, &format!("account {}", account.name))?, scoped))
 }
+
 /// Has the claims say what servers want of who is signed by this key.
 fn signed_by(signer: &KeyPair, scoped: bool, account: &AccountClaims, claims: &mut UserClaims) {
     let limits = &mut claims.nats.permissions;
@@ -215,7 +216,6 @@ fn signed_by(signer: &KeyPair, scoped: bool, account: &AccountClaims, claims: &m
         false => account.sub.clone(),
     };
 }
-
 
 impl Options {
     /// Puts the options into the claims, signs them, and keeps the user with its credentials, and with
@@ -291,19 +291,14 @@ fn ls(out: Output, held: &Held<'_>, account: Option<String>, names: bool) -> Out
     });
     if names {
         let names: Vec<String> = all.map(|(_, user)| user).collect();
-        match out.json {
-            true => out.document(&names),
-            false => names.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&names);
         return Ok(());
     }
-    let mut rows = Vec::new();
-    for (account, name) in all {
-        match held.user(account, &name) {
-            Ok((_, claims)) => rows.push((account, claims)),
-            Err(failure) => out.warn(failure.message),
-        }
-    }
+    let read = |(account, name): (_, String)| {
+        let (_, claims) = out.or_warn(held.user(account, &name))?;
+        Some((account, claims))
+    };
+    let rows: Vec<(&str, UserClaims)> = all.filter_map(read).collect();
     if out.json {
         let object = |(account, claims): &(&str, UserClaims)| {
             json!({"name": claims.name, "account": account, "subject": claims.sub,
@@ -335,13 +330,13 @@ fn rm(out: Output, held: &Held<'_>, name: &Name, force: bool, revoke: bool) -> O
     }
     held.remove_user(&name.account, &name.name)?;
     held.store.forget(&claims.sub)?;
-    if revoke && !out.json {
-        out.say(format!("Next: natterjack auth account push {}", name.account));
-    }
     match out.json {
         true => out.document(&json!({"removed": name.name, "account": name.account,
             "subject": claims.sub, "revoked": revoke})),
         false => out.say(format!("Removed user {} ({})", name.name, claims.sub)),
+    }
+    if revoke && !out.json {
+        out.say(format!("Next: natterjack auth account push {}", name.account));
     }
     Ok(())
 }

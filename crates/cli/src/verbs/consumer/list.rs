@@ -46,10 +46,7 @@ pub(super) fn print(context: &Context, stream: &str, list: &[Value], names: bool
     let out = context.out;
     if names {
         let names: Vec<&str> = list.iter().map(|one| text(one, "/name")).collect();
-        match out.json {
-            true => out.document(&names),
-            false => names.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&names);
     } else if out.json {
         out.document(&list);
     } else if list.is_empty() {

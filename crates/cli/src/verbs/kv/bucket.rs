@@ -308,10 +308,7 @@ impl Ls {
         let name = |stream: &Value| bucket_name(text(stream, "/config/name"), "KV_").to_owned();
         if self.names {
             let names: Vec<String> = streams.iter().map(name).collect();
-            match out.json {
-                true => out.document(&names),
-                false => names.iter().for_each(|name| out.line(name)),
-            }
+            out.names(&names);
             return Ok(());
         }
         if out.json {

@@ -67,10 +67,7 @@ async fn buckets(context: &Context, names: bool) -> Outcome {
     let name = |stream: &Value| bucket_name(text(stream, "/config/name"), "OBJ_").to_owned();
     if names {
         let names: Vec<String> = streams.iter().map(name).collect();
-        match out.json {
-            true => out.document(&names),
-            false => names.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&names);
     } else if out.json {
         out.document(&streams);
     } else if streams.is_empty() {
@@ -99,10 +96,7 @@ async fn files(context: &Context, name: &str, names: bool) -> Outcome {
     bucket.close().await?;
     if names {
         let names: Vec<&String> = files.iter().map(|file| &file.name).collect();
-        match out.json {
-            true => out.document(&names),
-            false => names.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&names);
     } else if out.json {
         out.document(&files.iter().map(object_json).collect::<Vec<_>>());
     } else if files.is_empty() {

@@ -40,10 +40,7 @@ impl List {
         if self.names {
             let mut names: Vec<&str> = all.iter().map(|one| text(one, "/name")).collect();
             names.dedup();
-            match out.json {
-                true => out.document(&names),
-                false => names.iter().for_each(|name| out.line(name)),
-            }
+            out.names(&names);
         } else if out.json {
             out.document(&all);
         } else if all.is_empty() {

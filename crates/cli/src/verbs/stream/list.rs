@@ -51,10 +51,7 @@ pub(super) fn print(context: &Context, mut streams: Vec<Value>, names: bool) {
     streams.sort_by(|one, other| text(one, "/config/name").cmp(text(other, "/config/name")));
     if names {
         let names: Vec<&str> = streams.iter().map(|one| text(one, "/config/name")).collect();
-        match out.json {
-            true => out.document(&names),
-            false => names.iter().for_each(|name| out.line(name)),
-        }
+        out.names(&names);
     } else if out.json {
         out.document(&streams);
     } else if streams.is_empty() {
