@@ -231,6 +231,11 @@ impl Account {
         &self.shares
     }
 
+    /// Whether a service that the account imports is asked on `subject`.
+    pub fn imports_service(&self, subject: &[u8]) -> bool {
+        self.shares.imports_service(subject)
+    }
+
     /// Does what is due for requests between accounts, such as forgetting those that waited too long.
     /// Returns when to come again, on the monotonic clock.
     pub fn tick(&self, batch: &mut Batch) -> Option<u64> {

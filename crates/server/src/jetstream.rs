@@ -13,6 +13,7 @@ use hashbrown::{HashMap, HashSet};
 use natterjack_core::account::Account;
 use natterjack_core::batch::Batch;
 use natterjack_core::client::Client;
+use natterjack_core::service::Service;
 use natterjack_core::subscription::Subscription;
 use natterjack_jetstream::{AccountLimits, JetStream, Now, StreamReport};
 use tokio::sync::watch;
@@ -135,22 +136,44 @@ impl JetStreamGlue {
             Some(Share::Whole(limits)) => self.engine.set_account(account.name(), Some(limits)),
             Some(Share::Tiers(tiers)) => self.engine.set_account_tiers(account.name(), tiers),
         }
-        // Every account hears of the API: one without JetStream is told so (10039).
-        let key = (account.name().as_ref().into(), API[..].into(), 0);
+        for subject in [&b"$JS.ACK.>"[..], b"$JS.FC.>"] {
+            self.serve(account, subject, || Arc::new(Acks::new(hub.weak())));
+        }
+    }
+
+    /// Lets accounts hear of the API. One without JetStream is told so (10039), unless a service that it
+    /// imports answers who asks about the account: then nothing here does (nats-server 2.15.1).
+    pub(crate) fn set_apis(&self, hub: &Arc<Hub>) {
+        let domain =
+            hub.options().jetstream.domain.as_ref().map(|name| format!("$JS.{name}.API.>"));
+        for account in hub.accounts().all() {
+            let wanted = self.is_enabled(hub, &account) || !account.imports_service(API_INFO);
+            for subject in [Some(API), domain.as_ref().map(String::as_bytes)].into_iter().flatten()
+            {
+                if wanted {
+                    self.serve(&account, subject, || Arc::new(Api::new(hub.weak())));
+                    continue;
+                }
+                let key = (account.name().as_ref().into(), subject.into(), 0);
+                let gone = guard(&self.ingests).remove(&key);
+                gone.inspect(|subscription| account.unsubscribe_service(subscription));
+            }
+        }
+    }
+
+    /// Subscribes a service of an account, unless it is there.
+    fn serve(
+        &self,
+        account: &Arc<Account>,
+        subject: &[u8],
+        service: impl FnOnce() -> Arc<dyn Service>,
+    ) {
+        let key = (account.name().as_ref().into(), subject.into(), 0);
         if guard(&self.ingests).contains_key(&key) {
             return;
         }
-        let add = |subject: &[u8], service: Arc<dyn natterjack_core::service::Service>| {
-            let subscription = account.subscribe_service(subject, service);
-            guard(&self.ingests)
-                .insert((account.name().as_ref().into(), subject.into(), 0), subscription);
-        };
-        add(API, Arc::new(Api::new(hub.weak())));
-        if let Some(domain) = hub.options().jetstream.domain.as_deref() {
-            add(format!("$JS.{domain}.API.>").as_bytes(), Arc::new(Api::new(hub.weak())));
-        }
-        add(b"$JS.ACK.>", Arc::new(Acks::new(hub.weak())));
-        add(b"$JS.FC.>", Arc::new(Acks::new(hub.weak())));
+        let subscription = account.subscribe_service(subject, service());
+        guard(&self.ingests).insert(key, subscription);
     }
 
     /// Whether an account has JetStream.
@@ -273,6 +296,7 @@ impl JetStreamGlue {
 }
 
 const API: &[u8] = b"$JS.API.>";
+const API_INFO: &[u8] = b"$JS.API.INFO";
 
 /// Calls streams whose deadline came, until the server stops.
 pub(crate) async fn run_timers(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {

@@ -67,6 +67,9 @@ pub(crate) fn set_up(hub: &Arc<Hub>) {
     }
     let reception: Arc<dyn Reception> = hub.reception().clone();
     wire(&declared, &|name| hub.accounts().find(name), &reception);
+    if let Some(jetstream) = hub.jetstream() {
+        jetstream.set_apis(hub);
+    }
 }
 
 fn declared_by_jwt(hub: &Hub, now_unix: i64) -> Vec<Sharing> {

@@ -44,9 +44,9 @@ impl Shadow {
         }
         let Some(account) = self.original.account() else { return false };
         let message = Message { subject: &subject, ..*out.message };
-        // A mirror takes what a consumer delivers under the subject that it has in the stream.
-        let keeps =
-            matches!(self.original.target(), Target::Inlet(_)) && out.shown != out.message.subject;
+        // What a consumer delivers keeps the subject that it has in the stream (nats-server 2.15.1; the
+        // buckets of another account depend on it).
+        let keeps = out.shown != out.message.subject;
         let shown = if keeps { out.shown } else { &subject };
         let out = Routed { shown, message: &message, key: None, ..out };
         if trace::is_traced(out, batch) {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::HashMap;
+use natterjack_subject::matches;
 use smallvec::SmallVec;
 
 use super::answers::{Answers, Awaited};
@@ -320,6 +321,10 @@ impl Shares {
     /// Whether somebody waits for an answer on `subject`, which begins with `_R_.`.
     pub(crate) fn is_awaited(&self, subject: &[u8]) -> bool {
         guard(&self.answers).values().any(|answers| answers.is_awaited(subject))
+    }
+
+    pub(crate) fn imports_service(&self, subject: &[u8]) -> bool {
+        guard(&self.services).iter().any(|wired| matches(wired.subscription.subject(), subject))
     }
 
     /// Reports and ends what is due. Returns when to come again.

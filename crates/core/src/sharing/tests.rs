@@ -487,6 +487,23 @@ fn deliver(world: &mut World, account: &str, subject: &str, headers: &str) {
     world.batch.flush();
 }
 
+// A bucket of another account is read by its keys (nats-server 2.15.1).
+#[test]
+fn a_consumers_delivery_keeps_its_subject_in_whatever_account_it_arrives() {
+    let mut world = World::new(&["A", "B"]);
+    world.stream(("A", "same.>"), ("B", ""));
+    world.stream(("A", "other.>"), ("B", "mine.>"));
+    world.wire();
+    let mut b = world.peer("B");
+    world.tell(&mut b, "SUB same.x 1\nSUB mine.x 2");
+    deliver(&mut world, "A", "same.x", "");
+    deliver(&mut world, "A", "other.x", "");
+    assert_eq!(b.heard(), "MSG stored 1 1\r\nm\r\nMSG stored 2 1\r\nm\r\n");
+    let mut a = world.peer("A");
+    world.tell(&mut a, "PUB other.x 1\nm");
+    assert_eq!(b.heard(), "MSG mine.x 2 1\r\nm\r\n");
+}
+
 #[test]
 fn nobody_is_introduced_by_a_header_that_a_client_wrote() {
     let mut world = World::new(&["A", "B", "C"]);
