@@ -163,7 +163,14 @@ fn audit(server: &mut Server, changed: bool) -> Seen {
             assert_eq!(held.len() as u64, messages, "{name}: messages that can be read");
             let mut subjects: BTreeMap<&str, u64> = BTreeMap::new();
             held.values().for_each(|(on, _)| *subjects.entry(on).or_default() += 1);
-            assert_eq!(subjects.len() as u64, number(&state["num_subjects"]), "{name}: subjects");
+            // Names that are not UTF-8 may look the same.
+            if subjects.keys().all(|on| !on.contains('\u{fffd}')) {
+                assert_eq!(
+                    subjects.len() as u64,
+                    number(&state["num_subjects"]),
+                    "{name}: subjects"
+                );
+            }
             subjects.values().for_each(|count| within("max_msgs_per_subject", *count));
         }
         let consumers = consumers(server, &name, held.as_ref(), (messages, last), changed);

@@ -23,6 +23,9 @@ const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const LAST_ID: u8 = 3;
 
+/// Ids are counted from 1 and do not come this far, 2^63 - 1; others in a file are damage.
+pub const ID_MAX: u64 = i64::MAX as u64;
+
 /// Bytes kept under a kind and an id, which mean something to the owner: the configurations of
 /// streams and consumers.
 ///
@@ -153,17 +156,18 @@ impl Replay for Entries {
 
     fn note(&mut self, note: u8, body: &[u8]) {
         let Some((&kind, rest)) = body.split_first() else { return };
-        match (note, rest.split_first_chunk()) {
-            (PUT, Some((id, body))) => self.put(kind, u64::from_le_bytes(*id), body),
-            (DELETE, Some((id, _))) => {
-                let id = u64::from_le_bytes(*id);
-                self.all.remove(&(kind, id));
-                self.last_id = self.last_id.max(id);
-            }
-            (LAST_ID, _) => {
-                let last = body.try_into().map_or(0, u64::from_le_bytes);
-                self.last_id = self.last_id.max(last);
-            }
+        let (id, rest) = match (note, rest.split_first_chunk()) {
+            (LAST_ID, _) => (body.try_into().map_or(0, u64::from_le_bytes), rest),
+            (_, Some((id, rest))) => (u64::from_le_bytes(*id), rest),
+            (_, None) => return,
+        };
+        if !(1..=ID_MAX).contains(&id) {
+            return;
+        }
+        self.last_id = self.last_id.max(id);
+        match note {
+            PUT => self.put(kind, id, rest),
+            DELETE => drop(self.all.remove(&(kind, id))),
             _ => {}
         }
     }
@@ -171,4 +175,23 @@ impl Replay for Entries {
 
 fn note(kind: u8, id: u64, body: &[u8]) -> Vec<u8> {
     [&[kind], &id.to_le_bytes()[..], body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_nobody_counts_to_are_none() {
+        let mut entries = Entries::default();
+        for id in [3, 0, u64::MAX, ID_MAX + 1] {
+            entries.note(PUT, &note(1, id, b"x"));
+            entries.note(LAST_ID, &id.to_le_bytes());
+        }
+        assert_eq!(entries.all.keys().collect::<Vec<_>>(), [&(1, 3)]);
+        assert_eq!(entries.last_id, 3);
+        entries.note(LAST_ID, &9_u64.to_le_bytes());
+        entries.note(DELETE, &note(1, 3, b""));
+        assert_eq!((entries.all.len(), entries.last_id), (0, 9));
+    }
 }

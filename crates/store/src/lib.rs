@@ -32,7 +32,7 @@ mod slab;
 mod subjects;
 mod times;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, ID_MAX};
 pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, DiskRequest, DiskResult, RequestId};
 pub use file::{Blocked, FileOptions, Refused, SyncPolicy};
 pub use filter::Filter;

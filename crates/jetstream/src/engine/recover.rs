@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use jiff::tz::TimeZone;
 use natterjack_store::{
-    Catalog, Disk, DiskErrorKind, Limits, Log, RecoverError, Recovery, Replay, ReplayedMessage,
-    Together, directory::stream_dir,
+    Catalog, Disk, DiskErrorKind, ID_MAX, Limits, Log, RecoverError, Recovery, Replay,
+    ReplayedMessage, Together, directory::stream_dir,
 };
 use serde::Deserialize;
 
@@ -380,7 +380,7 @@ fn needs_more(config: &crate::stream::Config) -> bool {
 /// The ids that have a directory.
 fn stream_ids(disk: &dyn Disk) -> Vec<u64> {
     let names = disk.list("streams").unwrap_or_default();
-    names.iter().filter_map(|name| name.parse().ok()).collect()
+    names.iter().filter_map(|name| name.parse().ok()).filter(|id| *id <= ID_MAX).collect()
 }
 
 /// Removes what is left of a deleted stream; what resists is tried again at the next start.

@@ -46,6 +46,15 @@ impl MemDisk {
         }
     }
 
+    /// Makes a directory behind everybody's back.
+    pub(crate) fn make_dir(&self, path: &str) {
+        for content in [&self.now, &self.safe] {
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            let dirs = parents.chain([path]).map(|dir| (dir.to_owned(), ()));
+            content.lock().unwrap().dirs.extend(dirs);
+        }
+    }
+
     fn error(&self, kind: DiskErrorKind, op: &'static str, path: &str) -> DiskError {
         DiskError { kind, op, path: path.to_owned(), message: "simulated".to_owned() }
     }

@@ -525,6 +525,19 @@ fn a_stream_that_needs_a_later_server_is_offline() {
 }
 
 #[test]
+fn a_directory_that_no_stream_has_does_not_use_up_the_ids() {
+    let mut world = World::new();
+    world.disk.make_dir(&format!("streams/{}", u64::MAX));
+    world.crash();
+    for name in ["A", "B"] {
+        world.must(&format!("STREAM.CREATE.{name}"), &format!(r#"{{"name":"{name}"}}"#));
+        world.put(name, "", "x");
+    }
+    assert_eq!(world.crash().streams.len(), 2);
+    assert_eq!([world.state("A"), world.state("B")].map(|state| state["messages"].clone()), [1, 1]);
+}
+
+#[test]
 fn a_stream_of_a_newer_version_is_left_alone() {
     let mut world = world();
     world.put("s.a", "", "x");
