@@ -76,9 +76,8 @@ impl Consumer {
             return false;
         }
         self.state.clock(ctx.now);
-        let ahead =
-            token.stream_seq >= self.state.next || token.consumer_seq > self.state.consumer_seq;
-        let settles = !ahead && token.stream_seq > 0;
+        // After a reset consumer sequences begin anew: they do not decide (nats-server 2.15.1).
+        let settles = (1..self.state.next).contains(&token.stream_seq);
         match Verdict::read(body) {
             // Not delivered yet: no answer.
             Verdict::Ack | Verdict::Term(_) if !settles => return true,
@@ -117,7 +116,7 @@ impl Consumer {
         let (seq, now) = (token.stream_seq, ctx.now.unix_ns);
         if self.state.policy == AckPolicy::All {
             let entry = self.state.pending.get(seq).copied();
-            let cseq = entry.map_or(token.consumer_seq, |entry| entry.cseq);
+            let cseq = token.consumer_seq.min(self.state.consumer_seq);
             self.state.settle_through(seq, cseq, now);
             return entry;
         }

@@ -1,6 +1,6 @@
 //! Removal by age and by TTL, and the markers it leaves (ADR-43).
 
-use natterjack_store::{Get, LogPos, Next, Purge};
+use natterjack_store::{Get, LogPos, Next, Purge, SeqRange};
 
 use super::{FLAG_MARKER, Stream};
 use crate::host::Host;
@@ -91,8 +91,23 @@ impl Stream {
                 return false;
             }
         };
-        self.purge_messages(&Purge { filter: None, below_seq: Some(below), keep: None });
+        self.evict_below(below);
+        self.log.purge(&Purge { filter: None, below_seq: Some(below), keep: None });
         false
+    }
+
+    /// Lets consumers hear of each message below this sequence as of one that a limit took.
+    fn evict_below(&mut self, below: u64) {
+        let mut first = self.log.state().first_seq;
+        for gap in self.log.deleted().take_while(|gap| gap.first < below) {
+            if gap.first > first {
+                self.evicted.push(SeqRange { first, last: gap.first - 1 });
+            }
+            first = first.max(gap.last.saturating_add(1));
+        }
+        if first < below {
+            self.evicted.push(SeqRange { first, last: below - 1 });
+        }
     }
 
     fn expire_age_one_by_one(&mut self, host: &mut dyn Host, oldest: i64, now: i64) -> bool {
