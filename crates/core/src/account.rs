@@ -281,6 +281,15 @@ impl Account {
         }
     }
 
+    /// Whether somebody subscribed to exactly this `subject`, or with `queue` joined that group there. Who
+    /// listens to more with a wildcard does not count.
+    pub fn is_subscribed(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        match queue {
+            None if subject.starts_with(b"_R_.") => self.shares.is_awaited(subject),
+            _ => self.read().holds(subject, queue),
+        }
+    }
+
     /// Whether a message to `subject` would be received, by whomever.
     pub(crate) fn is_anybody_there(&self, subject: &[u8]) -> bool {
         self.read().has_interest(subject)

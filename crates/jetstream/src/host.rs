@@ -51,6 +51,12 @@ pub trait Host {
     /// group; without, a plain subscriber.
     fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool;
 
+    /// True when somebody in `account` subscribed to exactly this `subject`: with `queue`, as a member of
+    /// that group; without, plainly. Wildcards do not count.
+    fn is_subscribed(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.has_interest(account, subject, queue)
+    }
+
     /// True when a receiver of `route` is still filling up; the host then calls `resume` once more
     /// when it has room. Asked of each paused consumer at a resume, since that may concern another.
     fn is_congested(&mut self, account: &str, route: &[u8]) -> bool {

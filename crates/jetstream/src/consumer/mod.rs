@@ -283,7 +283,9 @@ impl Consumer {
             return;
         }
         let subject = self.config.deliver_subject.as_bytes();
-        let active = ctx.host.has_interest(&ctx.scope.account, subject, self.group());
+        // Who listens to everything must not have messages delivered that are meant for somebody who is
+        // not there (nats-server 2.15.1).
+        let active = ctx.host.is_subscribed(&ctx.scope.account, subject, self.group());
         self.set_active(active, ctx.now);
     }
 

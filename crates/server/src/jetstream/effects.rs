@@ -195,6 +195,10 @@ impl Host for Effects<'_> {
         self.account(account).is_some_and(|account| account.has_interest(subject, queue))
     }
 
+    fn is_subscribed(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.account(account).is_some_and(|account| account.is_subscribed(subject, queue))
+    }
+
     fn disk(&mut self, owner: u64, request: DiskRequest) {
         if let Some(glue) = self.glue() {
             glue.io.submit(owner, request);

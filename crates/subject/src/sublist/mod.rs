@@ -252,7 +252,7 @@ impl<T> Sublist<T> {
     /// assert!(!sublist.has_plain_interest(b"a"));
     /// ```
     pub fn has_plain_interest(&self, subject: &[u8]) -> bool {
-        self.any(subject, |node| !node.plain.is_empty())
+        self.any(subject, |node| node.holds(None))
     }
 
     /// Whether a message published on `subject` reaches a member of `queue`.
@@ -264,9 +264,7 @@ impl<T> Sublist<T> {
     /// assert!(!sublist.has_queue_interest(b"a.b", b"Q"));
     /// ```
     pub fn has_queue_interest(&self, subject: &[u8], queue: &[u8]) -> bool {
-        self.any(subject, |node| {
-            node.groups().binary_search_by(|group| (*group.name).cmp(queue)).is_ok()
-        })
+        self.any(subject, |node| node.holds(Some(queue)))
     }
 
     /// A number that changes whenever the match of `subject` may have changed: a result computed
@@ -300,6 +298,32 @@ impl<T> Sublist<T> {
 
     fn bucket(&self, token: &[u8]) -> usize {
         hash::token(self.seed, token) as usize % BUCKETS
+    }
+
+    /// Whether somebody subscribed to exactly this `pattern`: with `queue` as a member of that group, else
+    /// without one.
+    ///
+    /// ```
+    /// let mut sublist = natterjack_subject::Sublist::new();
+    /// sublist.insert(b"a.b", None, ());
+    /// sublist.insert(b"b.*", Some(b"q"), ());
+    /// assert!(sublist.holds(b"a.b", None));
+    /// assert!(!sublist.holds(b"a.b", Some(b"q")));
+    /// assert!(sublist.holds(b"b.*", Some(b"q")));
+    /// assert!(!sublist.holds(b"b.a", Some(b"q")));
+    /// ```
+    pub fn holds(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        let (mut node, mut rest) = (&self.root, pattern);
+        loop {
+            let Some(child) = node.next().and_then(|next| next.child(self.seed, rest)) else {
+                return false;
+            };
+            match child.strip(rest) {
+                None => return false,
+                Some(used) if used == rest.len() => return child.holds(queue),
+                Some(used) => (node, rest) = (child, &rest[used + 1..]),
+            }
+        }
     }
 
     fn any(&self, subject: &[u8], mut test: impl FnMut(&Node<T>) -> bool) -> bool {

@@ -87,6 +87,14 @@ impl<T> Node<T> {
         !self.plain.is_empty() || !self.groups().is_empty()
     }
 
+    /// Whether there is a subscription of group `queue`, or one without a group.
+    pub(super) fn holds(&self, queue: Option<&[u8]>) -> bool {
+        match queue {
+            None => !self.plain.is_empty(),
+            Some(queue) => self.groups().binary_search_by(|group| (*group.name).cmp(queue)).is_ok(),
+        }
+    }
+
     pub(super) fn groups(&self) -> &[Group<T>] {
         self.more.as_ref().map_or(&[], |more| &more.groups)
     }
