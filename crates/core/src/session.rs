@@ -551,7 +551,8 @@ impl Session {
             self.error(batch, &ServerError::MaximumSubscriptionsExceeded);
             return;
         }
-        if !is_valid_subscription(subject) {
+        // A known sid keeps its subscription, whatever this subject is (nats-server 2.15.1).
+        if !is_valid_subscription(subject) && self.client.find_subscription(sid).is_none() {
             self.error(batch, &ServerError::InvalidSubject);
             return;
         }
