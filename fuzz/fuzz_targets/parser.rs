@@ -147,17 +147,18 @@ fn model_op(rest: &[u8], limits: Limits, headers: bool) -> Result<Option<(Op<'_>
     // The first byte belongs to the argument, whatever it is.
     let end = line_end(behind);
     let arg = &line[..end.map_or(line.len(), |end| end + 1)];
-    let arg = match arg {
-        [first @ .., b'\r'] if !first.is_empty() => first,
-        all => all,
-    };
+    // A CR anywhere behind it takes the last byte off.
+    let arg = if arg[1..].contains(&b'\r') { &arg[..arg.len() - 1] } else { arg };
     if arg.len() > limits.max_control_line {
         return Err(Kind::MaxControlLine);
     }
     let Some(end) = end else { return Ok(None) };
     let start = verb.len() + blanks + end + 2;
     let words: Vec<&[u8]> = arg
-        .split(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        .split(|byte| match byte {
+            b'\r' => !matches!(verb, b"pub" | b"hpub"),
+            byte => matches!(byte, b' ' | b'\t' | b'\n'),
+        })
         .filter(|word| !word.is_empty())
         .collect();
     let op = match (verb, &words[..]) {
