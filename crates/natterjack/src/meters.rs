@@ -8,7 +8,7 @@
 //! | `natterjack_messages_total` | counter | `direction` `subject` | messages sent and received |
 //! | `natterjack_bytes_total` | counter | `direction` `subject` | their bodies, in bytes |
 //! | `natterjack_publish_seconds` | histogram | `subject` | publishing, with the acknowledgement if one is waited for |
-//! | `natterjack_request_seconds` | histogram | `subject` | requests, from the question to the answer or the error |
+//! | `natterjack_request_seconds` | histogram | `subject` | requests, from the question to the answer or the error; not those with several answers |
 //! | `natterjack_handler_seconds` | histogram | `subject` | handlers of subscriptions, consumers and services |
 //! | `natterjack_in_flight` | gauge | | handlers at work |
 //! | `natterjack_settled_total` | counter | `verdict` | messages of consumers, by `ack`, `retry`, `reject` and `dead_letter` |

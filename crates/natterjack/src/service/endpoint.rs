@@ -114,7 +114,9 @@ impl Endpoint {
         self
     }
 
-    /// How many requests are handled at once, at least 1; default 1.
+    /// How many requests are handled at once, at least 1; default 1. Others wait, as many as the
+    /// `subscription_capacity` option says; what comes beyond is dropped, and told by
+    /// [`Event::SlowConsumer`].
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
