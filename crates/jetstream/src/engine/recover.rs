@@ -211,9 +211,11 @@ impl JetStream {
         for id in kept.into_iter().chain(gone.into_iter().filter(|id| is_gone(disk, *id))) {
             catalog.delete(DYING, id);
         }
-        let mut book = Book::new(catalog);
+        // Under one lock: what is sent may be done, and told, before this thread goes on.
+        let mut book = sync::lock(&self.shared.book);
+        *book = Book::new(catalog);
         book.send(host);
-        *sync::lock(&self.shared.book) = book;
+        drop(book);
         // One that cannot be read may be the one for whom a stream keeps messages.
         let complete = report.offline.is_empty();
         for (id, value) in streams {

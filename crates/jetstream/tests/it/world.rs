@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 
 use natterjack_jetstream::{
     AccountLimits, ApiRequest, ClientInfo, Delivered, Host, Inbound, JetStream, Now, Options,
@@ -40,6 +42,9 @@ pub(crate) enum Internal {
     Interest(String),
 }
 
+/// Who asks the disk, and for what.
+pub(crate) type Asked = (u64, DiskRequest);
+
 #[derive(Default)]
 pub(crate) struct Recorder {
     /// Account, subject, stream and token.
@@ -53,6 +58,8 @@ pub(crate) struct Recorder {
     pub(crate) interest: BTreeSet<String>,
     pub(crate) listeners: Vec<(String, String, Arc<StreamCell>)>,
     pub(crate) disk: VecDeque<(u64, DiskRequest)>,
+    /// Another thread that performs requests at once, and says so.
+    pub(crate) eager: Option<(Sender<Asked>, Receiver<()>)>,
     pub(crate) wakes: BTreeMap<u64, u64>,
     /// Who set a timer, and how many messages had been sent before.
     pub(crate) woken: Vec<(u64, usize)>,
@@ -111,7 +118,12 @@ impl Host for Recorder {
     }
 
     fn disk(&mut self, owner: u64, request: DiskRequest) {
-        self.disk.push_back((owner, request));
+        let Some((requests, done)) = &self.eager else {
+            return self.disk.push_back((owner, request));
+        };
+        requests.send((owner, request)).unwrap();
+        // What it is told may have to wait until this thread goes on.
+        let _ = done.recv_timeout(Duration::from_millis(100));
     }
 
     fn wake_at(&mut self, owner: u64, mono_ns: u64) {
