@@ -18,4 +18,5 @@ mod publish;
 mod reads;
 mod retention;
 mod schedules;
+mod starts;
 mod world;
