@@ -18,6 +18,8 @@ const HEADERS: u32 = 1 << 30;
 const OFFSET: u32 = HEADERS - 1;
 /// Offsets, and so segments, end below this.
 pub(crate) const OFFSET_MAX: u32 = OFFSET;
+/// How far the last sequence may be from the first one.
+pub(crate) const REACH: u64 = u32::MAX as u64;
 /// A gap up to this is filled with dead entries; a wider one makes the chunk sparse.
 const GAP_FILLED: u64 = 64;
 
@@ -95,9 +97,9 @@ impl Chunk {
         self.end
     }
 
-    /// Whether an entry for `seq` fits the chunk's arrays.
+    /// Whether an entry for `seq`, which is behind all others, fits the chunk's arrays.
     pub(crate) fn takes(&self, seq: u64) -> bool {
-        seq - self.base < u64::from(u32::MAX)
+        self.words.is_empty() || seq - self.base <= REACH
     }
 
     /// Adds a message; the record of one of a memory log is in [`Chunk::bodies`] already.

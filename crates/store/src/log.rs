@@ -169,7 +169,7 @@ impl Log {
 
     fn purge_for(&mut self, purge: &Purge<'_>, replaces: bool) -> Purged {
         if let Some(file) = &mut self.file {
-            file.make_ready(&mut self.index, 64);
+            file.make_ready(&mut self.index, 64, false);
         }
         let before = (self.index.state.bytes, self.index.state.first_seq);
         let mut removed = Vec::new();

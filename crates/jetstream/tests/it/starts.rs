@@ -71,6 +71,7 @@ fn streams_begin_where_they_can_go_on_from() {
             );
         }
         world.must("STREAM.CREATE.S", &create(7));
+        assert_eq!(world.put("s", "", "x"), r#"{"stream":"S","seq":7}"#);
         for far in [FAR + 1, u64::MAX] {
             assert_eq!(
                 world.refusal("STREAM.PURGE.S", &format!(r#"{{"seq":{far}}}"#)),

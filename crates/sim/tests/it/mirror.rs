@@ -13,12 +13,15 @@ fn options() -> FileOptions {
     options
 }
 
+/// A gap that is wider than the index of a segment can be.
+const FAR: u64 = 1 << 33;
+
 /// What the mirror copies: sequences with gaps, and payloads.
 fn origin(rng: &mut Rng) -> Vec<(u64, Vec<u8>)> {
     let mut seq = 0;
     let mut next = |at: usize| {
-        // Mostly the next one; now and then a gap, also one that makes a chunk sparse.
-        seq += *rng.pick(&[1, 1, 1, 1, 1, 2, 3, 200]);
+        // Mostly the next one; now and then a gap, also one that makes a chunk sparse, or that none spans.
+        seq += *rng.pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 200, 300, FAR]);
         (seq, format!("{at} {}", "x".repeat(rng.below(90) as usize)).into_bytes())
     };
     (0..60).map(&mut next).collect()
@@ -117,4 +120,35 @@ fn all_messages_end_at_their_sequences() {
         let deleted: u64 = log.deleted().map(|run| run.count()).sum();
         assert_eq!(deleted + origin.len() as u64, last - origin[0].0 + 1, "seed {seed}");
     });
+}
+
+#[test]
+fn sequences_far_apart_stay_what_they_are_when_segments_are_compacted() {
+    let disk = SimDisk::new(1);
+    let options = FileOptions { reuse: false, ..options() };
+    let mut log = Log::file(1, Limits::default(), options.clone());
+    let mut wanted = Vec::new();
+    for seq in (0..4).flat_map(|part| part * FAR + 1..part * FAR + 21) {
+        let payload = seq.to_string().into_bytes();
+        let message =
+            NewMessage { subject: b"o", headers: b"", payload: &payload, time: 1, flags: 0 };
+        assert_eq!(log.append_at(seq, message).seq, seq);
+        run(&mut log, &disk, 9);
+        wanted.push((seq, payload));
+    }
+    let before = disk.used();
+    for at in (0..wanted.len()).rev().filter(|at| at % 10 != 5) {
+        let (seq, _) = wanted.remove(at);
+        log.remove(seq, false).expect("it is there");
+    }
+    for _ in 0..3 {
+        run(&mut log, &disk, 99);
+        log.checkpoint(&[]);
+    }
+    run(&mut log, &disk, 99);
+    assert!(disk.used() < before, "nothing was compacted");
+    assert!(all(&mut log, &disk) == wanted);
+    let (mut log, _) =
+        Log::recover(&disk, 1, Limits::default(), options, &mut ()).expect("it opens");
+    assert!(all(&mut log, &disk) == wanted);
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::sidecar::{self, Basis, Owner, Runs, Sidecar};
 use super::{FileLog, HEADER_LEN, Header, Segment, name};
-use crate::chunk::{Chunk, Entry};
+use crate::chunk::{Chunk, Entry, REACH};
 use crate::disk::{DiskOp, DiskRequest, DiskResult, RequestId};
 use crate::index::Index;
 use crate::op::{Op, Secure};
@@ -199,7 +199,7 @@ impl FileLog {
         let (mut drops, mut groups) = (Vec::new(), VecDeque::new());
         // One that only shortens a later replay moves nothing.
         let rewrite = self.compaction.worthwhile || !self.progressed();
-        let mut open: Option<(Group, u64, bool)> = None;
+        let mut open: Option<(Group, u64, u64, bool)> = None;
         let mut moved = 0;
         for (segment, chunk) in self.segments.iter().zip(&index.chunks) {
             let len = u64::from(segment.len - HEADER_LEN.min(segment.len));
@@ -208,7 +208,7 @@ impl FileLog {
             let small = segment.len < self.options.segment_bytes / SMALL;
             if self.compaction.busy_with(segment.id) {
                 // Only neighbours become one.
-                groups.extend(open.take().filter(|open| open.2).map(|open| open.0));
+                groups.extend(open.take().filter(|open| open.3).map(|open| open.0));
                 continue;
             }
             if chunk.live() == 0 {
@@ -222,23 +222,26 @@ impl FileLog {
                 moved += u64::from(chunk.live());
             }
             match &mut open {
-                Some((group, size, gains))
-                    if candidate && *size + live <= u64::from(self.options.segment_bytes) =>
+                Some((group, first, size, gains))
+                    if candidate
+                        && *size + live <= u64::from(self.options.segment_bytes)
+                        && chunk.last() - *first <= REACH =>
                 {
                     group.members.push_back(keep());
                     group.covers = segment.covers;
                     (*size, *gains) = (*size + live, true);
                 }
                 _ => {
-                    groups.extend(open.take().filter(|open| open.2).map(|open| open.0));
+                    groups.extend(open.take().filter(|open| open.3).map(|open| open.0));
                     if candidate {
                         let members = VecDeque::from([keep()]);
-                        open = Some((Group { members, covers: segment.covers }, live, sparse));
+                        let group = Group { members, covers: segment.covers };
+                        open = Some((group, chunk.seq(0), live, sparse));
                     }
                 }
             }
         }
-        groups.extend(open.take().filter(|open| open.2).map(|open| open.0));
+        groups.extend(open.take().filter(|open| open.3).map(|open| open.0));
         self.compaction.worthwhile = false;
         self.compaction.notes = 0;
         if self.compaction.broken {

@@ -280,14 +280,16 @@ impl FileLog {
         (seq, flags): (u64, u8),
         write: impl FnOnce(&mut BytesMut),
     ) -> (u32, u32) {
-        self.make_ready(index, hint);
+        // A purge, or a mirror's origin, may have left a gap that is too wide for one segment's index.
+        let is_far = index.chunks.back().is_some_and(|chunk| !chunk.takes(seq));
+        self.make_ready(index, hint, is_far);
         self.note_flags(index, seq, flags);
         self.put(hint, write)
     }
 
     /// Appends a record that is no message.
     pub(crate) fn append_op(&mut self, index: &mut Index, op: &Op<'_>) {
-        self.make_ready(index, 64);
+        self.make_ready(index, 64, false);
         self.put_op(index, op);
     }
 
@@ -306,8 +308,8 @@ impl FileLog {
         self.repeat_erasures(index);
     }
 
-    /// Makes sure that a segment is open and the round begun.
-    pub(crate) fn make_ready(&mut self, index: &mut Index, hint: usize) {
+    /// Makes sure that a segment is open, another one if `other`, and the round begun.
+    pub(crate) fn make_ready(&mut self, index: &mut Index, hint: usize, other: bool) {
         let full = match self.segments.back() {
             None => {
                 self.open_segment(index);
@@ -319,6 +321,7 @@ impl FileLog {
                 // A round that may be taken back lies in one segment.
                 let is_open = self.options.reuse && !self.round.is_empty();
                 self.closed
+                    || other
                     || (last.len > HEADER_LEN
                         && len > self.options.segment_bytes as usize
                         && !is_open)
