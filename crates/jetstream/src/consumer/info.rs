@@ -101,7 +101,8 @@ impl Consumer {
             delivered.stream = state.next.saturating_sub(1);
         }
         let now = ctx.now.unix_ns;
-        let remaining = self.config.pause_until.map(|until| until - now).filter(|ns| *ns > 0);
+        let remaining =
+            self.config.pause_until.map(|until| until.saturating_sub(now)).filter(|ns| *ns > 0);
         ConsumerInfo {
             stream_name: ctx.scope.stream.to_string(),
             name: self.name.clone(),

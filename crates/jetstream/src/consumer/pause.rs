@@ -26,7 +26,8 @@ impl Consumer {
     pub fn pause(&mut self, ctx: &mut Ctx<'_>, until: Option<i64>) -> Paused {
         // A time that has passed is kept and echoed, too (nats-server 2.15.1).
         let before = std::mem::replace(&mut self.config.pause_until, until);
-        let remaining = until.map(|until| until - ctx.now.unix_ns).filter(|ns| *ns > 0);
+        let remaining =
+            until.map(|until| until.saturating_sub(ctx.now.unix_ns)).filter(|ns| *ns > 0);
         self.pausing = remaining.is_some();
         self.config.stamp_level();
         if until != before {

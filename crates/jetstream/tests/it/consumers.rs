@@ -236,6 +236,14 @@ fn pause_reset_and_unpin_answer() {
         world.api("CONSUMER.PAUSE.S.c", ""),
         r#"{"type":"io.nats.jetstream.api.v1.consumer_pause_response","paused":false,"pause_until":"0001-01-01T00:00:00Z"}"#
     );
+    // Three hundred years ago is more nanoseconds than 63 bits hold.
+    for past in ["1700-01-01T00:00:00Z", "2020-01-01T00:00:00Z"] {
+        let answer = world.must("CONSUMER.PAUSE.S.c", &format!(r#"{{"pause_until":"{past}"}}"#));
+        assert_eq!((&answer["paused"], &answer["pause_until"]), (&false.into(), &past.into()));
+        assert!(answer["pause_remaining"].is_null());
+        let info = world.must("CONSUMER.INFO.S.c", "");
+        assert!(info["paused"].is_null() && info["pause_remaining"].is_null(), "{info}");
+    }
     assert!(world.take("_I.pull").is_some());
     let reset = world.must("CONSUMER.RESET.S.c", r#"{"seq":2}"#);
     assert_eq!((&reset["reset_seq"], &reset["delivered"]["stream_seq"]), (&2.into(), &1.into()));
