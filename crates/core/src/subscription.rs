@@ -158,6 +158,7 @@ impl Subscription {
     }
 
     /// The client's name for it; empty for a service.
+    #[inline]
     pub fn sid(&self) -> &[u8] {
         &self.text[..self.subject_at as usize]
     }
