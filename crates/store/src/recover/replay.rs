@@ -282,8 +282,8 @@ impl<'a> Replayer<'a> {
         let is_void = self.reuse
             && !self.begun
             && self.checkpoint.as_ref().is_some_and(|state| seq > state.last_seq);
-        let fits = self.index.chunks.back().is_some_and(|chunk| chunk.takes(seq));
-        if is_void || seq <= self.last_seq() || !fits {
+        let fits = || self.index.chunks.back().is_some_and(|chunk| chunk.takes(seq));
+        if is_void || seq <= self.last_seq() || !fits() {
             // A sequence is stored once. What was refused before the checkpoint may come behind it.
             self.hole(offset, record.len() as u32);
             return;
