@@ -339,6 +339,11 @@ impl Chunk {
         self.subjects[..end.min(self.words.len())].iter().rposition(|&id| id == subject)
     }
 
+    /// Live messages with headers.
+    pub(crate) fn live_headers(&self) -> usize {
+        self.words.iter().filter(|&&word| word & (DEAD | HEADERS) == HEADERS).count()
+    }
+
     /// Live entries from `at` on.
     pub(crate) fn live_from(&self, at: usize) -> u64 {
         if at == 0 {

@@ -54,8 +54,19 @@ impl Index {
 
     /// nats-server's accounting of a message whose record has `len` bytes (jetstream.md 5.2).
     pub(crate) fn accounted(&self, len: u32, headers: bool) -> u64 {
-        let content = u64::from(len) - RECORD_OVERHEAD as u64;
-        if self.memory { 16 + content } else { 30 + content + if headers { 4 } else { 0 } }
+        self.account_for(1, u64::from(len), u64::from(headers))
+    }
+
+    /// As [`Index::accounted`], for the live messages of a chunk together.
+    pub(crate) fn accounted_in(&self, chunk: &Chunk) -> u64 {
+        self.account_for(u64::from(chunk.live()), chunk.live_len(), chunk.live_headers() as u64)
+    }
+
+    #[inline]
+    fn account_for(&self, messages: u64, len: u64, with_headers: u64) -> u64 {
+        let content = len - messages * RECORD_OVERHEAD as u64;
+        let (each, headers) = if self.memory { (16, 0) } else { (30, 4) };
+        messages * each + content + with_headers * headers
     }
 
     /// Opens a chunk behind all others. Its records start at `offset`.

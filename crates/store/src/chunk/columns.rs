@@ -10,6 +10,7 @@
 
 use super::{Chunk, DEAD, OFFSET};
 use crate::SEQ_END;
+use crate::index::RECORD_OVERHEAD;
 use crate::record::{u32_at, u64_at};
 use crate::subjects::NO_SUBJECT;
 use crate::times::Times;
@@ -99,6 +100,28 @@ impl Chunk {
             && sparse
             && ascend(&self.words, OFFSET)
             && ascend(&self.others, u32::MAX)
+            && self.live_records() == Some(self.live_len)
+    }
+
+    /// Bytes of the records of live messages, which are all long enough to be ones.
+    fn live_records(&self) -> Option<u64> {
+        let (mut sum, mut shortest) = (0, u32::MAX);
+        let mut others = self.others.iter().copied().chain([self.end]);
+        let mut other = others.next()?;
+        let after = self.words.iter().skip(1).chain([&self.end]);
+        for (word, after) in self.words.iter().zip(after) {
+            let start = word & OFFSET;
+            while other <= start {
+                let Some(next) = others.next() else { break };
+                other = next;
+            }
+            if word & DEAD == 0 {
+                let len = (after & OFFSET).min(other).saturating_sub(start);
+                sum += u64::from(len);
+                shortest = shortest.min(len);
+            }
+        }
+        (shortest >= RECORD_OVERHEAD as u32).then_some(sum)
     }
 }
 
@@ -168,8 +191,9 @@ mod tests {
             for at in 0..chunk.len() {
                 std::hint::black_box((chunk.seq(at), chunk.time(at), chunk.record(at)));
             }
-            let last = chunk.last();
-            chunk.kill_range(0, last - 1);
+            let live: Vec<usize> = chunk.iter_live(0).collect();
+            let killed: u64 = live.into_iter().map(|at| u64::from(chunk.kill(at).1)).sum();
+            assert_eq!(killed, Chunk::load(3, &bad, 7).expect("it did").live_len());
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) struct Replayer<'a> {
 /// The counters at a checkpoint.
 pub(super) struct Counted {
     pub(super) messages: u64,
-    bytes: u64,
+    pub(super) bytes: u64,
     pub(super) first_seq: u64,
     first_time: i64,
 }

@@ -186,6 +186,7 @@ impl Replayer<'_> {
         let Some(counted) = &self.counted else { return true };
         let chunks = &self.index.chunks;
         let live: u64 = chunks.iter().map(|chunk| u64::from(chunk.live())).sum();
+        let bytes: u64 = chunks.iter().map(|chunk| self.index.accounted_in(chunk)).sum();
         let first = if live > 0 { self.index.next_live(0) } else { Some(counted.first_seq) };
         let messages = chunks
             .iter()
@@ -193,6 +194,7 @@ impl Replayer<'_> {
         !self.strange
             && live == counted.messages
             && first == Some(counted.first_seq)
+            && bytes == counted.bytes
             && self.index.subjects.are_those_of(messages)
     }
 }
