@@ -61,6 +61,7 @@ pub struct ConnectorBuilder {
     outbound_limit: ByteSize,
     while_disconnected: Offline,
     subscription_capacity: usize,
+    subscription_bytes: ByteSize,
     metrics_subjects: Vec<String>,
     choose_server: Option<ChooseServer>,
     on_event: Vec<OnEvent>,
@@ -91,6 +92,7 @@ impl Default for ConnectorBuilder {
             outbound_limit: mib(8),
             while_disconnected: Offline::Buffer,
             subscription_capacity: 65_536,
+            subscription_bytes: mib(64),
             metrics_subjects: Vec::new(),
             choose_server: None,
             on_event: Vec::new(),
@@ -289,6 +291,13 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Bytes that a subscription keeps for a slow reader before it drops; default 64 MiB. A message
+    /// that nothing waits before is kept, however large it is.
+    pub fn subscription_bytes(mut self, limit: ByteSize) -> Self {
+        self.subscription_bytes = limit;
+        self
+    }
+
     /// The subjects, maybe with wildcards, that have figures of their own in
     /// [`meters`](crate::meters); those of all others are added up.
     #[cfg(feature = "metrics")]
@@ -387,6 +396,7 @@ impl ConnectorBuilder {
             outbound_limit: self.outbound_limit,
             while_disconnected: self.while_disconnected,
             subscription_capacity: self.subscription_capacity,
+            subscription_bytes: self.subscription_bytes,
             js_domain: layer.js_domain,
             js_api_prefix: layer.js_api_prefix,
             metrics_subjects: self.metrics_subjects,

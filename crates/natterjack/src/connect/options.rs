@@ -140,6 +140,7 @@ pub(crate) struct Options {
     pub(crate) outbound_limit: ByteSize,
     pub(crate) while_disconnected: Offline,
     pub(crate) subscription_capacity: usize,
+    pub(crate) subscription_bytes: ByteSize,
     pub(crate) js_domain: Option<String>,
     pub(crate) js_api_prefix: Option<String>,
     pub(crate) metrics_subjects: Vec<String>,
@@ -195,6 +196,8 @@ pub struct EffectiveOptions {
     pub while_disconnected: Offline,
     /// Messages that a subscription keeps for a slow reader before it drops.
     pub subscription_capacity: usize,
+    /// Bytes that a subscription keeps for a slow reader before it drops.
+    pub subscription_bytes: ByteSize,
     /// The JetStream domain, if one was named.
     pub jetstream_domain: Option<String>,
     /// The first tokens of JetStream API subjects, if they are not `$JS.API`.
@@ -227,6 +230,7 @@ impl Options {
             outbound_limit: self.outbound_limit,
             while_disconnected: self.while_disconnected,
             subscription_capacity: self.subscription_capacity,
+            subscription_bytes: self.subscription_bytes,
             jetstream_domain: self.js_domain.clone(),
             jetstream_api_prefix: self.js_api_prefix.clone(),
         }

@@ -32,10 +32,17 @@ pub enum Overflow {
     DropOldest,
 }
 
+/// What a queue holds at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+}
+
 pub(crate) struct Queue {
     pub(crate) subject: String,
     pub(crate) group: Option<String>,
-    capacity: usize,
+    room: Room,
     overflow: Overflow,
     inner: Mutex<Inner>,
     /// The reader is gone.
@@ -50,6 +57,8 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct Inner {
     messages: VecDeque<Message>,
+    /// The bytes of these.
+    bytes: u64,
     waker: Option<Waker>,
     ended: bool,
     received: u64,
@@ -59,11 +68,25 @@ struct Inner {
     left: Option<u64>,
 }
 
+impl Inner {
+    /// Whether a message of this size is too much. One that comes first never is.
+    fn is_full(&self, room: Room, size: u64) -> bool {
+        self.messages.len() >= room.messages
+            || !self.messages.is_empty() && self.bytes + size > room.bytes
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.length as u64;
+        Some(message)
+    }
+}
+
 impl Queue {
     pub(crate) fn new(
         subject: String,
         group: Option<String>,
-        capacity: usize,
+        room: Room,
         overflow: Overflow,
         limit: Option<u64>,
         served: bool,
@@ -71,7 +94,7 @@ impl Queue {
         Arc::new(Self {
             subject,
             group,
-            capacity: capacity.max(1),
+            room: Room { messages: room.messages.max(1), ..room },
             overflow,
             inner: Mutex::new(Inner { left: limit, ..Inner::default() }),
             closed: Notify::new(),
@@ -85,21 +108,23 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a message; true if one was dropped for it.
+    /// Adds a message; true if it, or others for it, were dropped.
     fn push(&self, message: Message) -> bool {
         let mut inner = self.inner();
         if inner.ended || inner.reader_gone {
             return false;
         }
         inner.received += 1;
-        let full = inner.messages.len() >= self.capacity;
-        if full {
+        let size = message.length as u64;
+        let full = inner.is_full(self.room, size);
+        if full && self.overflow == Overflow::DropNewest {
             inner.dropped += 1;
-            if self.overflow == Overflow::DropOldest {
-                inner.messages.pop_front();
+        } else {
+            while inner.is_full(self.room, size) {
+                inner.pop();
+                inner.dropped += 1;
             }
-        }
-        if !full || self.overflow == Overflow::DropOldest {
+            inner.bytes += size;
             inner.messages.push_back(message);
         }
         if let Some(left) = &mut inner.left {
@@ -133,7 +158,7 @@ impl Queue {
     /// The next message; `None` when no more will come.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let mut inner = self.inner();
-        if let Some(message) = inner.messages.pop_front() {
+        if let Some(message) = inner.pop() {
             self.taken.fetch_add(1, Ordering::Relaxed);
             return Poll::Ready(Some(message));
         }
@@ -157,6 +182,7 @@ impl Queue {
         let mut inner = self.inner();
         inner.reader_gone = true;
         inner.messages.clear();
+        inner.bytes = 0;
         drop(inner);
         self.closed.notify_one();
     }
@@ -356,22 +382,25 @@ mod tests {
 
     use super::*;
 
-    fn message(n: u8) -> Message {
+    /// A message of this many bytes, the first of which is `n`.
+    fn message(n: u8, length: usize) -> Message {
+        let mut payload = vec![0; length];
+        payload[0] = n;
         Message {
             subject: "s".into(),
             reply: None,
-            payload: vec![n].into(),
+            payload: payload.into(),
             headers: None,
             status: None,
             description: None,
-            length: 1,
+            length,
         }
     }
 
-    fn fill(overflow: Overflow, limit: Option<u64>) -> (Vec<u8>, u64) {
-        let queue = Queue::new("s".into(), None, 3, overflow, limit, false);
-        for n in 0..5 {
-            queue.push(message(n));
+    fn fill(room: Room, overflow: Overflow, limit: Option<u64>, sizes: &[usize]) -> (Vec<u8>, u64) {
+        let queue = Queue::new("s".into(), None, room, overflow, limit, false);
+        for (n, size) in (0..).zip(sizes) {
+            queue.push(message(n, *size));
         }
         queue.end();
         let mut cx = Context::from_waker(Waker::noop());
@@ -379,17 +408,33 @@ mod tests {
         while let Poll::Ready(Some(message)) = queue.poll_next(&mut cx) {
             kept.push(message.payload[0]);
         }
+        assert_eq!(queue.inner().bytes, 0);
         (kept, queue.dropped())
     }
 
+    const THREE: Room = Room { messages: 3, bytes: u64::MAX };
+
     #[test]
     fn a_full_queue_drops_by_its_policy_and_counts() {
-        assert_eq!(fill(Overflow::DropNewest, None), (vec![0, 1, 2], 2));
-        assert_eq!(fill(Overflow::DropOldest, None), (vec![2, 3, 4], 2));
+        let sizes = [1; 5];
+        assert_eq!(fill(THREE, Overflow::DropNewest, None, &sizes), (vec![0, 1, 2], 2));
+        assert_eq!(fill(THREE, Overflow::DropOldest, None, &sizes), (vec![2, 3, 4], 2));
+    }
+
+    #[test]
+    fn a_queue_is_full_of_bytes_too() {
+        let room = Room { messages: 100, bytes: 10 };
+        let fill = |overflow, sizes: &[usize]| fill(room, overflow, None, sizes);
+        assert_eq!(fill(Overflow::DropNewest, &[4, 4, 4, 2]), (vec![0, 1, 3], 1));
+        assert_eq!(fill(Overflow::DropOldest, &[4, 4, 4, 2]), (vec![1, 2, 3], 1));
+        assert_eq!(fill(Overflow::DropOldest, &[4, 4, 9]), (vec![2], 2));
+        // One that is larger than all of it would never be read otherwise.
+        assert_eq!(fill(Overflow::DropNewest, &[11, 1]), (vec![0], 1));
+        assert_eq!(fill(Overflow::DropOldest, &[1, 11]), (vec![1], 1));
     }
 
     #[test]
     fn a_limited_subscription_ends_at_its_limit() {
-        assert_eq!(fill(Overflow::DropNewest, Some(2)), (vec![0, 1], 0));
+        assert_eq!(fill(THREE, Overflow::DropNewest, Some(2), &[1; 5]), (vec![0, 1], 0));
     }
 }

@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt};
 use super::message::Msg;
 use super::outbox::{self, header_bytes};
 use super::publish::{add_header, encode};
-use super::queue::{self, Overflow, Queue, Reader};
+use super::queue::{self, Overflow, Queue, Reader, Room};
 use crate::Connector;
 use crate::codec::{Codec, Decode, Decoder, Encode, Json};
 use crate::connect::{Backoff, Link, Offline};
@@ -355,8 +355,9 @@ impl<C: Codec> Many<'_, C> {
         let limit = self.ask.limit.unwrap_or(link.options.request_timeout);
         link.connected("request", limit).await?;
         let inbox = format!("{}.{}", link.options.inbox_prefix, new_inbox());
-        let capacity = link.options.subscription_capacity;
-        let reader = inbox_reader(link, inbox.clone(), capacity).await?;
+        let options = &link.options;
+        let (messages, bytes) = (options.subscription_capacity, options.subscription_bytes.bytes());
+        let reader = inbox_reader(link, inbox.clone(), Room { messages, bytes }).await?;
         let mut headers = self.ask.headers;
         let span = Span::begin(&Kind::Request, link, &self.ask.subject, body.len());
         span.inject(&mut headers);
@@ -384,13 +385,13 @@ impl<C: Codec> Many<'_, C> {
 
 /// Room for messages whose number the protocol bounds: as many as were asked for, or as flow control
 /// lets through. What programs set for their subscriptions must not make these lose any.
-pub(crate) const BOUNDED: usize = 1 << 20;
+pub(crate) const BOUNDED: Room = Room { messages: 1 << 20, bytes: u64::MAX };
 
 /// A queue for messages to a subject of one's own.
 pub(crate) async fn inbox_reader(
     link: &Arc<Link>,
     inbox: String,
-    capacity: usize,
+    room: Room,
 ) -> Result<Reader, Error> {
     let subscriber = match link.client()?.subscribe(inbox.clone()).await {
         Ok(subscriber) => subscriber,
@@ -399,7 +400,7 @@ pub(crate) async fn inbox_reader(
             return Err(link.offline());
         }
     };
-    let queue = Queue::new(inbox, None, capacity, Overflow::DropNewest, None, true);
+    let queue = Queue::new(inbox, None, room, Overflow::DropNewest, None, true);
     let reader = Reader { queue: queue.clone(), link: link.clone(), _keep: None };
     tokio::spawn(queue::pump(link.clone(), queue, subscriber));
     Ok(reader)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 
 use super::message::Msg;
-use super::queue::{self, Overflow, Queue, Reader};
+use super::queue::{self, Overflow, Queue, Reader, Room};
 use super::serve::{self, Task};
 use super::wait;
 use crate::Connector;
@@ -170,15 +170,12 @@ impl<'a, C: Codec> SubscribeBuilder<'a, C> {
             }
             Err(_) => return Err(Timeout { what: "subscribe".into(), after: limit }.into()),
         };
-        let capacity = self.capacity.unwrap_or(link.options.subscription_capacity);
-        let queue = Queue::new(
-            self.subject.clone(),
-            self.group,
-            capacity,
-            self.overflow,
-            self.limit,
-            served,
-        );
+        let room = Room {
+            messages: self.capacity.unwrap_or(link.options.subscription_capacity),
+            bytes: link.options.subscription_bytes.bytes(),
+        };
+        let queue =
+            Queue::new(self.subject.clone(), self.group, room, self.overflow, self.limit, served);
         link.subscriptions.add(&queue);
         let reader = Reader { queue: queue.clone(), link: link.clone(), _keep: keep };
         tokio::spawn(queue::pump(link.clone(), queue, subscriber));
