@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::options::Tls;
 use super::place::{Place, expand, fetch};
@@ -105,61 +105,69 @@ pub(crate) fn from_context(
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| bad("context", format!("{}: {error}", path.display())))?;
-    let file: ContextFile = serde_json::from_str(&text).map_err(|error| {
-        bad("context", format!("{}: line {}: not valid", path.display(), error.line()))
+    let file: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+        bad("context", format!("{}: {}: not valid", path.display(), place_of(&error)))
     })?;
-    file.layer(var).map_err(|why| bad("context", format!("{}: {why}", path.display())))
+    let layer = ContextFile(file).layer(var);
+    layer.map_err(|why| bad("context", format!("{}: {why}", path.display())))
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ContextFile {
-    url: String,
-    token: String,
-    user: String,
-    password: String,
-    creds: String,
-    nkey: String,
-    cert: String,
-    key: String,
-    ca: String,
-    nsc: String,
-    jetstream_domain: String,
-    jetstream_api_prefix: String,
-    inbox_prefix: String,
-    user_jwt: String,
-    user_seed: String,
-    tls_first: bool,
+/// Where a JSON text is wrong, without what stands there, which may be secret.
+fn place_of(error: &serde_json::Error) -> String {
+    match error.line() {
+        0 => "it is no object".to_owned(),
+        line => format!("line {line}"),
+    }
 }
+
+/// A context by its keys. What is not there, null or empty says nothing; keys that mean something to
+/// others are passed over.
+struct ContextFile(Map<String, Value>);
 
 impl ContextFile {
+    fn text(&self, key: &str) -> Result<Option<String>, String> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(_) => Err(format!("{key} is no text")),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, String> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(format!("{key} is neither true nor false")),
+        }
+    }
+
     fn layer(self, var: &dyn Fn(&str) -> Option<String>) -> Result<Layer, String> {
-        let some = |text: String| (!text.is_empty()).then_some(text);
-        let file = |text: String| some(text).map(|text| expand(&text, var));
-        let secret = |text: String| some(text).map(|text| fetch(&text, var)).transpose();
-        let key = |text: String| some(text).map(|text| Place::of(&text, var)).transpose();
+        let file = |key| Ok::<_, String>(self.text(key)?.map(|text| expand(&text, var)));
+        let secret = |key| self.text(key)?.map(|text| fetch(&text, var)).transpose();
+        let place = |text: Option<String>| text.map(|text| Place::of(&text, var)).transpose();
         // The older spelling of credentials in a store of nsc's.
-        let nsc = some(self.nsc)
+        let nsc = self
+            .text("nsc")?
             .map(|user| format!("nsc://{}", user.strip_prefix("nsc://").unwrap_or(&user)));
-        let creds = key(some(self.creds).or(nsc).unwrap_or_default())?;
-        let nkey = key(self.nkey)?;
+        let creds = place(self.text("creds")?.or(nsc))?;
+        let nkey = place(self.text("nkey")?)?;
         let auth = choose_auth(Logins {
             creds,
             nkey,
-            jwt: secret(self.user_jwt)?,
-            seed: secret(self.user_seed)?,
-            token: secret(self.token)?,
-            user: secret(self.user)?,
-            password: secret(self.password)?,
+            jwt: secret("user_jwt")?,
+            seed: secret("user_seed")?,
+            token: secret("token")?,
+            user: secret("user")?,
+            password: secret("password")?,
         })?;
         Ok(Layer {
-            servers: some(self.url).map(|url| vec![url]),
+            servers: self.text("url")?.map(|url| vec![url]),
             auth,
-            tls: tls(file(self.ca), file(self.cert), file(self.key), self.tls_first)?,
+            tls: tls(file("ca")?, file("cert")?, file("key")?, self.flag("tls_first")?)?,
             timeout: None,
-            inbox_prefix: some(self.inbox_prefix),
-            js_domain: some(self.jetstream_domain),
-            js_api_prefix: some(self.jetstream_api_prefix),
+            inbox_prefix: self.text("inbox_prefix")?,
+            js_domain: self.text("jetstream_domain")?,
+            js_api_prefix: self.text("jetstream_api_prefix")?,
         })
     }
 }
@@ -337,6 +345,27 @@ mod tests {
         assert!(
             from_context(Some("absent"), &var).unwrap_err().to_string().contains("absent.json")
         );
+    }
+
+    #[test]
+    fn a_context_may_say_null_and_is_told_what_is_wrong_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            let file = home.path().join("c.json");
+            std::fs::write(&file, text).unwrap();
+            from_context(Some(file.to_str().unwrap()), &|_| None)
+        };
+        let layer = read(r#"{"url":"h:1","token":null,"creds":null,"tls_first":null}"#).unwrap();
+        assert_eq!((layer.servers, layer.auth.is_none()), (Some(vec!["h:1".into()]), true));
+        for (text, why) in [
+            (r#"{"url":5}"#, "url is no text"),
+            (r#"{"tls_first":"yes"}"#, "tls_first is neither true nor false"),
+            ("{\n\"token\":\"s3cret\",\n!", "line 3: not valid"),
+            ("[1]", "not valid"),
+        ] {
+            let told = read(text).unwrap_err().to_string();
+            assert!(told.contains(why) && !told.contains("s3cret"), "{told}");
+        }
     }
 
     #[test]
