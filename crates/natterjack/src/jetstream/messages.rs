@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::consumer::ConsumerBuilder;
+use super::consumer::{ConsumerBuilder, IfDeleted, Spec};
 use super::delivery::{Delivery, Incoming};
 use super::meta::Meta;
 use super::puller::{Pulled, Puller};
@@ -28,6 +28,22 @@ impl<T, C: Decode<T>> ConsumerBuilder<T, C> {
     /// As for [`ensure`](Self::ensure).
     pub async fn messages(self) -> Result<Messages<T>, StreamError> {
         self.spec.ensure().await?;
+        self.read().await
+    }
+
+    /// Reads from the consumer as it is, whatever the options say of it; when it is deleted, the messages
+    /// end. A consumer of any name will do, also one that is not durable.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none, `BadName`, `Timeout`, ..
+    pub async fn attach(mut self) -> Result<Messages<T>, StreamError> {
+        let Spec { js, stream, name, .. } = &self.spec;
+        js.consumer_info(stream, name).await?;
+        self.spec.if_deleted = IfDeleted::Stop;
+        self.read().await
+    }
+
+    async fn read(self) -> Result<Messages<T>, StreamError> {
         let limit = self.spec.js.api.limit;
         let puller = Puller::new(self.spec).await?;
         Ok(Messages { puller, decoder: Decoder::of::<C>(), batch: self.batch, limit, done: false })

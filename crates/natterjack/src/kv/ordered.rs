@@ -40,7 +40,8 @@ const AGAIN: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::fr
 pub(crate) struct Ordered {
     js: JetStream,
     stream: String,
-    bucket: String,
+    /// What it is called in errors: its kind, and its name without what the kind puts before it.
+    shown: (&'static str, String),
     filters: Vec<String>,
     headers_only: bool,
     from: WatchFrom,
@@ -91,7 +92,7 @@ impl Ordered {
     pub(crate) fn new(
         js: JetStream,
         stream: String,
-        bucket: String,
+        shown: (&'static str, String),
         filters: Vec<String>,
         headers_only: bool,
         from: WatchFrom,
@@ -99,7 +100,7 @@ impl Ordered {
         Self {
             js,
             stream,
-            bucket,
+            shown,
             filters,
             headers_only,
             from,
@@ -235,7 +236,8 @@ impl Ordered {
         let link = self.link().clone();
         link.connected("watch", self.js.api.limit).await?;
         let again = self.created.is_some();
-        let info = stream_info(&self.js, &self.stream, "bucket", &self.bucket).await?;
+        let (kind, name) = (self.shown.0, self.shown.1.as_str());
+        let info = stream_info(&self.js, &self.stream, kind, name).await?;
         if again {
             self.remove().await;
             if self.created.as_ref() != Some(&info.created) {
@@ -288,9 +290,19 @@ impl Ordered {
             several => config["filter_subjects"] = several.into(),
         }
         let body = json!({ "stream_name": self.stream, "config": config });
-        let target = Target::of("watch", "bucket", &self.bucket);
+        let target = Target::of("watch", self.shown.0, &self.shown.1);
         let answer: Created = self.js.api.call(self.link(), &call, Some(&body), &target).await?;
         Ok(answer.num_pending)
+    }
+
+    /// Ends it, and removes the consumer.
+    pub(crate) async fn end(mut self) {
+        self.current = None;
+        if self.link().state() == ConnState::Connected {
+            self.remove().await;
+        }
+        // Nothing is left to do for the drop.
+        self.created = None;
     }
 
     /// Removes the consumer, if the server still has it.

@@ -268,11 +268,9 @@ impl<T> Kv<T> {
         for meta in gone {
             let old = meta.age() > older_than;
             let filter = format!("{}{}", self.shared.prefix, meta.key);
-            let body = if old {
-                json!({ "filter": filter })
-            } else {
-                json!({ "filter": filter, "keep": 1 })
-            };
+            // Up to the mark and no further: what was put meanwhile is no deleted key any more.
+            let end = meta.revision + u64::from(old);
+            let body = json!({ "filter": filter, "seq": end });
             let target = Target::of("purge", "bucket", &self.shared.bucket);
             let call = format!("STREAM.PURGE.{}", self.shared.stream);
             let js = &self.shared.js;

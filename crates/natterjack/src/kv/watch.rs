@@ -115,7 +115,7 @@ impl<T> WatchBuilder<T> {
         let mut ordered = Ordered::new(
             shared.js.clone(),
             shared.stream.clone(),
-            shared.bucket.clone(),
+            ("bucket", shared.bucket.clone()),
             filters,
             self.meta_only,
             self.from,

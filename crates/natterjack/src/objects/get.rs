@@ -127,7 +127,7 @@ impl Pieces {
         let mut from = Ordered::new(
             objects.js.clone(),
             objects.stream.clone(),
-            objects.bucket.clone(),
+            ("bucket", objects.bucket.clone()),
             vec![chunks],
             false,
             WatchFrom::History,

@@ -48,7 +48,7 @@ pub(super) async fn start(objects: &Objects, from: WatchFrom) -> Result<ObjectWa
     let mut changes = Ordered::new(
         objects.js.clone(),
         objects.stream.clone(),
-        objects.bucket.clone(),
+        ("bucket", objects.bucket.clone()),
         vec![format!("$O.{}.M.>", objects.bucket)],
         false,
         from,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use natterjack::codec::Text;
+use bytes::Bytes;
+use natterjack::codec::{Binary, Text};
 use natterjack::error::KvError;
 use natterjack::kv::{Found, Watch, WatchFrom};
 use natterjack::testing::TestServer;
@@ -274,4 +275,39 @@ async fn a_live_map_equals_the_bucket_also_after_a_restart() {
     assert_eq!(model, shown);
     connector.close().await.unwrap();
     assert!(!map.reached(last + 1).await);
+}
+
+#[tokio::test]
+async fn what_is_put_while_deleted_keys_are_forgotten_stays() {
+    let (server, connector, kv) = with_bucket().await;
+    let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
+    for key in &keys {
+        kv.delete(key).await.unwrap();
+    }
+    // Somebody puts a key anew when the first of the others is forgotten.
+    let other = connect(&server).await;
+    let heard = other.on("$JS.API.STREAM.PURGE.KV_B").codec(Binary).open::<Bytes>().await;
+    let mut heard = heard.unwrap();
+    let again = other.kv::<u32>("B").get().await.unwrap();
+    let last = keys[99].clone();
+    let put = tokio::spawn(async move {
+        let asked = heard.next().await.unwrap().unwrap();
+        again.put(&last, &7).await.unwrap();
+        asked
+    });
+    assert_eq!(kv.purge_deletes(Duration::ZERO).await.unwrap(), 100);
+    // No key is asked away but up to where it was deleted.
+    let asked: serde_json::Value = serde_json::from_slice(&put.await.unwrap().payload).unwrap();
+    assert_eq!((&asked["filter"], &asked["seq"]), (&"$KV.B.k0".into(), &2.into()));
+    assert_eq!(kv.get(&keys[99]).await.unwrap(), Some(7));
+    assert_eq!(kv.status().await.unwrap().values, 1);
+    // The history of a key that is not forgotten yet goes, and what came after it was deleted stays.
+    kv.put("a", &1).await.unwrap();
+    kv.delete("a").await.unwrap();
+    assert_eq!(kv.purge_deletes(secs(3600)).await.unwrap(), 0);
+    let history = kv.history("a").await.unwrap();
+    assert!(matches!(history.as_slice(), [Found::Deleted(_)]), "{history:?}");
+    for connector in [connector, other] {
+        connector.close().await.unwrap();
+    }
 }

@@ -15,6 +15,7 @@ mod objects;
 mod operator;
 mod outages;
 mod peer;
+mod reading;
 mod service;
 mod silence;
 mod tls;
