@@ -160,7 +160,7 @@ macro_rules! through_error {
     )+};
 }
 
-through_error!(ConnectError PublishError SubscribeError RequestError WaitError DrainError Decode StreamError KvError);
+through_error!(ConnectError PublishError SubscribeError RequestError WaitError DrainError Decode StreamError KvError ObjectError);
 
 #[cfg(test)]
 mod tests {

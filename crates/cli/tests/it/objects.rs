@@ -230,3 +230,15 @@ fn a_bar_shows_on_a_terminal_how_far_a_transfer_is() {
     }
     assert_eq!(std::fs::read(&target).unwrap(), content());
 }
+
+#[test]
+fn a_file_that_does_not_fit_leaves_nothing_behind() {
+    let (server, _dir, path) = with_file();
+    let add = ["object", "add", "SMALL", "--storage", "memory", "--max-bucket-size", "200KB", "-q"];
+    run(&server, &add).ok();
+    let refused = run(&server, &["object", "put", "SMALL", &path, "--json"]).exits(1);
+    assert_eq!(refused.error()["err_code"], 10077);
+    let state = run(&server, &["stream", "info", "OBJ_SMALL", "--state", "--json"]).ok().json();
+    assert_eq!(state["messages"], 0, "pieces of the file fill the bucket");
+    feed(&server, &["object", "put", "SMALL", "--name", "n", "-q"], &[7; 100_000]).ok();
+}

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 
-use async_nats::jetstream::object_store::ObjectMetadata;
 use clap::Args;
+use natterjack::error::ObjectError;
+use natterjack::{ByteSize, kib};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Bucket, failed, list};
+use super::{Bucket, list};
 use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome};
@@ -49,22 +50,41 @@ pub(crate) struct Put {
     force: bool,
 }
 
+/// The usual size of a piece (ADR-20).
+const CHUNK: ByteSize = kib(128);
+
 impl Put {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let file = self.file.as_deref().filter(|file| *file != Path::new("-"));
         let name = self.name(file)?;
         let source = Source::open(file).await?;
         let bucket = Bucket::open(context, &self.bucket).await?;
-        let meta = self.meta(&name, &bucket)?;
-        if bucket.store.info(&name).await.is_ok_and(|info| !info.deleted) {
-            let question = format!("Replace existing file {} > {name}", self.bucket);
-            prompt::confirm(&question, self.force)?;
+        let objects = context.jetstream(&bucket.connector).objects(&self.bucket).open().await?;
+        match objects.info(&name).await {
+            Ok(_) => {
+                let question = format!("Replace existing file {} > {name}", self.bucket);
+                prompt::confirm(&question, self.force)?;
+            }
+            Err(ObjectError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         let bar = Bar::new(context.out, format!("Storing {name}"), source.size, !self.no_progress);
         let mut metered = Metered { inner: source.reader, bar };
-        let stored = bucket.store.put(meta, &mut metered).await;
+        let mut put = objects.put(&name, &mut metered).chunk(self.chunk(&bucket)?);
+        for (header, value) in pairs(&self.headers)? {
+            put = put.header(&header, value);
+        }
+        for (key, value) in metadata(&self.metadata)? {
+            put = put.metadata(key, value.as_str().unwrap_or_default());
+        }
+        if let Some(text) = &self.description {
+            put = put.description(text);
+        }
+        // What cannot be stored as a whole is removed again.
+        let stored = put.send().await;
         metered.bar.finish();
-        let info = stored.map_err(failed)?;
+        stored?;
+        let info = bucket.find(&name).await?;
         bucket.close().await?;
         list::show_object(context, &info);
         Ok(())
@@ -81,39 +101,29 @@ impl Put {
         })
     }
 
-    fn meta(&self, name: &str, bucket: &Bucket) -> Result<ObjectMetadata, Failure> {
-        let mut headers = async_nats::HeaderMap::new();
-        for header in &self.headers {
-            let bad = || Failure::usage(format!("header `{header}` is not of the form Key:Value"));
-            let (key, value) = header.split_once(':').ok_or_else(bad)?;
-            let key: async_nats::HeaderName = key.trim().parse().map_err(|_| bad())?;
-            let value: async_nats::HeaderValue = value.trim().parse().map_err(|_| bad())?;
-            headers.append(key, value);
-        }
-        let chunk_size = match self.chunk_size {
-            None => None,
-            Some(size) => {
-                let most = bucket.connector.raw()?.server_info().max_payload;
-                let size = usize::try_from(size).unwrap_or(0);
-                if size == 0 || size > most {
-                    let most = units::size(most as u64);
-                    let text = format!("--chunk-size must be from 1 to {most}, the server's limit");
-                    return Err(Failure::usage(text));
-                }
-                Some(size)
+    /// Bytes of one message: no more than the server takes.
+    fn chunk(&self, bucket: &Bucket) -> Result<ByteSize, Failure> {
+        let most = bucket.connector.raw()?.server_info().max_payload as u64;
+        let Some(size) = self.chunk_size else { return Ok(CHUNK.min(ByteSize::new(most))) };
+        match u64::try_from(size) {
+            Ok(size) if size > 0 && size <= most => Ok(ByteSize::new(size)),
+            _ => {
+                let most = units::size(most);
+                let text = format!("--chunk-size must be from 1 to {most}, the server's limit");
+                Err(Failure::usage(text))
             }
-        };
-        Ok(ObjectMetadata {
-            name: name.to_owned(),
-            description: self.description.clone(),
-            chunk_size,
-            metadata: metadata(&self.metadata)?
-                .into_iter()
-                .map(|(key, value)| (key, value.as_str().unwrap_or_default().to_owned()))
-                .collect(),
-            headers: (!self.headers.is_empty()).then_some(headers),
-        })
+        }
     }
+}
+
+/// Headers, taken apart.
+fn pairs(headers: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |header: &String| {
+        let bad = || Failure::usage(format!("header `{header}` is not of the form Key:Value"));
+        let (key, value) = header.split_once(':').ok_or_else(bad)?;
+        Ok((key.trim().to_owned(), value.trim().to_owned()))
+    };
+    headers.iter().map(pair).collect()
 }
 
 /// Where a file comes from.
