@@ -7,7 +7,7 @@ use natterjack::jetstream::JetStream;
 use natterjack::{Auth, Connector, ConnectorBuilder, Event, Reconnect, Tls};
 
 use crate::contexts::{Contexts, Settings};
-use crate::exit::Failure;
+use crate::exit::{Failure, Outcome, status};
 use crate::global::Global;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Scheme};
@@ -23,6 +23,9 @@ pub(crate) struct Context {
 
 /// The default of `--timeout`.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Limit of connecting to the first of several servers, unless one alone is given longer.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 impl Context {
     /// As without any option.
@@ -50,6 +53,7 @@ impl Context {
                     Event::SlowConsumer { .. }
                     | Event::ServerError { .. }
                     | Event::AuthExpired { .. }
+                    | Event::Background { .. }
                     | Event::MaxConnections { .. } => out.warn(event.to_string()),
                     _ => {}
                 }
@@ -132,10 +136,10 @@ impl Context {
         let global = &self.global;
         let mut builder = Connector::builder().reconnect(Reconnect::Forever);
         if !global.no_context {
-            match global.context.clone().or_else(|| env("NATS_CONTEXT")) {
-                Some(name) => builder = builder.from_context(Some(&name)),
-                None if selected_context().is_some() => builder = builder.from_context(None),
-                None => {}
+            let named = global.context.clone().or_else(|| env("NATS_CONTEXT"));
+            if let Some(name) = named.clone().or_else(selected_context) {
+                readable(&name, named.is_some())?;
+                builder = builder.from_context(Some(&name));
             }
         }
         if let Some(server) = global.server.clone().or_else(|| env("NATS_URL")) {
@@ -157,6 +161,7 @@ impl Context {
         let name = global.connection_name.clone();
         Ok(builder
             .connect_timeout(limit)
+            .connect_deadline(DEADLINE.max(limit))
             .request_timeout(limit)
             .name(name.unwrap_or_else(|| "NATS CLI Version natterjack".to_owned())))
     }
@@ -273,6 +278,20 @@ impl Login {
 /// The name of the context of the `nats` tool that is selected.
 fn selected_context() -> Option<String> {
     Contexts::open().ok()?.selected()
+}
+
+/// Says what is wrong with a context in the words of `context`; that it was not `named` but selected.
+fn readable(name: &str, named: bool) -> Outcome {
+    // A path needs no directory of contexts.
+    let Ok(contexts) = Contexts::open() else { return Ok(()) };
+    let Err(failure) = contexts.read(name) else { return Ok(()) };
+    let failure = Failure { exit: status::USAGE, ..failure };
+    Err(match named {
+        true => failure,
+        false => {
+            failure.hint("it is the selected one: natterjack context unselect, or select NAME")
+        }
+    })
 }
 
 /// How tables are drawn.

@@ -29,7 +29,7 @@ pub(crate) struct Subscribe {
     /// Queue group that shares the messages
     #[arg(short = 'Q', long, value_name = "GROUP")]
     queue: Option<String>,
-    /// End after this many messages
+    /// End after this many messages; 0 never ends
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Print bodies only

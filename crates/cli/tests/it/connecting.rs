@@ -56,7 +56,11 @@ fn contexts_of_the_nats_tool_are_read() {
     assert_eq!(rtt["server"], server.client_url());
     let dead = nobody();
     end(with(&["--no-context", "-s", &dead, "pub", "a", "b"])).exits(3);
-    end(with(&["--context", "none", "pub", "a", "b"])).exits(2);
+    let none = end(with(&["--context", "none", "pub", "a", "b"])).exits(2);
+    assert!(none.err.contains("context none not found"), "{none:?}");
+    std::fs::write(home.path().join("nats/context.txt"), "gone").unwrap();
+    let gone = end(with(&["pub", "a", "b"])).exits(2);
+    assert!(gone.err.contains("natterjack context unselect"), "{gone:?}");
 }
 
 // Shows U-092.

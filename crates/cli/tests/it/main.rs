@@ -18,6 +18,7 @@ mod messages;
 mod objects;
 mod output;
 mod reports;
+mod restarts;
 mod serve;
 mod servers;
 mod services;

@@ -349,3 +349,15 @@ fn a_reader_that_leaves_ends_what_waits_for_more() {
         assert!(!err.contains("error") && !err.contains("panic"), "{err}");
     }
 }
+
+#[test]
+fn a_count_of_zero_is_no_end() {
+    let server = server();
+    let mut sub = subscriber(&server, &["x", "--count", "0", "--raw"]);
+    for body in ["one", "two"] {
+        run(&server, &["pub", "x", body, "-q"]).ok();
+        assert_eq!(sub.line(), body);
+    }
+    sub.signal("INT");
+    sub.end().ok();
+}

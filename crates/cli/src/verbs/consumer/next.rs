@@ -74,7 +74,7 @@ impl Next {
             // The server ends the request; this is for one that does not answer at all.
             let answers = async {
                 while let Some(message) = pull.next().await? {
-                    message.print(&out, self.raw, how);
+                    message.shown.print(&out, self.raw, how);
                     message.settle(how, limit).await?;
                     taken += 1;
                     if !self.raw {

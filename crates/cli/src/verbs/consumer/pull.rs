@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind};
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use natterjack::Connector;
+use natterjack::{Connector, Delivery};
 use serde_json::{Map, json};
 
 use crate::connect::Context;
@@ -80,7 +80,7 @@ impl Pull {
     }
 
     /// The next message; `None` when the request has ended.
-    pub(super) async fn next(&mut self) -> Result<Option<Delivered>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<Came>, Failure> {
         while self.left > 0 {
             let Some(answer) = self.answers.next().await else {
                 return Err(broken("the connection is over"));
@@ -89,7 +89,7 @@ impl Pull {
             match answer.status.map(|status| status.as_u16()) {
                 None => {
                     self.left -= 1;
-                    return Delivered::read(answer, &self.jetstream).map(Some);
+                    return Came::read(answer, &self.jetstream).map(Some);
                 }
                 // A heartbeat.
                 Some(100) => {}
@@ -98,6 +98,10 @@ impl Pull {
                 Some(503) => {
                     let text = "nobody answers for this consumer: it is gone, or has no leader";
                     return Err(Failure::new(status::TIMEOUT, "request.no_responders", text));
+                }
+                // The server goes, or another one takes over: the request is made again.
+                Some(409) if ["Server Shutdown", "Leadership Change"].contains(&&*words) => {
+                    self.left = 0;
                 }
                 Some(409) if words.to_lowercase().contains("deleted") => {
                     let text = "the consumer was deleted";
@@ -117,70 +121,44 @@ fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::new(status::FAILED, "conn.closed", error.to_string())
 }
 
-/// A message that a consumer delivered.
+/// A message that a consumer delivered, for printing.
 pub(super) struct Delivered {
-    message: jetstream::Message,
-    pub(super) stream: String,
-    pub(super) consumer: String,
-    pub(super) seq: u64,
-    pub(super) consumer_seq: u64,
-    pub(super) tries: i64,
-    pub(super) pending: u64,
-    pub(super) time: Option<jiff::Timestamp>,
+    subject: String,
+    headers: HeaderMap,
+    body: Bytes,
+    stream: String,
+    consumer: String,
+    seq: u64,
+    consumer_seq: u64,
+    tries: u64,
+    pending: u64,
+    time: Option<jiff::Timestamp>,
+}
+
+impl From<&Delivery<Bytes>> for Delivered {
+    fn from(delivery: &Delivery<Bytes>) -> Self {
+        let meta = &delivery.meta;
+        Self {
+            subject: delivery.subject.clone(),
+            headers: delivery.headers.clone(),
+            body: delivery.payload.clone(),
+            stream: meta.stream.clone(),
+            consumer: meta.consumer.clone(),
+            seq: meta.stream_seq,
+            consumer_seq: meta.consumer_seq,
+            tries: meta.delivered,
+            pending: meta.pending,
+            time: jiff::Timestamp::try_from(meta.timestamp).ok(),
+        }
+    }
 }
 
 impl Delivered {
-    /// Reads the place of a message out of its ack subject.
-    pub(super) fn read(
-        message: async_nats::Message,
-        jetstream: &jetstream::Context,
-    ) -> Result<Self, Failure> {
-        let message = jetstream::Message { message, context: jetstream.clone() };
-        let info = message.info().map_err(|error| {
-            Failure::new(
-                status::FAILED,
-                "js.bad_reply",
-                format!("no message of a consumer: {error}"),
-            )
-        })?;
-        Ok(Self {
-            stream: info.stream.to_owned(),
-            consumer: info.consumer.to_owned(),
-            seq: info.stream_sequence,
-            consumer_seq: info.consumer_sequence,
-            tries: info.delivered,
-            pending: info.pending,
-            time: jiff::Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok(),
-            message,
-        })
-    }
-
-    /// Tells the server what became of it. An ack returns when the server has taken it.
-    pub(super) async fn settle(&self, how: Settle, limit: Duration) -> Outcome {
-        let kind = match how {
-            Settle::Ack => AckKind::Ack,
-            Settle::Nak => AckKind::Nak(None),
-            Settle::Term => AckKind::Term,
-            Settle::Nothing => return Ok(()),
-        };
-        let settled = tokio::time::timeout(limit, self.message.double_ack_with(kind)).await;
-        match settled {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(broken(error)),
-            Err(_) => {
-                let text =
-                    format!("message {} was not settled in {}", self.seq, units::duration(limit));
-                Err(Failure::new(status::TIMEOUT, "conn.timeout", text))
-            }
-        }
-    }
-
     /// Prints it: an object with what became of it, or as the `nats` tool does.
     pub(super) fn print(&self, out: &Output, raw: bool, how: Settle) {
-        let headers = self.message.headers.clone().unwrap_or_default();
-        let body: &Bytes = &self.message.payload;
+        let body: &[u8] = &self.body;
         let received =
-            Received { subject: &self.message.subject, reply: None, headers: &headers, body };
+            Received { subject: &self.subject, reply: None, headers: &self.headers, body };
         let show = Show { raw, ..Show::default() };
         if out.json {
             let mut extra = Map::new();
@@ -208,7 +186,7 @@ impl Delivered {
         let time = jiff::Zoned::now().strftime("%H:%M:%S");
         let head = format!(
             "[{time}] subj: {} / tries: {} / cons seq: {} / str seq: {} / pending: {}\n\n",
-            self.message.subject,
+            self.subject,
             self.tries,
             self.consumer_seq,
             self.seq,
@@ -217,5 +195,61 @@ impl Delivered {
         let mut block = head.into_bytes();
         block.extend(received.lines(out, &show, body));
         out.data(&block);
+    }
+}
+
+/// A message that came to a subject, to be printed and settled.
+pub(super) struct Came {
+    pub(super) shown: Delivered,
+    message: jetstream::Message,
+}
+
+impl Came {
+    /// Reads the place of a message out of its ack subject.
+    pub(super) fn read(
+        message: async_nats::Message,
+        jetstream: &jetstream::Context,
+    ) -> Result<Self, Failure> {
+        let message = jetstream::Message { message, context: jetstream.clone() };
+        let info = message.info().map_err(|error| {
+            Failure::new(
+                status::FAILED,
+                "js.bad_reply",
+                format!("no message of a consumer: {error}"),
+            )
+        })?;
+        let shown = Delivered {
+            subject: message.subject.to_string(),
+            headers: message.headers.clone().unwrap_or_default(),
+            body: message.payload.clone(),
+            stream: info.stream.to_owned(),
+            consumer: info.consumer.to_owned(),
+            seq: info.stream_sequence,
+            consumer_seq: info.consumer_sequence,
+            tries: u64::try_from(info.delivered).unwrap_or(0),
+            pending: info.pending,
+            time: jiff::Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok(),
+        };
+        Ok(Self { shown, message })
+    }
+
+    /// Tells the server what became of it, and returns when the server has taken it.
+    pub(super) async fn settle(&self, how: Settle, limit: Duration) -> Outcome {
+        let kind = match how {
+            Settle::Ack => AckKind::Ack,
+            Settle::Nak => AckKind::Nak(None),
+            Settle::Term => AckKind::Term,
+            Settle::Nothing => return Ok(()),
+        };
+        let settled = tokio::time::timeout(limit, self.message.double_ack_with(kind)).await;
+        match settled {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(broken(error)),
+            Err(_) => {
+                let seq = self.shown.seq;
+                let text = format!("message {seq} was not settled in {}", units::duration(limit));
+                Err(Failure::new(status::TIMEOUT, "conn.timeout", text))
+            }
+        }
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use bytes::Bytes;
 use clap::Args;
 use futures_util::StreamExt as _;
-use natterjack::Connector;
+use natterjack::codec::Binary;
+use natterjack::{Connector, Verdict};
 use serde_json::Value;
 
-use super::pull::{Delivered, Pull, Settle};
+use super::pull::{Came, Delivered, Settle};
 use super::{Name, consumer_info, next};
 use crate::api::Api;
 use crate::connect::Context;
@@ -41,9 +43,6 @@ pub(crate) struct Sub {
     deliver_group: Option<String>,
 }
 
-/// How long a pull request waits; then it is made again.
-const EXPIRES: Duration = Duration::from_secs(30);
-
 impl Sub {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let connector = context.connect().await?;
@@ -68,27 +67,39 @@ impl Sub {
     }
 
     async fn pull(&self, context: &Context, connector: &Connector, how: Settle) -> Outcome {
-        let limit = context.timeout()?;
         let Name { stream, consumer } = &self.name;
-        let mut pull = Pull::open(context, connector, stream, consumer).await?;
+        let jetstream = context.jetstream(connector);
+        // One at a time: what is asked for and not printed would be delivered later, or twice.
+        let reading = jetstream.consumer::<Bytes>(stream, consumer).codec(Binary).batch(1);
+        let mut messages = reading.attach().await?;
         let mut seen = 0;
-        loop {
-            // One at a time: what is asked for and not printed would be delivered later, or twice.
-            pull.ask(1, EXPIRES).await?;
-            loop {
-                let message = tokio::select! {
-                    message = tokio::time::timeout(EXPIRES + limit, pull.next()) => message,
-                    () = context.interrupt.raised() => return Ok(()),
-                    () = idle(self.wait) => return Ok(()),
-                };
-                // A request of which nothing was heard is made again, as after a reconnect.
-                let Ok(message) = message else { break };
-                let Some(message) = message? else { break };
-                if self.take(context, &message, how, limit, &mut seen).await? {
-                    return Ok(());
+        while self.count.is_none_or(|count| seen < count) {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                () = context.interrupt.raised() => break,
+                () = idle(self.wait) => break,
+            };
+            let Some(message) = message else {
+                let text = format!("consumer {consumer} of stream {stream} was deleted");
+                return Err(Failure::new(status::NOT_FOUND, "js.not_found", text));
+            };
+            let message = message?;
+            Delivered::from(&*message).print(&context.out, self.raw, how);
+            if how == Settle::Ack
+                && let Err(error) = message.settle(Verdict::AckSync).await
+            {
+                match error.retryable() {
+                    // Where the server is away it is not the end: the message comes again.
+                    true => context.out.warn(format!("not acknowledged: {error}")),
+                    false => return Err(error.into()),
                 }
+                continue;
             }
+            self.told(context, how);
+            seen += 1;
         }
+        messages.stop().await?;
+        Ok(())
     }
 
     async fn push(
@@ -128,34 +139,27 @@ impl Sub {
                 let stalled = message.headers.as_ref().and_then(|h| h.get("Nats-Consumer-Stalled"));
                 let stalled = stalled.map(|subject| subject.as_str().to_owned());
                 if let Some(reply) = message.reply.map(|r| r.to_string()).or(stalled) {
-                    let answered = client.publish(reply, bytes::Bytes::new()).await;
+                    let answered = client.publish(reply, Bytes::new()).await;
                     answered.map_err(|error| gone(error.to_string()))?;
                 }
                 continue;
             }
-            let message = Delivered::read(message, &jetstream)?;
-            if self.take(context, &message, how, limit, &mut seen).await? {
+            let message = Came::read(message, &jetstream)?;
+            message.shown.print(&context.out, self.raw, how);
+            message.settle(how, limit).await?;
+            self.told(context, how);
+            seen += 1;
+            if self.count.is_some_and(|count| seen >= count) {
                 return Ok(());
             }
         }
     }
 
-    /// Prints and settles a message. `true` if it was the last one.
-    async fn take(
-        &self,
-        context: &Context,
-        message: &Delivered,
-        how: Settle,
-        limit: Duration,
-        seen: &mut u64,
-    ) -> Result<bool, Failure> {
-        message.print(&context.out, self.raw, how);
-        message.settle(how, limit).await?;
+    /// Says what became of a message.
+    fn told(&self, context: &Context, how: Settle) {
         if !self.raw {
             next::say(context, how);
         }
-        *seen += 1;
-        Ok(self.count.is_some_and(|count| *seen >= count))
     }
 }
 

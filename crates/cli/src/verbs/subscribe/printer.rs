@@ -176,7 +176,7 @@ impl<'a> Printer<'a> {
 
     /// Whether all that was asked for has come, but for answers.
     pub(super) fn is_done(&self) -> bool {
-        self.options.count.is_some_and(|count| self.seen >= count)
+        self.options.count.is_some_and(|count| count > 0 && self.seen >= count)
     }
 
     async fn print(

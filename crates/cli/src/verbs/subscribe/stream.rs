@@ -1,13 +1,11 @@
 //! `natterjack sub --stream`: what a stream holds, through a passing or a durable consumer.
 
-use async_nats::jetstream;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use natterjack::codec::Binary;
-use natterjack::{Connector, Deliver};
+use natterjack::jetstream::ReadEvent;
+use natterjack::{Connector, Deliver, Delivery};
 use serde_json::{Value, json};
 
 use super::printer::{Place, Printer, Source};
@@ -76,7 +74,7 @@ impl Subscribe {
         })
     }
 
-    /// Through an ordered consumer, which leaves nothing behind.
+    /// Through a passing consumer, which leaves nothing behind.
     async fn read_passing(
         &self,
         context: &Context,
@@ -85,54 +83,35 @@ impl Subscribe {
         from: Option<Deliver>,
         printer: &mut Printer<'_>,
     ) -> Outcome {
-        let prefix = context.jetstream(connector).prefix().to_owned();
-        let jetstream = jetstream::with_prefix(connector.raw()?, &prefix);
-        let config = pull::OrderedConfig {
-            filter_subjects: match self.subjects.is_empty() {
-                true => vec![">".to_owned()],
-                false => self.subjects.clone(),
-            },
-            headers_only: self.headers_only || self.subjects_only,
-            deliver_policy: match from {
-                None | Some(Deliver::All) => DeliverPolicy::All,
-                Some(Deliver::New) => DeliverPolicy::New,
-                Some(Deliver::Last) => DeliverPolicy::Last,
-                Some(Deliver::LastPerSubject) => DeliverPolicy::LastPerSubject,
-                Some(Deliver::From(start_sequence)) => {
-                    DeliverPolicy::ByStartSequence { start_sequence }
-                }
-            },
-            ..pull::OrderedConfig::default()
-        };
-        let stream = jetstream.get_stream_no_info(stream).await.map_err(failed)?;
-        let consumer = stream.create_consumer(config).await.map_err(failed)?;
-        // It is made anew, under another name, when it was interrupted.
-        let mut name = consumer.cached_info().name.clone();
-        let mut ended = self.terminate_at_end && consumer.cached_info().num_pending == 0;
-        let mut messages = consumer.messages().await.map_err(failed)?;
-        while !ended {
-            let message = tokio::select! {
-                message = messages.next() => message,
+        let mut read = context.jetstream(connector).read(stream).from(from.unwrap_or_default());
+        for subject in &self.subjects {
+            read = read.filter(subject);
+        }
+        if self.headers_only || self.subjects_only {
+            read = read.headers_only();
+        }
+        let mut messages = read.start().await?;
+        loop {
+            let event = tokio::select! {
+                event = messages.next() => event,
                 () = context.interrupt.raised() => break,
                 () = idle(self.wait) => break,
             };
-            let Some(message) = message else { break };
-            let message = message.map_err(failed)?;
-            let place = place_of(&message)?;
-            name.clone_from(&place.consumer);
-            let done = self.terminate_at_end && place.pending == 0;
-            let headers = message.headers.clone().unwrap_or_default();
-            let received = Received {
-                subject: &message.subject,
-                reply: None,
-                headers: &headers,
-                body: &message.payload,
+            let message = match event {
+                Some(ReadEvent::Message(message)) => message,
+                Some(ReadEvent::Ready) if self.terminate_at_end => break,
+                Some(_) => continue,
+                None => {
+                    let text = "the connection is over";
+                    return Err(Failure::new(status::FAILED, "conn.closed", text));
+                }
             };
-            ended = printer.take(&Source::Stream(place), &received).await? || done;
+            let source = Source::Stream(place_of(&message));
+            if printer.take(&source, &received(&message)).await? {
+                break;
+            }
         }
-        drop(messages);
-        // The server would remove it too, some minutes from now.
-        let _ = stream.delete_consumer(&name).await;
+        messages.stop().await;
         Ok(())
     }
 
@@ -180,24 +159,11 @@ impl Subscribe {
                 return Err(Failure::new(status::NOT_FOUND, "js.not_found", text));
             };
             let message = message?;
-            let place = Place {
-                stream: message.meta.stream.clone(),
-                consumer: message.meta.consumer.clone(),
-                seq: message.meta.stream_seq,
-                delivered: message.meta.delivered,
-                pending: message.meta.pending,
-                time: jiff::Timestamp::try_from(message.meta.timestamp).ok(),
-            };
+            let place = place_of(&message);
             pending = place.pending;
             left = left.saturating_sub(1);
             let done = self.terminate_at_end && pending == 0 && left == 0;
-            let received = Received {
-                subject: &message.subject,
-                reply: None,
-                headers: &message.headers,
-                body: &message.payload,
-            };
-            let last = printer.take(&Source::Stream(place), &received).await?;
+            let last = printer.take(&Source::Stream(place), &received(&message)).await?;
             if !self.no_ack {
                 message.ack().await?;
             }
@@ -210,16 +176,26 @@ impl Subscribe {
     }
 }
 
-fn place_of(message: &jetstream::Message) -> Result<Place, Failure> {
-    let info = message.info().map_err(failed)?;
-    Ok(Place {
-        stream: info.stream.to_owned(),
-        consumer: info.consumer.to_owned(),
-        seq: info.stream_sequence,
-        delivered: u64::try_from(info.delivered).unwrap_or(0),
-        pending: info.pending,
-        time: jiff::Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok(),
-    })
+fn place_of(message: &Delivery<Bytes>) -> Place {
+    let meta = &message.meta;
+    Place {
+        stream: meta.stream.clone(),
+        consumer: meta.consumer.clone(),
+        seq: meta.stream_seq,
+        delivered: meta.delivered,
+        pending: meta.pending,
+        time: jiff::Timestamp::try_from(meta.timestamp).ok(),
+    }
+}
+
+/// Without the subject for acknowledgements.
+fn received(message: &Delivery<Bytes>) -> Received<'_> {
+    Received {
+        subject: &message.subject,
+        reply: None,
+        headers: &message.headers,
+        body: &message.payload,
+    }
 }
 
 /// The one stream that listens on the subjects.
@@ -239,9 +215,4 @@ async fn stream_of(api: &Api, subjects: &[String]) -> Result<String, Failure> {
             Err(Failure::usage(text).hint("choose one with --stream"))
         }
     }
-}
-
-/// An error of the client library below the connector.
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::new(status::FAILED, "js.api", error.to_string())
 }
