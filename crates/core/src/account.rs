@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use natterjack_subject::{MatchSet, Sublist};
+use natterjack_subject::{MatchSet, Sublist, whole};
 
 use crate::batch::{Batch, LineKey};
 use crate::cache::Hit;
@@ -118,11 +118,11 @@ impl Account {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Sublist<Arc<Subscription>>> {
-        self.sublist.read().unwrap_or_else(PoisonError::into_inner)
+        whole(self.sublist.read())
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Sublist<Arc<Subscription>>> {
-        self.sublist.write().unwrap_or_else(PoisonError::into_inner)
+        whole(self.sublist.write())
     }
 
     /// The bucket of a literal subject.

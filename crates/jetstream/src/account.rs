@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use natterjack_subject::Sublist;
 
@@ -248,7 +248,8 @@ impl Account {
 
     /// Lets go of all streams, which hold the account; for the end.
     pub(crate) fn forget_streams(&self) {
-        let streams = std::mem::take(&mut *sync::write(&self.streams));
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let streams = std::mem::take(&mut *streams);
         drop(streams);
     }
 

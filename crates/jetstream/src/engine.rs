@@ -217,6 +217,13 @@ impl JetStream {
         self.catalog_is_idle() && self.every_stream().iter().all(|stream| stream.is_idle())
     }
 
+    /// The streams, by account and name, that were left half changed by a panic (D-0028).
+    pub fn half_changed(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let streams = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        let half = streams.values().filter(|stream| stream.is_half_changed());
+        half.map(|stream| (stream.scope().account.clone(), stream.scope().stream.clone())).collect()
+    }
+
     fn every_stream(&self) -> Vec<Arc<StreamCell>> {
         sync::read(&self.by_id).values().cloned().collect()
     }

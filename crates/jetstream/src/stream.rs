@@ -261,6 +261,11 @@ impl StreamCell {
         sync::lock(&self.stream)
     }
 
+    /// Whether somebody panicked while changing it: nobody enters it any more.
+    pub(crate) fn is_half_changed(&self) -> bool {
+        self.stream.is_poisoned()
+    }
+
     /// Admits a message or refuses it. The PubAck leaves with a later [`settle`](Self::settle),
     /// once the message is durable.
     pub fn publish(&self, host: &mut dyn Host, now: Now, msg: &Inbound<'_>) {

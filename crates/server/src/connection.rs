@@ -72,6 +72,15 @@ thread_local! {
     });
 }
 
+/// Throws away what this thread's batch holds.
+pub(crate) fn forget_batch() {
+    WORKER.with(|worker| {
+        if let Ok(mut worker) = worker.try_borrow_mut() {
+            worker.batch = Batch::new(rand::random());
+        }
+    });
+}
+
 /// Runs `work` with this thread's batch, which carries the time of the call, and flushes it.
 pub(crate) fn with_batch<R>(hub: &Hub, work: impl FnOnce(&mut Batch) -> R) -> R {
     WORKER.with_borrow_mut(|worker| {
@@ -581,6 +590,13 @@ impl Connection {
         self.hub.unregister(&self.info, reason);
         // Interest may have ended with this connection, also where nobody hears of its end.
         with_batch(&self.hub, |batch| system::disconnected(&self.hub, &self.info, reason, batch));
+    }
+}
+
+impl Drop for Connection {
+    /// Where it came to its end, that was done. After a panic the peer should not wait for what never comes.
+    fn drop(&mut self) {
+        self.wire.drop_socket();
     }
 }
 

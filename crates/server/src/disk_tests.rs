@@ -16,20 +16,20 @@ use peer::Peer;
 
 #[allow(dead_code, reason = "shared with the tests from outside")]
 #[path = "../tests/it/peer.rs"]
-mod peer;
+pub(crate) mod peer;
 
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
-    faults: Arc<Faults>,
+    pub(crate) faults: Arc<Faults>,
     config: &'static str,
 }
 
 impl World {
-    fn new(config: &'static str) -> Self {
+    pub(crate) fn new(config: &'static str) -> Self {
         World { folder: tempfile::tempdir().unwrap(), faults: Arc::default(), config }
     }
 
-    fn start(&self) -> (Server, Peer) {
+    pub(crate) fn start(&self) -> (Server, Peer) {
         let log = LogOptions { file: Some(self.log_file()), ..LogOptions::default() };
         let mut builder = Server::builder().jetstream_in_memory();
         if !self.config.is_empty() {
@@ -47,12 +47,12 @@ impl World {
     }
 
     #[track_caller]
-    fn said(&self, text: &str) {
+    pub(crate) fn said(&self, text: &str) {
         let log = self.log();
         assert!(log.contains(text), "{text:?} is not in\n{log}");
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap()
     }
 }

@@ -20,7 +20,6 @@ use natterjack_core::session::SessionLimits;
 use natterjack_proto::error::{ClosedReason, ServerError};
 use natterjack_proto::info::Info;
 use natterjack_proto::parser::Limits;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::Accounts;
@@ -38,6 +37,7 @@ use crate::server_id::ServerId;
 use crate::sharing::Lobby;
 use crate::stats::Stats;
 use crate::system::System;
+use crate::tasks::Tasks;
 use crate::transport::tls::Transports;
 use crate::{files, log_debug, log_error, log_info, trace, traced};
 
@@ -52,7 +52,7 @@ pub(crate) const API_LEVEL: u64 = 5;
 pub(crate) struct Hub {
     id: ServerId,
     clock: Clock,
-    runtime: Handle,
+    runtime: Tasks,
     log: Arc<Log>,
     options: RwLock<Arc<Options>>,
     /// `no_fast_producer_stall`, for each batch.
@@ -103,7 +103,7 @@ pub(crate) struct Hub {
 pub(crate) struct HubParts {
     pub(crate) id: ServerId,
     pub(crate) clock: Clock,
-    pub(crate) runtime: Handle,
+    pub(crate) runtime: Tasks,
     pub(crate) log: Arc<Log>,
     pub(crate) options: Options,
     pub(crate) program: String,
@@ -172,7 +172,7 @@ impl Hub {
         &self.clock
     }
 
-    pub(crate) fn runtime(&self) -> &Handle {
+    pub(crate) fn runtime(&self) -> &Tasks {
         &self.runtime
     }
 

@@ -22,6 +22,7 @@ use crate::connection::with_batch;
 use crate::disk::{IoPool, Waits};
 use crate::hub::Hub;
 use crate::start::StartError;
+use crate::tasks::Tasks;
 use crate::timers::Timers;
 use effects::Effects;
 pub(crate) use open::{Engine, open, settle};
@@ -70,10 +71,11 @@ pub(crate) fn node_name(name: &str) -> String {
 }
 
 impl JetStreamGlue {
-    pub(crate) fn new(engine: Engine, hub: &Weak<Hub>) -> Self {
+    pub(crate) fn new(engine: Engine, hub: &Weak<Hub>, tasks: Tasks) -> Self {
         let Engine { engine, store } = engine;
         let hub = hub.clone();
-        let io = IoPool::start(store.disk(), move |completions, told| {
+        let watch = move |work: &dyn Fn()| tasks.watch(work);
+        let io = IoPool::start(store.disk(), watch, move |completions, told| {
             let Some(hub) = hub.upgrade() else { return };
             let Some(jetstream) = hub.jetstream() else { return };
             with_batch(&hub, |batch| {
@@ -274,6 +276,12 @@ impl JetStreamGlue {
     /// Ends the I/O threads and unlocks the store.
     pub(crate) fn release(&self) {
         self.io.stop();
+        self.store.unlock();
+    }
+
+    /// Ends the I/O threads without another round, and unlocks the store (D-0028).
+    pub(crate) fn abandon(&self) {
+        self.io.abandon();
         self.store.unlock();
     }
 

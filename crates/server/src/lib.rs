@@ -15,7 +15,8 @@
 //! # }
 //! ```
 //!
-//! The server runs on threads of its own, so a caller that blocks its runtime does not freeze it.
+//! The server runs on threads of its own, so a caller that blocks its runtime does not freeze it. A panic on
+//! one of them stops the server, not the program: see [`Server::panicked`].
 //! Decisions are made in the pure crates below; this crate performs their effects and decides nothing
 //! about messages. [`run`] is the whole of `natterjack serve`.
 
@@ -44,6 +45,8 @@ mod logins;
 mod monitor;
 mod operator;
 mod pace;
+#[cfg(test)]
+mod panic_tests;
 mod ports;
 mod process;
 mod program;
@@ -59,6 +62,7 @@ mod start;
 mod stats;
 mod syslog;
 mod system;
+mod tasks;
 mod tenants;
 mod timers;
 mod trace;

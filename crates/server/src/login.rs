@@ -221,7 +221,7 @@ impl Login {
         let attempt = LoginAttempt::new(connect, info, self.nonce().unwrap_or_default());
         let program = program.clone();
         // Also what is done before there is something to wait for.
-        let deciding = hub.runtime().spawn(async move { program.decide(attempt).await });
+        let deciding = hub.runtime().spawn_foreign(async move { program.decide(attempt).await });
         let abort = deciding.abort_handle();
         let decided = self.in_time(hub, deciding).await.inspect_err(|_| abort.abort())?;
         let suffix = Credentials::from(connect).log_suffix();
@@ -248,6 +248,7 @@ impl Login {
         let connect = connect.clone();
         let check = async {
             let permit = hub.password_checks().acquire().await;
+            // It changes nothing: what goes wrong there is a refusal as well.
             let outcome = tokio::task::spawn_blocking(move || {
                 let given = Credentials::from(&connect);
                 authenticator.authenticate(&given, &nonce, &connection, now_unix)

@@ -33,6 +33,9 @@ pub(crate) fn reload_options(hub: &Arc<Hub>, new: Options) -> Result<(), String>
 }
 
 fn change_to(hub: &Arc<Hub>, new: Options) -> Result<(), String> {
+    if hub.runtime().panicked().is_some() {
+        return Err("the server stops after a panic".to_owned());
+    }
     let old = hub.options();
     let changes = diff(&old, &new).map_err(|refusal| refusal.to_string())?;
     let authenticator = logins::authenticator(&new, hub.program_logins().is_some())

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use natterjack_config::Options;
 use natterjack_config::flags::{self, Command, Overrides, Signal};
@@ -119,6 +120,7 @@ fn serve(program: &str, overrides: &Overrides) -> Result<(), String> {
         say(&format!("{program}: {warning}"));
     }
     crate::process::raise_file_limit();
+    crate::tasks::note_places();
     let log = log_options(&options);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = Builder::default()
@@ -135,8 +137,7 @@ fn serve(program: &str, overrides: &Overrides) -> Result<(), String> {
             }
             other => other.to_string(),
         })?;
-    wait(server);
-    Ok(())
+    wait(server)
 }
 
 fn fatal(log: LogOptions, error: &StartError) -> String {
@@ -146,10 +147,28 @@ fn fatal(log: LogOptions, error: &StartError) -> String {
     error.to_string()
 }
 
-fn wait(mut server: Server) {
-    let Some(runtime) = server.runtime.take() else { return };
-    runtime.block_on(server.stopped());
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+/// How long a server may take to stop after a panic.
+const PANICKED: Duration = Duration::from_secs(10);
+
+/// Waits for the end.
+///
+/// # Errors
+/// It came by a panic.
+pub(crate) fn wait(mut server: Server) -> Result<(), String> {
+    let Some(runtime) = server.runtime.take() else { return Ok(()) };
+    runtime.block_on(async {
+        let late = async {
+            server.hub.runtime().panic().await;
+            tokio::time::sleep(PANICKED).await;
+        };
+        tokio::select! {
+            () = server.stopped() => {}
+            () = late => {}
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let why = server.panicked().map(|said| format!("the server stopped after a panic: {said}"));
+    why.map_or(Ok(()), Err)
 }
 
 /// What a trapped signal asks for.

@@ -130,7 +130,13 @@ impl Server {
         self.reload_options(Builder::over(&self.hub.options(), options))
     }
 
-    /// Waits until the server has stopped: its port and its store are free.
+    /// What a panic within the server said, if there was one. The server stops then by itself, as if it had
+    /// been killed: [`Server::stopped`] tells when, and what was acknowledged is there at the next start.
+    pub fn panicked(&self) -> Option<&str> {
+        self.hub.runtime().panicked()
+    }
+
+    /// Waits until the server has stopped, whether it was asked to or not: its port and its store are free.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
         // The sender lives in the server's own task; if that is gone, so is the server.

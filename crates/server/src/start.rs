@@ -23,6 +23,7 @@ use crate::program::Program;
 use crate::resolver::{self, Resolver};
 use crate::server::Server;
 use crate::server_id::ServerId;
+use crate::tasks::Tasks;
 use crate::transport::tls::Transports;
 use crate::transport::upgrade;
 use crate::{deadlines, files, listener, logins, monitor, signals};
@@ -180,11 +181,13 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         true => Some(jetstream::open(&options, &store, &id, &log)?),
         false => None,
     };
+    let (stop, stop_seen) = watch::channel(false);
+    let tasks = Tasks::new(runtime.handle().clone(), stop.clone(), log.clone());
     let hub = Hub::new(
         HubParts {
             id,
             clock,
-            runtime: runtime.handle().clone(),
+            runtime: tasks.clone(),
             log,
             options,
             program,
@@ -194,10 +197,9 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
             transports,
             resolver,
         },
-        |hub| engine.map(|engine| JetStreamGlue::new(engine, hub)),
+        |hub| engine.map(|engine| JetStreamGlue::new(engine, hub, tasks)),
     );
     crate::tenants::set_up(&hub)?;
-    let (stop, stop_seen) = watch::channel(false);
     let (stopped_sender, stopped) = watch::channel(false);
     let _guard = runtime.enter();
     let bound = |socket: &Option<std::net::TcpListener>| {
@@ -218,14 +220,14 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         if let Some(address) = ports.monitor {
             log_info!(hub.log(), "Starting http monitor on {address}");
         }
-        runtime.spawn(monitor::serve(hub.clone(), listener, false, stop_seen.clone()));
+        hub.runtime().spawn(monitor::serve(hub.clone(), listener, false, stop_seen.clone()));
     }
     if let Some(socket) = secure_monitor_socket {
         let listener = tokio::net::TcpListener::from_std(socket).map_err(StartError::Thread)?;
         if let Some(address) = ports.secure_monitor {
             log_info!(hub.log(), "Starting https monitor on {address}");
         }
-        runtime.spawn(monitor::serve(hub.clone(), listener, true, stop_seen.clone()));
+        hub.runtime().spawn(monitor::serve(hub.clone(), listener, true, stop_seen.clone()));
     }
     let mut listeners = Vec::new();
     if let Some(socket) = websocket_socket {
@@ -264,7 +266,7 @@ fn start_on(runtime: &Runtime, plan: Plan) -> Result<Running, StartError> {
         signals::trap(&hub, &stop);
     }
     log_info!(hub.log(), "Server is ready");
-    runtime.spawn(run(hub.clone(), listeners, stop_seen, stopped_sender));
+    hub.runtime().spawn(run(hub.clone(), listeners, stop_seen, stopped_sender));
     Ok((hub, stop, stopped))
 }
 
@@ -368,10 +370,48 @@ async fn run(
     for accepting in accepting {
         let _ = accepting.await;
     }
+    let rest = hub.runtime().spawn(come_to_rest(hub.clone()));
+    let abort = rest.abort_handle();
+    tokio::select! {
+        biased;
+        () = hub.runtime().panic() => {
+            abort.abort();
+            abandon(&hub).await;
+        }
+        _ = rest => {}
+    }
+    hub.remove_ports_file();
+    log_info!(hub.log(), "Server Exiting..");
+    let _ = stopped.send(true);
+}
+
+/// Lets everything be finished that was begun.
+async fn come_to_rest(hub: Arc<Hub>) {
     // Nothing more is taken from clients, so that the store can come to rest; answers still leave.
     crate::system::shutting_down(&hub);
     hub.set_stopping();
     last_round(&hub).await;
+    send_away(&hub).await;
+    // What a connection was performing at the beginning of the stop.
+    last_round(&hub).await;
+    if let Some(jetstream) = hub.jetstream() {
+        jetstream.release();
+    }
+}
+
+/// Leaves everything as it is: the next start takes over what is on disk, as after a kill (D-0028).
+async fn abandon(hub: &Arc<Hub>) {
+    hub.set_stopping();
+    if let Some(jetstream) = hub.jetstream() {
+        for (account, stream) in jetstream.engine().half_changed() {
+            log_error!(hub.log(), "stream \"{account} > {stream}\" was being changed");
+        }
+        jetstream.abandon();
+    }
+    send_away(hub).await;
+}
+
+async fn send_away(hub: &Hub) {
     for connection in hub.connections() {
         connection.client.close(ClosedReason::ServerShutdown);
         connection.reload();
@@ -382,14 +422,6 @@ async fn run(
         }
     };
     let _ = tokio::time::timeout(LAST_FLUSH, all_gone).await;
-    // What a connection was performing at the beginning of the stop.
-    last_round(&hub).await;
-    if let Some(jetstream) = hub.jetstream() {
-        jetstream.release();
-    }
-    hub.remove_ports_file();
-    log_info!(hub.log(), "Server Exiting..");
-    let _ = stopped.send(true);
 }
 
 /// Lets the store sync everything and waits for it.

@@ -12,10 +12,10 @@ use std::net::Shutdown;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::pace::{Pace, Patience};
+use crate::tasks::Tasks;
 use crate::transport::pipe::Pipe;
 use crate::transport::tunnel::Tunnel;
 
@@ -66,12 +66,12 @@ impl Sink {
 pub(crate) struct SocketWire {
     socket: RwLock<Option<Arc<Sink>>>,
     client: OnceLock<Weak<Client>>,
-    runtime: Handle,
+    runtime: Tasks,
     patience: Patience,
 }
 
 impl SocketWire {
-    pub(crate) fn new(socket: Sink, runtime: Handle, patience: Patience) -> Arc<Self> {
+    pub(crate) fn new(socket: Sink, runtime: Tasks, patience: Patience) -> Arc<Self> {
         Arc::new(SocketWire {
             socket: RwLock::new(Some(Arc::new(socket))),
             client: OnceLock::new(),

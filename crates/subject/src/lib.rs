@@ -11,7 +11,8 @@
 //! - the algebra of patterns: [`matches()`], [`is_subset`], [`overlaps`];
 //! - [`Sublist`], the index of an account's subscriptions by pattern;
 //! - [`SubjectMap`], the per-subject state of a stream;
-//! - [`Transform`], the rules that rename subjects.
+//! - [`Transform`], the rules that rename subjects;
+//! - [`whole`], how those locks are taken.
 //!
 //! The crate is pure and keeps no state of its own: callers own each structure and its lock.
 //!
@@ -36,6 +37,7 @@ mod map;
 mod pattern;
 mod sublist;
 mod transform;
+mod whole;
 
 pub use grammar::{
     has_wildcard, is_publishable, is_valid_literal, is_valid_subscription, token_count, tokens,
@@ -44,3 +46,4 @@ pub use map::{Iter, SubjectMap};
 pub use pattern::{is_subset, matches, overlaps};
 pub use sublist::{MatchSet, Sublist};
 pub use transform::{Transform, TransformError};
+pub use whole::whole;

@@ -13,6 +13,8 @@ use super::SharedDisk;
 pub(crate) struct Faults {
     /// No file can grow.
     pub(crate) full: AtomicBool,
+    /// Whoever writes panics.
+    pub(crate) panics: AtomicBool,
     /// No file can be opened: nothing is read, written or synced.
     pub(crate) no_files: AtomicBool,
     /// So many syncs of files below `streams/` succeed; later ones fail. The journal's fail as well.
@@ -98,6 +100,7 @@ impl Disk for FaultyDisk {
     }
 
     fn write_at(&self, path: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        assert!(!self.faults.panics.load(Ordering::Relaxed), "thrown by the disk");
         self.faults.open("write", path)?;
         guard(&self.faults.written).push(path.into());
         let end = offset + data.len() as u64;
@@ -116,6 +119,7 @@ impl Disk for FaultyDisk {
     }
 
     fn write_durable(&self, path: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        assert!(!self.faults.panics.load(Ordering::Relaxed), "thrown by the disk");
         self.faults.open("write", path)?;
         self.faults.sync(path)?;
         self.disk.write_durable(path, offset, data)

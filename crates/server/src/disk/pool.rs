@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use natterjack_store::commit::{self, Journal, JournalOptions, Redone, Work};
 use natterjack_store::{Disk, DiskError, DiskOp, DiskRequest, DiskResult, RecoverError, RequestId};
+use natterjack_subject::whole;
 
 use super::queue::{Queue, Waits};
+use crate::tasks::Thrown;
 
 /// A request that was performed: its owner, its id, how it went.
 pub(crate) type Completion = (u64, RequestId, DiskResult);
@@ -76,12 +78,23 @@ pub(crate) struct IoPool {
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    whole(mutex.lock())
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         guard(&self.queue)
+    }
+
+    /// Lets the threads end: when nothing is left to do, or with `abandon` when each is done with what it
+    /// does now. Also where a panic left the queue.
+    fn end(&self, abandon: bool) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.stopping = true;
+        queue.abandoned |= abandon;
+        drop(queue);
+        self.write.notify_all();
+        self.read.notify_all();
     }
 
     fn options(&self) -> Option<&JournalOptions> {
@@ -101,6 +114,9 @@ impl Shared {
     fn write_loop(&self) {
         let mut queue = self.lock();
         loop {
+            if queue.abandoned {
+                return;
+            }
             if queue.commit_is_due() {
                 queue.committing = true;
                 let batch = queue.take_batch(self.options().map_or(0, |it| it.batch_bytes));
@@ -113,7 +129,7 @@ impl Shared {
                 queue = self.lock();
             } else if let Some((owner, request)) = queue.alone.pop_front() {
                 drop(queue);
-                let result = self.perform(&request);
+                let Some(result) = self.perform(&request) else { return };
                 // Told before the next one begins, so that results come in order too.
                 let told = Told { shared: self, owners: vec![owner], commits: false };
                 (self.done)(&mut vec![(owner, request.id, result)], told);
@@ -138,12 +154,12 @@ impl Shared {
         queue.idle += 1;
         let watches = !queue.watched && queue.committed.is_some();
         if !watches {
-            queue = self.write.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = whole(self.write.wait(queue));
             queue.idle -= 1;
             return queue;
         }
         queue.watched = true;
-        (queue, _) = self.write.wait_timeout(queue, REST).unwrap_or_else(PoisonError::into_inner);
+        (queue, _) = whole(self.write.wait_timeout(queue, REST));
         queue.idle -= 1;
         queue.watched = false;
         let rested = queue.committed.is_some_and(|at| at.elapsed() >= REST);
@@ -204,28 +220,37 @@ impl Shared {
         }
     }
 
-    /// Performs a request on its own.
-    fn perform(&self, request: &DiskRequest) -> DiskResult {
+    /// Performs a request on its own; `None` when that cannot be finished any more.
+    fn perform(&self, request: &DiskRequest) -> Option<DiskResult> {
         let disk = self.disk.as_ref();
         let syncs = || request.ops.iter().any(|op| matches!(op, DiskOp::Sync(_)));
-        let Some(journal) = self.journal().filter(|_| syncs()) else { return request.run(disk) };
+        let Some(journal) = self.journal().filter(|_| syncs()) else {
+            return Some(request.run(disk));
+        };
         guard(journal).begin(request);
         let result = request.run(disk);
         if let Err(error) = guard(journal).end(request, &result) {
             self.stopped(&error);
         }
         if result != DiskResult::Done || !guard(journal).brings_back(request) {
-            return result;
+            return Some(result);
         }
         loop {
             let replaced = guard(journal).replaced(disk, request);
             match replaced {
-                Some(Ok(())) => return result,
+                Some(Ok(())) => return Some(result),
                 Some(Err(error)) => {
-                    return DiskResult::Failed { step: request.ops.len().saturating_sub(1), error };
+                    let step = request.ops.len().saturating_sub(1);
+                    return Some(DiskResult::Failed { step, error });
                 }
                 None => {
-                    let mut work = self.lock().work.take();
+                    let mut queue = self.lock();
+                    if queue.abandoned {
+                        // Who would make room may be the one that panicked.
+                        return None;
+                    }
+                    let mut work = queue.work.take();
+                    drop(queue);
                     if work.is_none() {
                         work = guard(journal).work();
                     }
@@ -254,6 +279,9 @@ impl Shared {
     fn read_loop(&self) {
         let mut queue = self.lock();
         loop {
+            if queue.abandoned {
+                return;
+            }
             if let Some((owner, request)) = queue.take_read() {
                 drop(queue);
                 let result = request.run(self.disk.as_ref());
@@ -264,7 +292,7 @@ impl Shared {
                 return;
             } else {
                 queue.idle_readers += 1;
-                queue = self.read.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = whole(self.read.wait(queue));
                 queue.idle_readers -= 1;
             }
         }
@@ -272,10 +300,11 @@ impl Shared {
 }
 
 impl IoPool {
-    /// Starts the threads. `done` is called on them with what is performed, each request once, with
-    /// no lock held; see [`Told`].
+    /// Starts the threads, each within `watch`, which answers with what it threw. `done` is called on them
+    /// with what is performed, each request once, with no lock held; see [`Told`].
     pub(crate) fn start(
         disk: SharedDisk,
+        watch: impl Fn(&dyn Fn()) -> Result<(), Thrown> + Clone + Send + 'static,
         done: impl Fn(&mut Vec<Completion>, Told<'_>) + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -288,8 +317,14 @@ impl IoPool {
             report: OnceLock::new(),
         });
         let spawn = |name: &str, work: fn(&Shared)| {
-            let shared = shared.clone();
-            std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).ok()
+            let (shared, watch) = (shared.clone(), watch.clone());
+            let thread = move || {
+                if watch(&|| work(&shared)).is_err() {
+                    // The others would wait for what it did.
+                    shared.end(true);
+                }
+            };
+            std::thread::Builder::new().name(name.into()).spawn(thread).ok()
         };
         let writers = (0..WRITERS).filter_map(|_| spawn("natterjack-write", Shared::write_loop));
         let readers = (0..READERS).filter_map(|_| spawn("natterjack-read", Shared::read_loop));
@@ -344,18 +379,27 @@ impl IoPool {
         Waits { waiting, ..queue.waits }
     }
 
-    /// Performs what is queued, then ends the threads.
-    pub(crate) fn stop(&self) {
-        self.shared.lock().stopping = true;
-        self.shared.write.notify_all();
-        self.shared.read.notify_all();
-        let threads = std::mem::take(&mut *guard(&self.threads));
+    /// Ends the threads; what is queued is not performed.
+    pub(crate) fn abandon(&self) {
+        self.shared.end(true);
+        self.join();
+    }
+
+    fn join(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = std::mem::take(&mut *threads);
         let own = std::thread::current().id();
         for thread in threads {
             if thread.thread().id() != own {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Performs what is queued, then ends the threads.
+    pub(crate) fn stop(&self) {
+        self.shared.end(false);
+        self.join();
         let Some(journal) = self.shared.journal() else { return };
         // The next start has nothing to do again.
         for _ in 0..FILES {
@@ -370,9 +414,7 @@ impl IoPool {
 
 impl Drop for IoPool {
     fn drop(&mut self) {
-        self.shared.lock().stopping = true;
-        self.shared.write.notify_all();
-        self.shared.read.notify_all();
+        self.shared.end(false);
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Queue {
     pub(super) idle: usize,
     pub(super) watched: bool,
     pub(super) stopping: bool,
+    /// Nothing is performed any more.
+    pub(super) abandoned: bool,
 }
 
 impl Queue {

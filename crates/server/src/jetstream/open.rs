@@ -244,7 +244,7 @@ pub(crate) async fn settle(hub: Arc<Hub>, mut stop: watch::Receiver<bool>) {
     }
     let work = move || natterjack_store::directory::settle(disk.as_ref());
     // An error also when the runtime ends; then nobody needs to be told.
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+    if let Ok(Err(error)) = hub.runtime().spawn_blocking(work).await {
         log_warn!(hub.log(), "The store directory could not be settled: {error}");
     }
 }

@@ -16,10 +16,10 @@ use natterjack_proto::error::ClosedReason;
 use rustls::server::{ServerConfig, ServerConnection};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 
 use super::frames;
 use super::websocket::{Cookies, Progress, Terms, Websocket};
+use crate::tasks::Tasks;
 
 /// The most that one write takes.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -37,7 +37,7 @@ pub(crate) struct Tunnel {
     socket: TcpStream,
     layers: Mutex<Layers>,
     client: OnceLock<Weak<Client>>,
-    runtime: Handle,
+    runtime: Tasks,
     write_deadline: Duration,
 }
 
@@ -61,7 +61,7 @@ struct Layers {
 
 impl Tunnel {
     /// A tunnel without layers: what goes in comes out.
-    pub(crate) fn new(socket: TcpStream, runtime: Handle, write_deadline: Duration) -> Arc<Self> {
+    pub(crate) fn new(socket: TcpStream, runtime: Tasks, write_deadline: Duration) -> Arc<Self> {
         Arc::new(Tunnel {
             socket,
             layers: Mutex::default(),

@@ -34,7 +34,9 @@ mod record;
 mod redo;
 mod work;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use natterjack_subject::whole;
 
 pub use journal::Journal;
 pub use options::JournalOptions;
@@ -71,7 +73,7 @@ pub fn commit(
 }
 
 fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
-    journal.lock().unwrap_or_else(PoisonError::into_inner)
+    whole(journal.lock())
 }
 
 fn is_sync(op: &DiskOp) -> bool {

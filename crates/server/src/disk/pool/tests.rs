@@ -12,10 +12,15 @@ fn write(path: &str, offset: u64, data: &'static [u8]) -> DiskOp {
     DiskOp::Write { path: path.into(), offset, data: Bytes::from_static(data) }
 }
 
+fn unwatched(work: &dyn Fn()) -> Result<(), Thrown> {
+    work();
+    Ok(())
+}
+
 /// Submits rounds of several owners and checks that each hears of its own, in order.
 fn run(disk: &SharedDisk, options: Option<JournalOptions>) {
     let (sender, done) = mpsc::channel();
-    let pool = IoPool::start(disk.clone(), move |completions, _| {
+    let pool = IoPool::start(disk.clone(), unwatched, move |completions, _| {
         for (owner, id, result) in completions.drain(..) {
             assert_eq!(result, DiskResult::Done);
             sender.send((owner, id)).unwrap();
@@ -100,7 +105,7 @@ fn what_owners_were_told_survives_a_power_cut_at_that_moment() {
     let (sender, found) = mpsc::channel();
     let told = Mutex::new(vec![0; OWNERS as usize]);
     let seen = disk.clone();
-    let pool = IoPool::start(disk, move |completions, _| {
+    let pool = IoPool::start(disk, unwatched, move |completions, _| {
         let mut told: MutexGuard<'_, Vec<u64>> = guard(&told);
         for (owner, _, result) in completions.drain(..) {
             assert_eq!(result, DiskResult::Done);
@@ -140,7 +145,7 @@ fn a_read_that_finds_the_thread_busy_is_counted() {
     let (told, is_told) = mpsc::channel();
     let (go, may_go) = mpsc::channel::<()>();
     let may_go = Mutex::new(may_go);
-    let pool = IoPool::start(disk, move |completions, _| {
+    let pool = IoPool::start(disk, unwatched, move |completions, _| {
         completions.clear();
         told.send(()).unwrap();
         guard(&may_go).recv().unwrap();
