@@ -3,8 +3,8 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `{exporter_key}` `{importer_key}` `{other_key}` | public keys of three accounts |
-//! | `{exporter_jwt}` | exports `open.>`, `own.*` (the second token is the importer's key), `closed.>` and `revoked.>` (with activation), and the services `svc.*` and `closed.svc` (with activation) |
-//! | `{importer_jwt}` | imports all of these, with the activations of the exporter |
+//! | `{exporter_jwt}` | exports `open.>`, `own.*` (the second token is the importer's key), `closed.>` and `revoked.>` (with activation), and the services `svc.*`, `told` (with reports of its latency) and `closed.svc` (with activation) |
+//! | `{importer_jwt}` | imports all of these, with the activations of the exporter; `told` learns who asks |
 //! | `{other_jwt}` | imports the same with activations that are expired, revoked or not there |
 //! | `{exporter_user}` `{importer_user}` `{other_user}` | bearer tokens of users |
 //! | `{greedy_jwt}` `{greedy_key}` `{greedy_user}` | an account with more imports than it is allowed |
@@ -117,6 +117,8 @@ fn exported() -> Value {
         {"name": "revoked", "subject": "revoked.>", "type": "stream", "token_req": true,
          "revocations": {accounts().other.public_key(): now() + 60}},
         {"name": "svc", "subject": "svc.*", "type": "service", "response_type": "Singleton"},
+        {"name": "told", "subject": "told", "type": "service", "response_type": "Singleton",
+         "service_latency": {"sampling": 100, "results": "told.latency"}},
         {"name": "csvc", "subject": "closed.svc", "type": "service", "token_req": true,
          "response_type": "Stream"}
     ])
@@ -140,6 +142,8 @@ fn imported(activate: Activate<'_>) -> Value {
         import("stream", "revoked.>", "gone.>"),
         {"name": "svc", "subject": "svc.*", "account": exporter, "type": "service",
          "local_subject": "ask.$1"},
+        {"name": "told", "subject": "told", "account": exporter, "type": "service",
+         "local_subject": "told", "share": true},
         import("service", "closed.svc", "shut.svc"),
     ])
 }

@@ -43,6 +43,12 @@ pub struct ClientInfo {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub server: String,
     #[serde(skip_serializing_if = "String::is_empty")]
+    pub issuer_key: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name_tag: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client_type: String,
@@ -62,6 +68,9 @@ impl ClientInfo {
             ver: String::new(),
             rtt: 0,
             server: String::new(),
+            issuer_key: String::new(),
+            name_tag: String::new(),
+            tags: Vec::new(),
             kind: String::new(),
             client_type: String::new(),
         }

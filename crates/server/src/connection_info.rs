@@ -74,6 +74,34 @@ impl Details {
         }
     }
 
+    /// Its kind, as events name it.
+    pub(crate) fn client_type(&self) -> &'static str {
+        match self.connection_type() {
+            ConnectionType::WebSocket => "websocket",
+            _ => "nats",
+        }
+    }
+
+    /// The user's JWT.
+    pub(crate) fn jwt(&self) -> Option<&str> {
+        self.facts.as_ref().and_then(|facts| facts.jwt.as_deref())
+    }
+
+    /// The key that signed it.
+    pub(crate) fn issuer_key(&self) -> Option<&str> {
+        self.identity.as_ref().and_then(|identity| identity.issuer_key.as_deref())
+    }
+
+    /// The name that it gives the user.
+    pub(crate) fn user_name(&self) -> Option<&str> {
+        self.identity.as_ref().and_then(|identity| identity.user_name.as_deref())
+    }
+
+    /// Its tags.
+    pub(crate) fn tags(&self) -> &[String] {
+        self.identity.as_ref().map(|identity| &*identity.tags).unwrap_or_default()
+    }
+
     /// The connection's name.
     pub(crate) fn name(&self) -> &str {
         &self.text[..self.starts.0 as usize]

@@ -227,8 +227,12 @@ impl Reception for Lobby {
             lang: details.lang().into(),
             ver: details.version().into(),
             server: self.server_id.clone(),
+            jwt: details.jwt().unwrap_or_default().into(),
+            issuer_key: details.issuer_key().unwrap_or_default().into(),
+            name_tag: details.user_name().unwrap_or_default().into(),
+            tags: details.tags().to_vec(),
             kind: "Client".into(),
-            client_type: "nats".into(),
+            client_type: details.client_type().into(),
             ..ClientInfo::brief(account, info.rtt_ns())
         }
     }

@@ -158,6 +158,11 @@ fn client_info(hub: &Hub, account: &str, origin: Origin<'_>) -> ClientInfo {
         client.lang = details.lang().to_owned();
         client.ver = details.version().to_owned();
         client.rtt = info.rtt_ns();
+        // The JWT itself stays out of advisories, as in nats-server.
+        client.issuer_key = details.issuer_key().unwrap_or_default().to_owned();
+        client.name_tag = details.user_name().unwrap_or_default().to_owned();
+        client.tags = details.tags().to_vec();
+        client.client_type = details.client_type().to_owned();
         client.user = details
             .identity
             .and_then(|identity| identity.user.as_deref().map(str::to_owned))

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use natterjack_core::account::{Account, Matches};
-use natterjack_core::auth::{ConnectionType, GLOBAL_ACCOUNT};
+use natterjack_core::auth::GLOBAL_ACCOUNT;
 use natterjack_core::batch::Batch;
 use natterjack_core::service::{Message, Origin};
 use natterjack_jetstream::nuid;
@@ -82,10 +82,7 @@ fn client(hub: &Hub, info: &ConnectionInfo, account: &str, stop_unix_ns: Option<
         }
         client.insert("stop".into(), rfc3339(stop).into());
     }
-    let identity = details.identity.as_deref();
-    let jwt = details.facts.as_ref().and_then(|facts| facts.jwt.as_deref());
-    let issuer = identity.and_then(|identity| identity.issuer_key.as_deref());
-    for (name, value) in [("jwt", jwt), ("issuer_key", issuer)] {
+    for (name, value) in [("jwt", details.jwt()), ("issuer_key", details.issuer_key())] {
         if let Some(value) = value {
             client.insert(name.into(), value.into());
         }
@@ -93,15 +90,11 @@ fn client(hub: &Hub, info: &ConnectionInfo, account: &str, stop_unix_ns: Option<
     let known = hub.authenticator().account(account);
     let name_tag = known.as_ref().map_or(account, |known| &known.name);
     client.insert("name_tag".into(), name_tag.into());
-    if let Some(tags) = identity.map(|identity| &identity.tags).filter(|tags| !tags.is_empty()) {
-        client.insert("tags".into(), tags.to_vec().into());
+    if !details.tags().is_empty() {
+        client.insert("tags".into(), details.tags().to_vec().into());
     }
     client.insert("kind".into(), "Client".into());
-    let kind = match details.connection_type() {
-        ConnectionType::WebSocket => "websocket",
-        _ => "nats",
-    };
-    client.insert("client_type".into(), kind.into());
+    client.insert("client_type".into(), details.client_type().into());
     client.into()
 }
 
