@@ -15,7 +15,7 @@
 //! | interest on the deliver subject came or went | `interest_changed(&mut Ctx)` |
 //! | the timer | `tick(&mut Ctx)`; next by `next_deadline() -> Option<u64>` (monotonic) |
 //! | then | `is_expired() -> bool`: an inactive consumer that the stream must delete |
-//! | a message was deleted, evicted or expired | `removed(&mut Ctx, first_seq, last_seq)`, a run of sequences |
+//! | a message was deleted, evicted or expired | `removed(&mut Ctx, &Removed)`, all of them at once |
 //! | a purge | `purged(&mut Ctx, subjects)`: pending below the new first is dropped, floors move up |
 //! | deleted (or its stream) | `close(&mut Ctx)`: settles waiting pulls with 409 |
 //! | API | `info(&mut self, &mut Log, Now) -> Info`, `config()`, `update(&mut Ctx, config)`, `pause(&mut Ctx, until)`, `reset(&mut Ctx, seq) -> Result<u64, ApiError>` |

@@ -53,6 +53,7 @@ pub(crate) use sourcing::Places;
 pub use sourcing::{SourceError, SourceInfo};
 
 use crate::account::Account;
+use crate::consumer::Removed;
 use crate::ctx::Scope;
 use crate::engine::Shared;
 use crate::error::ApiError;
@@ -138,7 +139,7 @@ pub(crate) struct Stream {
     /// The timer as last set.
     wake: u64,
     requests: Vec<DiskRequest>,
-    evicted: Vec<SeqRange>,
+    evicted: Removed,
     /// A purge that consumers have not heard of.
     purged: bool,
     /// The subjects of such, with the positions up to which what they removed may come back.
@@ -209,7 +210,7 @@ impl StreamCell {
             disk_full: false,
             wake: u64::MAX,
             requests: Vec::new(),
-            evicted: Vec::new(),
+            evicted: Removed::default(),
             purged: false,
             narrowed: Vec::new(),
             rolled: None,
@@ -443,7 +444,7 @@ impl Stream {
     fn remove_message(&mut self, seq: u64, secure: bool) -> bool {
         let removed = self.log.remove(seq, secure).is_some();
         if removed {
-            self.evicted.push(SeqRange { first: seq, last: seq });
+            self.evicted.runs_mut().push(SeqRange { first: seq, last: seq });
         }
         removed
     }

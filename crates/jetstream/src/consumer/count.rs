@@ -4,7 +4,9 @@
 //! was stored since, counted off the log's new end. What limits or deletes take away is subtracted
 //! where it is known to have matched; else the next question counts anew.
 
-use natterjack_store::{Filter, Log, Next, SeqRange};
+use natterjack_store::{Filter, Log, Next};
+
+use super::removed::Removed;
 
 /// Beyond this many new sequences a fresh count is cheaper than looking at each.
 const STEP_MAX: u64 = 4096;
@@ -63,15 +65,14 @@ impl Count {
     }
 
     /// Messages were removed; `from` is the next sequence to consider.
-    pub(crate) fn removed(&mut self, range: SeqRange, filters: &[Filter], from: u64) {
+    pub(crate) fn removed(&mut self, gone: &Removed, filters: &[Filter], from: u64) {
         let Some(known) = &mut self.known else { return };
-        let first = range.first.max(from);
-        let last = range.last.min(known.through);
-        if first > last {
+        let count = gone.count(from, known.through);
+        if count == 0 {
             return;
         }
         if filters.is_empty() {
-            known.messages = known.messages.saturating_sub(last - first + 1);
+            known.messages = known.messages.saturating_sub(count);
         } else {
             // Which of them matched is not known any more.
             self.known = None;

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::removed::Removed;
+
 /// Where an entry's deadline is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -104,11 +106,17 @@ impl Pending {
         self.entries.iter().filter(|entry| entry.place != Place::Settled)
     }
 
-    /// The unsettled message with the lowest sequence in `first..=last`.
-    pub(crate) fn first_in(&self, first: u64, last: u64) -> Option<Entry> {
-        let start = self.entries.partition_point(|entry| entry.seq < first);
-        let ahead = self.entries.range(start..).take_while(|entry| entry.seq <= last);
-        ahead.copied().find(|entry| entry.place != Place::Settled)
+    /// The unsettled messages that went, in stream order.
+    pub(crate) fn among(&self, gone: &Removed) -> Vec<Entry> {
+        let open = |entry: &&Entry| entry.place != Place::Settled;
+        if gone.runs().len() > self.live {
+            return self.iter().filter(|entry| gone.contains(entry.seq)).copied().collect();
+        }
+        let runs = gone.runs().iter().flat_map(|run| {
+            let start = self.entries.partition_point(|entry| entry.seq < run.first);
+            self.entries.range(start..).take_while(|entry| entry.seq <= run.last)
+        });
+        runs.filter(open).copied().collect()
     }
 
     pub(crate) fn waits(&self) -> &Waits {

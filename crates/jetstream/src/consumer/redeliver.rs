@@ -1,11 +1,12 @@
 //! Redelivery: ended ack waits, `max_deliver`, and messages that are gone (jetstream.md 3.6).
 
-use natterjack_store::{Filter, Next, SeqRange};
+use natterjack_store::{Filter, Next};
 use natterjack_subject::is_subset;
 
 use super::Consumer;
 use super::config::{AckPolicy, Config};
 use super::pending::{Entry, Waits};
+use super::removed::Removed;
 use crate::ctx::Ctx;
 
 /// Longer than a server runs, and short enough to be added to any time.
@@ -61,22 +62,22 @@ impl Consumer {
         }
     }
 
-    /// Messages were removed by limits, TTL or a delete.
-    pub fn removed(&mut self, ctx: &mut Ctx<'_>, range: SeqRange) {
+    /// Messages were removed by limits, TTL or deletes.
+    pub(crate) fn removed(&mut self, ctx: &mut Ctx<'_>, gone: &Removed) {
         self.state.clock(ctx.now);
         let from = self.horizon();
-        self.count.removed(range, &self.filters, from);
-        if self.state.list.front().is_some_and(|front| *front <= range.last) {
-            self.state.list.retain(|seq| !(range.first..=range.last).contains(seq));
+        self.count.removed(gone, &self.filters, from);
+        let listed = self.state.list.front().copied();
+        if gone.last().is_some_and(|last| listed.is_some_and(|front| front <= last)) {
+            self.state.list.retain(|seq| !gone.contains(*seq));
         }
-        if range.first >= self.state.next {
+        if gone.runs().first().is_none_or(|run| run.first >= self.state.next) {
             return;
         }
-        while let Some((seq, _)) = self.state.exhausted.range(range.first..=range.last).next() {
-            let seq = *seq;
+        for seq in self.state.exhausted_among(gone) {
             self.state.settle(seq, ctx.now.unix_ns);
         }
-        while let Some(entry) = self.state.pending.first_in(range.first, range.last) {
+        for entry in self.state.pending.among(gone) {
             self.state.settle(entry.seq, ctx.now.unix_ns);
             self.advise_deleted(ctx, &entry);
         }

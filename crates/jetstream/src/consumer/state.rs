@@ -9,6 +9,7 @@ use super::claims::Released;
 use super::config::AckPolicy;
 use super::notes::Notes;
 use super::pending::{Entry, Pending, Waits};
+use super::removed::Removed;
 use crate::time::Now;
 
 /// A consumer sequence with a stream sequence.
@@ -182,6 +183,17 @@ impl State {
         self.last_acked = unix_ns;
         self.notes.through(seq, cseq, unix_ns);
         true
+    }
+
+    /// Those of the messages that ran out of deliveries that went.
+    pub(crate) fn exhausted_among(&self, gone: &Removed) -> Vec<u64> {
+        if gone.runs().len() > self.exhausted.len() {
+            return self.exhausted.keys().filter(|seq| gone.contains(**seq)).copied().collect();
+        }
+        let runs = gone.runs().iter();
+        runs.flat_map(|run| self.exhausted.range(run.first..=run.last))
+            .map(|(seq, _)| *seq)
+            .collect()
     }
 
     /// Puts a pending message at the end of the redelivery queue; false when it is there.

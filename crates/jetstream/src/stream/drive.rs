@@ -1,8 +1,6 @@
 //! Driving the consumers of a stream: deliveries, clocks, what they hear of removals, and the notes
 //! that keep their state.
 
-use natterjack_store::SeqRange;
-
 use super::Stream;
 use super::table::Entry;
 use crate::consumer::Consumer;
@@ -98,16 +96,18 @@ impl Stream {
 
     /// Tells consumers of messages that limits, ages and deletes took.
     pub(super) fn tell_removed(&mut self, host: &mut dyn Host, now: Now) {
-        let mut ranges: Vec<SeqRange> = std::mem::take(&mut self.evicted);
-        if let Some(last) = ranges.iter().map(|range| range.last).max() {
+        if self.evicted.runs().is_empty() {
+            return;
+        }
+        let mut gone = std::mem::take(&mut self.evicted);
+        gone.sort();
+        if let Some(last) = gone.last() {
             for slot in self.consumers.concerned(last) {
-                self.call(host, now, slot, |consumer, ctx| {
-                    ranges.iter().for_each(|range| consumer.removed(ctx, *range));
-                });
+                self.call(host, now, slot, |consumer, ctx| consumer.removed(ctx, &gone));
             }
         }
-        ranges.clear();
-        self.evicted = ranges;
+        gone.clear();
+        self.evicted = gone;
     }
 
     /// Tells consumers of a purge.

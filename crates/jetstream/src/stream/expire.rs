@@ -98,15 +98,16 @@ impl Stream {
 
     /// Lets consumers hear of each message below this sequence as of one that a limit took.
     fn evict_below(&mut self, below: u64) {
+        let gone = self.evicted.runs_mut();
         let mut first = self.log.state().first_seq;
         for gap in self.log.deleted().take_while(|gap| gap.first < below) {
             if gap.first > first {
-                self.evicted.push(SeqRange { first, last: gap.first - 1 });
+                gone.push(SeqRange { first, last: gap.first - 1 });
             }
             first = first.max(gap.last.saturating_add(1));
         }
         if first < below {
-            self.evicted.push(SeqRange { first, last: below - 1 });
+            gone.push(SeqRange { first, last: below - 1 });
         }
     }
 
@@ -204,14 +205,11 @@ mod tests {
     use crate::stream::{Inbound, Parts, Scope, StreamCell, log_limits};
     use crate::time::Now;
 
-    #[test]
-    fn what_is_replaced_again_and_again_leaves_nothing() {
-        let config = br#"{"name":"S","subjects":["s.*"],"storage":"memory","max_msgs":-1,
-            "max_bytes":-1,"max_msg_size":-1,"max_msgs_per_subject":1,"allow_msg_ttl":true,
-            "allow_msg_schedules":true,"allow_rollup_hdrs":true}"#;
+    /// A stream in memory.
+    fn cell(config: &[u8]) -> StreamCell {
         let config: crate::stream::Config = crate::json::decode(config, true).unwrap();
         let engine = JetStream::new(Options::default());
-        let cell = StreamCell::new(Parts {
+        StreamCell::new(Parts {
             scope: Scope {
                 account: "A".into(),
                 stream: "S".into(),
@@ -226,7 +224,82 @@ mod tests {
             config,
             created: 0,
             dedupe_key: [1, 2],
-        });
+        })
+    }
+
+    /// Half of what a consumer counted, delivered or listed is deleted one by one and the rest gets too
+    /// old at once: 500 runs between as many gaps.
+    #[test]
+    fn what_expires_between_gaps_is_told_once_and_missed_by_nobody() {
+        let config = br#"{"name":"S","subjects":["s.*"],"storage":"memory","max_msgs":-1,
+            "max_bytes":-1,"max_msg_size":-1,"max_msgs_per_subject":-1,"max_age":1000000000}"#;
+        let cell = cell(config);
+        let mut host = Recorder::default();
+        let at = |ms: u64| Now { mono_ns: ms * 1_000_000, unix_ns: ms as i64 * 1_000_000 };
+        let publish = |host: &mut Recorder, now: Now, subject: &[u8]| {
+            cell.publish(host, now, &Inbound { subject, reply: None, headers: b"", payload: b"" });
+            cell.settle(host, now);
+        };
+        for seq in 1..=1000 {
+            publish(&mut host, at(1), if seq % 4 < 2 { b"s.a" } else { b"s.b" });
+        }
+        let consumers = [
+            ("all", ""),
+            ("some", r#","filter_subject":"s.a""#),
+            ("c", ""),
+            ("last", r#","deliver_policy":"last_per_subject","filter_subject":"s.*""#),
+        ];
+        let add = |host: &mut Recorder, name: &str, id: u64, more: &str| {
+            let text = format!(r#"{{"durable_name":"{name}","ack_policy":"explicit"{more}}}"#);
+            let mut config = crate::json::decode(text.as_bytes(), true).unwrap();
+            let limits = crate::consumer::Limits::default();
+            crate::consumer::fill_defaults(&mut config, &limits, false).unwrap();
+            let mut stream = cell.lock();
+            stream.add_consumer(host, at(2), name, id, config);
+            stream.consumer_ready(name, id);
+            stream.settle(host, at(2));
+        };
+        for (id, (name, more)) in (1..).zip(consumers) {
+            add(&mut host, name, id, more);
+        }
+        let state = |host: &mut Recorder, name: &str| {
+            let info = cell.lock().consumer_info(host, at(2), name, false).unwrap();
+            (info.num_pending, info.num_ack_pending, info.ack_floor.stream_seq)
+        };
+        host.listen("in");
+        cell.lock().pull(&mut host, at(2), "c", b"in", b"600");
+        cell.settle(&mut host, at(2));
+        assert_eq!(state(&mut host, "c"), (400, 600, 0));
+        assert_eq!(state(&mut host, "last"), (2, 0, 998));
+        for seq in (1..=1000).filter(|seq| seq % 2 == 0) {
+            cell.lock().delete(seq, false, None, b"").unwrap();
+        }
+        cell.settle(&mut host, at(2));
+        assert_eq!(state(&mut host, "all"), (500, 0, 0));
+        assert_eq!(state(&mut host, "some"), (250, 0, 0));
+        assert_eq!(state(&mut host, "c"), (200, 300, 0));
+        assert_eq!(state(&mut host, "last"), (1, 0, 998));
+        for _ in 0..3 {
+            publish(&mut host, at(900), b"s.a");
+        }
+        cell.tick(&mut host, at(1100));
+        cell.settle(&mut host, at(1100));
+        assert_eq!(cell.lock().log.state().messages, 3);
+        for name in ["all", "some"] {
+            assert_eq!(state(&mut host, name), (3, 0, 0), "{name}");
+        }
+        assert_eq!(state(&mut host, "c"), (3, 0, 600));
+        assert_eq!(state(&mut host, "last"), (3, 0, 998));
+        let told = host.count(r#""reason":"Unacknowledged message was deleted""#);
+        assert_eq!(told, 600);
+    }
+
+    #[test]
+    fn what_is_replaced_again_and_again_leaves_nothing() {
+        let config = br#"{"name":"S","subjects":["s.*"],"storage":"memory","max_msgs":-1,
+            "max_bytes":-1,"max_msg_size":-1,"max_msgs_per_subject":1,"allow_msg_ttl":true,
+            "allow_msg_schedules":true,"allow_rollup_hdrs":true}"#;
+        let cell = cell(config);
         let (mut host, now) = (Recorder::default(), Now { mono_ns: 1, unix_ns: 1 });
         let schedule =
             b"NATS/1.0\r\nNats-Schedule: @every 1000h\r\nNats-Schedule-Target: s.b\r\n\r\n";

@@ -27,7 +27,7 @@ impl Stream {
         if self.config.allow_msg_counter {
             self.trim_totals();
         }
-        self.log.take_evicted_ranges(&mut self.evicted);
+        self.log.take_evicted_ranges(self.evicted.runs_mut());
         self.tell_removed(host, now);
         if std::mem::take(&mut self.purged) | self.take_rolled() {
             self.tell_purged(host, now);

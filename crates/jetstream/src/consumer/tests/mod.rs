@@ -15,7 +15,7 @@ mod starts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use natterjack_store::{DiskRequest, Limits as LogLimits, Log, NewMessage, Purge, SeqRange};
+use natterjack_store::{DiskRequest, Limits as LogLimits, Log, NewMessage, Purge};
 
 use super::*;
 use crate::ack_subject::{AckToken, parse};
@@ -53,11 +53,28 @@ fn key(subject: &[u8], queue: Option<&[u8]>) -> String {
     key
 }
 
+impl Recorder {
+    /// Somebody subscribes to this.
+    pub(crate) fn listen(&mut self, subject: &str) {
+        self.interest.insert(subject.to_owned());
+    }
+
+    /// How often something like this was sent.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.sent.iter().filter(|sent| sent.line.contains(text)).count()
+    }
+
+    /// Whether anybody receives this, plainly or as the member of a group.
+    fn listens(&self, subject: &str) -> bool {
+        self.interest.iter().any(|own| own.split(' ').next() == Some(subject))
+    }
+}
+
 impl Host for Recorder {
     fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered {
-        let route = key(out.route, out.queue);
+        let route = key(out.route, None);
         let event = route.starts_with("$JS.EVENT.");
-        if !event && !self.interest.contains(&route) {
+        if !event && !self.listens(&route) {
             return Delivered::No;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "|");
@@ -300,7 +317,7 @@ impl Rig {
 
     fn delete(&mut self, seq: u64) {
         assert!(self.log.remove(seq, false).is_some());
-        self.call(|consumer, ctx| consumer.removed(ctx, SeqRange { first: seq, last: seq }));
+        self.call(|consumer, ctx| consumer.removed(ctx, &Removed::of([(seq, seq)])));
         self.pump();
     }
 
