@@ -142,6 +142,8 @@ pub(crate) struct Stream {
     evicted: Removed,
     /// A purge that consumers have not heard of.
     purged: bool,
+    /// It was purged of everything while it held nothing yet; shown until a restart.
+    emptied: bool,
     /// The subjects of such, with the positions up to which what they removed may come back.
     narrowed: Vec<(LogPos, Box<[u8]>)>,
     /// Positions of the first and last rollup that consumers have not heard of: until they are durable
@@ -212,6 +214,7 @@ impl StreamCell {
             requests: Vec::new(),
             evicted: Removed::default(),
             purged: false,
+            emptied: false,
             narrowed: Vec::new(),
             rolled: None,
             missed: Vec::new(),
@@ -535,6 +538,7 @@ impl Stream {
         }
         self.check_load()?;
         let purged = self.purge_messages(purge);
+        self.emptied |= (purge.filter, purge.below_seq, purge.keep) == (None, None, None);
         if let Some(filter) = purge.filter {
             let settled = self.log.durable();
             let pos = if self.purged { settled } else { purged.pos };

@@ -160,8 +160,10 @@ impl StreamCell {
 impl Stream {
     pub(super) fn state(&mut self, details: &Details<'_>) -> (StreamState, SubjectsPage) {
         let state = self.log.state();
-        // A stream that never stored anything shows zeros, unless it starts higher.
-        let untouched = state.last_seq == 0 && state.first_seq <= 1;
+        // A stream that never stored anything shows zeros, unless somebody said where it starts or emptied
+        // it (nats-server 2.15.1).
+        let said = self.config.first_seq > 0 || self.emptied;
+        let untouched = state.last_seq == 0 && state.first_seq <= 1 && !said;
         let mut shown = StreamState {
             messages: state.messages,
             bytes: state.bytes,
