@@ -62,8 +62,12 @@ impl Host for World {
         Delivered::Yes
     }
 
-    fn has_interest(&mut self, _: &str, subject: &[u8], _: Option<&[u8]>) -> bool {
+    fn has_interest(&mut self, _: &str, subject: &[u8]) -> bool {
         self.advisories || !subject.starts_with(b"$JS.EVENT.")
+    }
+
+    fn is_subscribed(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
+        true
     }
 
     fn disk(&mut self, owner: u64, request: DiskRequest) {

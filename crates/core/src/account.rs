@@ -270,15 +270,13 @@ impl Account {
         self.read().matches_siblings(subject, out)
     }
 
-    /// Whether anybody receives `subject`: any subscriber, or with `queue` a member of that group.
-    /// Without `queue`, members of queue groups do not count.
-    pub fn has_interest(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        match queue {
-            // One subscription stands for all answers that other accounts may wait for.
-            None if subject.starts_with(b"_R_.") => self.shares.is_awaited(subject),
-            Some(queue) => self.read().has_queue_interest(subject, queue),
-            None => self.read().has_plain_interest(subject),
+    /// Whether anybody receives `subject`, plainly or as a member of a queue group.
+    pub fn has_interest(&self, subject: &[u8]) -> bool {
+        // One subscription stands for all answers that other accounts may wait for.
+        if subject.starts_with(b"_R_.") {
+            return self.shares.is_awaited(subject);
         }
+        self.is_anybody_there(subject)
     }
 
     /// Whether somebody subscribed to exactly this `subject`, or with `queue` joined that group there. Who
@@ -455,31 +453,6 @@ impl Account {
             delivered += usize::from(self.offer_to_one(members, out, batch));
         }
         delivered
-    }
-
-    /// As [`Account::route`], but of the queue groups only `queue` is served, and without it none.
-    pub fn route_to_group(
-        &self,
-        matches: &Matches,
-        queue: Option<&[u8]>,
-        shown: &[u8],
-        message: &Message<'_>,
-        batch: &mut Batch,
-    ) -> usize {
-        let out = Routed { shown, message, origin: Origin::Internal, key: None, via: None };
-        match queue {
-            None => matches
-                .plain
-                .iter()
-                .filter(|subscription| self.offer(subscription, out, batch))
-                .count(),
-            Some(queue) => matches
-                .queues
-                .iter()
-                .filter(|(name, _)| name.as_ref() == queue)
-                .filter(|(_, members)| self.offer_to_one(members, out, batch))
-                .count(),
-        }
     }
 
     /// One member gets it: a random one, or the next that can.

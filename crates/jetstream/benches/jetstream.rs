@@ -68,7 +68,11 @@ impl Host for Sink {
         Delivered::Yes
     }
 
-    fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
+    fn has_interest(&mut self, _: &str, _: &[u8]) -> bool {
+        true
+    }
+
+    fn is_subscribed(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
         true
     }
 

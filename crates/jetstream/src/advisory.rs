@@ -14,7 +14,7 @@ pub const METRIC: &str = "$JS.EVENT.METRIC.";
 
 /// True when somebody in `account` listens to `subject`.
 pub fn wanted(host: &mut dyn Host, account: &str, subject: &str) -> bool {
-    host.has_interest(account, subject.as_bytes(), None)
+    host.has_interest(account, subject.as_bytes())
 }
 
 /// An event under construction: the common head, then fields in the order of the calls.
@@ -110,7 +110,6 @@ impl Event {
         host.deliver(&Outgoing {
             account,
             route: subject.as_bytes(),
-            queue: None,
             subject: subject.as_bytes(),
             reply: None,
             headers: &[],

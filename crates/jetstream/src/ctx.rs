@@ -81,7 +81,6 @@ impl Ctx<'_> {
         self.host.deliver(&Outgoing {
             account: &self.scope.account,
             route: to,
-            queue: None,
             subject: to,
             reply,
             headers,

@@ -16,11 +16,10 @@ use crate::stream::StreamCell;
 pub struct Outgoing<'a> {
     /// The account in which it is routed.
     pub account: &'a str,
-    /// The subject by which subscriptions are found: an inbox or a deliver subject.
+    /// The subject by which subscriptions are found: an inbox or a deliver subject. Whoever listens there
+    /// receives the message, as one that a client publishes: of each queue group one member (nats-server
+    /// 2.15.1, also of other groups than `deliver_group`).
     pub route: &'a [u8],
-    /// Only members of this queue group receive it (push consumers with `deliver_group`); `None`
-    /// routes to plain subscriptions only where `shown` differs from `route`, else as a publish.
-    pub queue: Option<&'a [u8]>,
     /// The subject that the MSG line shows: for deliveries the stored one.
     pub subject: &'a [u8],
     /// The reply subject of the MSG line.
@@ -47,15 +46,12 @@ pub trait Host {
     /// Routes a message. Called in the order in which messages must arrive.
     fn deliver(&mut self, out: &Outgoing<'_>) -> Delivered;
 
-    /// True when somebody in `account` would receive `subject`: with `queue`, a member of that
-    /// group; without, a plain subscriber.
-    fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool;
+    /// True when somebody in `account` would receive `subject`, plainly or as the member of a group.
+    fn has_interest(&mut self, account: &str, subject: &[u8]) -> bool;
 
     /// True when somebody in `account` subscribed to exactly this `subject`: with `queue`, as a member of
     /// that group; without, plainly. Wildcards do not count.
-    fn is_subscribed(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.has_interest(account, subject, queue)
-    }
+    fn is_subscribed(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool;
 
     /// True when a receiver of `route` is still filling up; the host then calls `resume` once more
     /// when it has room. Asked of each paused consumer at a resume, since that may concern another.

@@ -25,7 +25,11 @@ impl Host for Panics {
         Delivered::No
     }
 
-    fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
+    fn has_interest(&mut self, _: &str, _: &[u8]) -> bool {
+        false
+    }
+
+    fn is_subscribed(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
         false
     }
 

@@ -412,7 +412,7 @@ fn a_requester_that_goes_is_forgotten_by_all_accounts_on_the_way() {
     world.tell(&mut a, "SUB svc 1");
     world.tell(&mut c, "SUB in.* 1\nPUB svc in.1 0\n");
     let reply = a.asked();
-    let is_awaited = |world: &World| world.account("A").has_interest(reply.as_bytes(), None);
+    let is_awaited = |world: &World| world.account("A").has_interest(reply.as_bytes());
     assert!(is_awaited(&world));
     assert_eq!(waiting(&world), 2);
     world.tell(&mut c, "UNSUB 1");

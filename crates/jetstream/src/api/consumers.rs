@@ -448,7 +448,6 @@ impl JetStream {
             host.deliver(&Outgoing {
                 account: request.account,
                 route: reply,
-                queue: None,
                 subject: reply,
                 reply: None,
                 headers: b"NATS/1.0 412 Required Api Level\r\n\r\n",

@@ -60,7 +60,6 @@ impl JetStream {
                 host.deliver(&Outgoing {
                     account: request.account,
                     route: reply,
-                    queue: None,
                     subject: reply,
                     reply: None,
                     headers: headers.as_bytes(),

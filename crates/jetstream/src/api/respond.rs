@@ -117,7 +117,6 @@ impl JetStream {
             host.deliver(&Outgoing {
                 account: &to.account,
                 route: reply,
-                queue: None,
                 subject: reply,
                 reply: None,
                 headers: &to.headers,

@@ -271,7 +271,6 @@ impl Consumer {
         let out = Outgoing {
             account: &ctx.scope.account,
             route: route.unwrap_or(self.config.deliver_subject.as_bytes()),
-            queue: if route.is_some() { None } else { self.group() },
             subject: message.subject,
             reply: Some(&self.scratch.ack),
             headers: if self.scratch.rewritten { &self.scratch.headers } else { message.headers },

@@ -287,7 +287,7 @@ impl Consumer {
                 ctx.send(&request.reply, None, &request.status("408 Request Timeout"));
                 return false;
             }
-            ctx.host.has_interest(&ctx.scope.account, &request.reply, None)
+            ctx.host.has_interest(&ctx.scope.account, &request.reply)
         });
     }
 

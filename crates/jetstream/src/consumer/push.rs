@@ -96,7 +96,6 @@ impl Consumer {
         ctx.host.deliver(&Outgoing {
             account: &ctx.scope.account,
             route: subject,
-            queue: self.group(),
             subject,
             reply,
             headers,

@@ -257,7 +257,6 @@ impl Answers {
             host.deliver(&Outgoing {
                 account,
                 route: subject,
-                queue: None,
                 subject,
                 reply: None,
                 headers,
@@ -309,7 +308,10 @@ mod tests {
             self.0.push((text(out.route), text(out.payload)));
             Delivered::Yes
         }
-        fn has_interest(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
+        fn has_interest(&mut self, _: &str, _: &[u8]) -> bool {
+            true
+        }
+        fn is_subscribed(&mut self, _: &str, _: &[u8], _: Option<&[u8]>) -> bool {
             true
         }
         fn disk(&mut self, _: u64, _: natterjack_store::DiskRequest) {}

@@ -236,7 +236,6 @@ impl Stream {
         host.deliver(&Outgoing {
             account: &self.scope.account,
             route: reply,
-            queue: None,
             subject: reply,
             reply: None,
             headers,

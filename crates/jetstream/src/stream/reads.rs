@@ -556,7 +556,6 @@ impl Stream {
         host.deliver(&Outgoing {
             account: &self.scope.account,
             route: reply,
-            queue: None,
             subject: reply,
             reply: None,
             headers,
@@ -571,7 +570,6 @@ impl Stream {
         host.deliver(&Outgoing {
             account: &self.scope.account,
             route: reply,
-            queue: None,
             subject: reply,
             reply: None,
             headers,

@@ -74,6 +74,13 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// Whether somebody subscribed to this very subject.
+    fn subscribes(&self, subject: &str) -> bool {
+        subject.starts_with("_I.")
+            || self.inlets.iter().any(|(_, own, ..)| own == subject)
+            || self.interest.contains(subject)
+    }
+
     fn listens(&self, subject: &str) -> bool {
         subject.starts_with("_I.")
             || self.inlets.iter().any(|(_, own, ..)| own == subject)
@@ -113,8 +120,12 @@ impl Host for Recorder {
         if self.congested { Delivered::Congested } else { Delivered::Yes }
     }
 
-    fn has_interest(&mut self, _account: &str, subject: &[u8], _queue: Option<&[u8]>) -> bool {
+    fn has_interest(&mut self, _account: &str, subject: &[u8]) -> bool {
         self.listens(&String::from_utf8_lossy(subject))
+    }
+
+    fn is_subscribed(&mut self, _account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        queue.is_none() && self.subscribes(&String::from_utf8_lossy(subject))
     }
 
     fn disk(&mut self, owner: u64, request: DiskRequest) {

@@ -173,12 +173,7 @@ impl Host for Effects<'_> {
             headers: out.headers,
             payload: out.payload,
         };
-        let count = if out.queue.is_none() && out.subject == out.route {
-            account.route(matches, out.subject, &message, Origin::Internal, self.batch)
-        } else {
-            account.route_to_group(matches, out.queue, out.subject, &message, self.batch)
-        };
-        match count {
+        match account.route(matches, out.subject, &message, Origin::Internal, self.batch) {
             0 => Delivered::No,
             _ if self.is_congested() => Delivered::Congested,
             _ => Delivered::Yes,
@@ -191,8 +186,8 @@ impl Host for Effects<'_> {
         note_full(&found.matches, &mut self.congested)
     }
 
-    fn has_interest(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        self.account(account).is_some_and(|account| account.has_interest(subject, queue))
+    fn has_interest(&mut self, account: &str, subject: &[u8]) -> bool {
+        self.account(account).is_some_and(|account| account.has_interest(subject))
     }
 
     fn is_subscribed(&mut self, account: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {

@@ -53,7 +53,7 @@ impl Home {
 
     /// Whether somebody listens to `subject`.
     fn is_heard(&self, account: &str, subject: &str) -> bool {
-        self.call(|_, host, _| host.has_interest(account, subject.as_bytes(), None)) == Some(true)
+        self.call(|_, host, _| host.has_interest(account, subject.as_bytes())) == Some(true)
     }
 
     /// Publishes; false when nobody listens.
@@ -61,7 +61,6 @@ impl Home {
         let outgoing = Outgoing {
             account,
             route: subject,
-            queue: None,
             subject,
             reply: message.reply,
             headers: message.headers,

@@ -235,36 +235,10 @@ impl<T> Sublist<T> {
     /// let mut sublist = natterjack_subject::Sublist::new();
     /// sublist.insert(b"a.*", Some(b"q"), ());
     /// assert!(sublist.has_interest(b"a.b"));
-    /// assert!(!sublist.has_plain_interest(b"a.b"));
-    /// assert!(sublist.has_queue_interest(b"a.b", b"q"));
-    /// assert!(!sublist.has_queue_interest(b"a.b", b"other"));
+    /// assert!(!sublist.has_interest(b"a"));
     /// ```
     pub fn has_interest(&self, subject: &[u8]) -> bool {
         self.any(subject, Node::has_subs)
-    }
-
-    /// Whether a message published on `subject` reaches a subscription without a queue name.
-    ///
-    /// ```
-    /// let mut sublist = natterjack_subject::Sublist::new();
-    /// sublist.insert(b"a.>", None, ());
-    /// assert!(sublist.has_plain_interest(b"a.b.c"));
-    /// assert!(!sublist.has_plain_interest(b"a"));
-    /// ```
-    pub fn has_plain_interest(&self, subject: &[u8]) -> bool {
-        self.any(subject, |node| node.holds(None))
-    }
-
-    /// Whether a message published on `subject` reaches a member of `queue`.
-    ///
-    /// ```
-    /// let mut sublist = natterjack_subject::Sublist::new();
-    /// sublist.insert(b"a.>", Some(b"q"), ());
-    /// assert!(sublist.has_queue_interest(b"a.b", b"q"));
-    /// assert!(!sublist.has_queue_interest(b"a.b", b"Q"));
-    /// ```
-    pub fn has_queue_interest(&self, subject: &[u8], queue: &[u8]) -> bool {
-        self.any(subject, |node| node.holds(Some(queue)))
     }
 
     /// A number that changes whenever the match of `subject` may have changed: a result computed

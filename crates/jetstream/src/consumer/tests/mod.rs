@@ -112,8 +112,12 @@ impl Host for Recorder {
         self.full.contains(key(route, None).as_str())
     }
 
-    fn has_interest(&mut self, _: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        subject.starts_with(b"$JS.EVENT.") || self.interest.contains(&key(subject, queue))
+    fn has_interest(&mut self, _: &str, subject: &[u8]) -> bool {
+        subject.starts_with(b"$JS.EVENT.") || self.listens(&key(subject, None))
+    }
+
+    fn is_subscribed(&mut self, _: &str, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        self.interest.contains(&key(subject, queue))
     }
 
     fn disk(&mut self, _: u64, _: DiskRequest) {}

@@ -90,7 +90,6 @@ impl Stream {
         let sent = host.deliver(&Outgoing {
             account: &account,
             route: subject.as_bytes(),
-            queue: None,
             subject: subject.as_bytes(),
             reply: Some(feed.inbox.as_bytes()),
             headers: &headers,

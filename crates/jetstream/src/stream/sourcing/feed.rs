@@ -245,7 +245,6 @@ impl Feed {
         host.deliver(&Outgoing {
             account,
             route: subject.as_bytes(),
-            queue: None,
             subject: subject.as_bytes(),
             reply: None,
             headers: &[],

@@ -181,7 +181,6 @@ impl Stream {
                 host.deliver(&Outgoing {
                     account: &self.scope.account,
                     route: &reply,
-                    queue: None,
                     subject: &reply,
                     reply: None,
                     headers: &headers,
