@@ -73,7 +73,7 @@ pub fn is_empty(body: &[u8]) -> bool {
 /// name and yields Go's error text.
 macro_rules! json_enum {
     ($(#[$meta:meta])* $vis:vis enum $name:ident, $unknown:path, {
-        $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)*
+        $($(#[$variant_meta:meta])* $variant:ident = $text:literal $(| $other:literal)*,)*
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,7 +96,7 @@ macro_rules! json_enum {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let raw = $crate::json::with::raw(deserializer)?;
                 match raw.as_str() {
-                    $(concat!("\"", $text, "\"") => Ok(Self::$variant),)*
+                    $(concat!("\"", $text, "\"") $(| concat!("\"", $other, "\""))* => Ok(Self::$variant),)*
                     other => Err(::serde::de::Error::custom($unknown(other))),
                 }
             }

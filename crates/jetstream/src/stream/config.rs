@@ -46,7 +46,7 @@ json_enum! {
     /// When a publish is acknowledged relative to storing. A stream keeps what it was created with.
     pub enum PersistMode, cannot_unmarshal, {
         /// After the server's sync policy is met.
-        Default = "default",
+        Default = "default" | "",
         /// When it is written, before it is synced.
         Async = "async",
     }
