@@ -1,7 +1,8 @@
 //! The headers that steer a publish, found in one pass over the block.
 //!
 //! Names are matched in their exact letter case, the first occurrence counts, spaces before a value
-//! are skipped, and an empty value counts as absent (nats-server 2.15.1).
+//! are skipped, and an empty value counts as absent, also where the same name comes again with another
+//! (nats-server 2.15.1).
 
 use std::borrow::Cow;
 
@@ -26,12 +27,37 @@ pub struct PublishHeaders<'a> {
     pub incr: Option<&'a [u8]>,
     pub batch_id: Option<&'a [u8]>,
     pub batch_seq: Option<&'a [u8]>,
+    /// Also where it is empty: that is no way to commit.
     pub batch_commit: Option<&'a [u8]>,
     pub required_level: Option<&'a [u8]>,
     pub stream_source: Option<&'a [u8]>,
     pub marker_reason: Option<&'a [u8]>,
     /// Some header is about schedules; it is looked up where that matters.
     pub scheduling: bool,
+}
+
+impl PublishHeaders<'_> {
+    /// Lets empty values count as absent.
+    fn forget_blank(&mut self) {
+        for slot in [
+            &mut self.msg_id,
+            &mut self.expected_stream,
+            &mut self.expected_last_seq,
+            &mut self.expected_last_subject_seq,
+            &mut self.expected_last_subject_seq_subject,
+            &mut self.expected_last_msg_id,
+            &mut self.rollup,
+            &mut self.ttl,
+            &mut self.incr,
+            &mut self.batch_id,
+            &mut self.batch_seq,
+            &mut self.required_level,
+            &mut self.stream_source,
+            &mut self.marker_reason,
+        ] {
+            slot.take_if(|value| value.is_empty());
+        }
+    }
 }
 
 /// What a publisher without headers asked for.
@@ -94,6 +120,7 @@ pub fn get<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 /// Finds the headers that matter to a stream.
 pub fn scan(block: &[u8]) -> PublishHeaders<'_> {
     let mut found = PublishHeaders::default();
+    let mut blank = false;
     for (name, value) in lines(block) {
         let Some(tail) = name.strip_prefix(b"Nats-") else { continue };
         let slot = match tail {
@@ -119,9 +146,13 @@ pub fn scan(block: &[u8]) -> PublishHeaders<'_> {
                 continue;
             }
         };
-        if slot.is_none() && !value.is_empty() {
+        if slot.is_none() {
+            blank |= value.is_empty();
             *slot = Some(value);
         }
+    }
+    if blank {
+        found.forget_blank();
     }
     found
 }
@@ -223,6 +254,8 @@ mod tests {
             ("NATS/1.0\r\nNats-Msg-Id:  a \r\n\r\n", Some("a ")),
             ("NATS/1.0\r\nNats-Msg-Id: a\r\nNats-Msg-Id: b\r\n\r\n", Some("a")),
             ("NATS/1.0\r\nNats-Msg-Id: \r\n\r\n", None),
+            ("NATS/1.0\r\nNats-Msg-Id: \r\nNats-Msg-Id: a\r\n\r\n", None),
+            ("NATS/1.0\r\nNats-Msg-Id: a\r\nNats-Msg-Id: \r\n\r\n", Some("a")),
             ("NATS/1.0\r\nnats-msg-id: a\r\n\r\n", None),
             ("NATS/1.0\r\nX-Nats-Msg-Id: a\r\n\r\n", None),
             ("NATS/1.0 100 Foo\r\nNats-Msg-Id: a:b\r\n\r\n", Some("a:b")),
