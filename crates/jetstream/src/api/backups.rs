@@ -76,8 +76,8 @@ impl JetStream {
         if json::is_empty(request.payload) {
             return Err(ApiError::BadRequest);
         }
-        let asked: SnapshotRequest = json::decode(request.payload, self.shared.options.strict)?;
         let cell = find(account, name)?;
+        let asked: SnapshotRequest = json::decode(request.payload, self.shared.options.strict)?;
         if !is_valid_literal(asked.deliver_subject.as_bytes()) {
             return Err(ApiError::SnapshotDeliverSubjectInvalid);
         }

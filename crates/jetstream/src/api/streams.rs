@@ -372,8 +372,8 @@ impl JetStream {
             return Err(ApiError::BadRequest);
         }
         let asked: GetRequest = json::decode(request.payload, self.shared.options.strict)?;
-        let cell = find(account, name)?;
         asked.check()?;
+        let cell = find(account, name)?;
         if let Some(reply) = request.reply() {
             let mut stream = cell.lock();
             stream.get(host, reply, &asked);
