@@ -214,6 +214,8 @@ impl JetStream {
                 (config.opt_start_seq, config.opt_start_time) =
                     (old.opt_start_seq, old.opt_start_time);
             }
+            config.pause_until = known.config().pause_until;
+            consumer::fill_threshold(&mut config, Some(known.config()));
             let same = known.config().same_as(&config);
             if asked.action == Action::Create && !same {
                 return Err(ApiError::ConsumerAlreadyExists);
@@ -227,6 +229,7 @@ impl JetStream {
                     stream.reset_consumer(host, now, &name, 0).transpose()?;
                 }
             }
+            stream.recall_pause(host, now, &name);
             self.consumer_stored(host, now, &cell, stream, &name, to, false);
             return Ok(Outcome::Later);
         }

@@ -30,7 +30,18 @@ impl Corrector {
     }
 }
 
-/// Fills in what was left out and corrects what may be corrected.
+/// Gives a consumer that need not last an end, if its configuration names none. Whether it need not is
+/// what it `was` so far, if it is there already (nats-server 2.15.1).
+pub(crate) fn fill_threshold(config: &mut Config, was: Option<&Config>) {
+    let new = was.is_none_or(|was| was.inactive_threshold != config.inactive_threshold);
+    let durable = was.unwrap_or(config).is_durable();
+    if new && !durable && config.inactive_threshold <= 0 {
+        config.inactive_threshold = INACTIVE;
+    }
+}
+
+/// Fills in what was left out and corrects what may be corrected, but for what
+/// [`fill_threshold`] adds.
 ///
 /// # Errors
 /// 10157 with `pedantic` where something would be corrected silently.
@@ -78,9 +89,6 @@ pub fn fill_defaults(
     if config.inactive_threshold == 0 && limits.inactive_threshold > 0 {
         let text = "inactive_threshold must be set if it's configured in stream limits";
         correct.set(&mut config.inactive_threshold, limits.inactive_threshold, text)?;
-    }
-    if config.inactive_threshold == 0 && !config.is_durable() {
-        config.inactive_threshold = INACTIVE;
     }
     if config.max_ack_pending == 0 && config.ack_policy != AckPolicy::None {
         let caps = [limits.max_ack_pending, limits.account_max_ack_pending];

@@ -50,6 +50,7 @@ pub use config::{
     AckPolicy, Action, Config, CreateRequest, DeliverPolicy, PriorityPolicy, ReplayPolicy,
 };
 pub use defaults::fill_defaults;
+pub(crate) use defaults::fill_threshold;
 pub use idle::Idle;
 pub use info::{ConsumerInfo, Position};
 pub use notes::BadNote;
@@ -107,15 +108,14 @@ impl Consumer {
     /// A new consumer of the stream behind `ctx`. `config` is filled in and checked
     /// ([`fill_defaults`], [`check`]); `name` is its name, also where the configuration shows none.
     /// Its first note holds where it starts.
-    pub fn new(ctx: &mut Ctx<'_>, name: &str, config: Config) -> Self {
+    pub fn new(ctx: &mut Ctx<'_>, name: &str, mut config: Config) -> Self {
+        fill_threshold(&mut config, None);
         let created = ctx.now.unix_ns;
         let mut consumer = Self::blank(name, config, created, ctx.scope.memory, ctx.now, ctx);
         consumer.unstarted = true;
         consumer.start(ctx);
         consumer.interest_changed(ctx);
-        if let Some(until) = consumer.config.pause_until.filter(|until| *until > ctx.now.unix_ns) {
-            consumer.advise_pause(ctx, true, until);
-        }
+        consumer.recall_pause(ctx);
         consumer
     }
 
@@ -194,12 +194,15 @@ impl Consumer {
         let moved = self.config.deliver_subject != new.deliver_subject;
         // Pausing has its own request.
         new.pause_until = self.config.pause_until;
-        // A consumer stays what it was created as.
-        new.durable_name.clone_from(&self.config.durable_name);
-        new.name.clone_from(&self.config.name);
+        fill_threshold(&mut new, Some(&self.config));
+        if new.inactive_threshold != self.config.inactive_threshold {
+            self.last_interest = ctx.now.mono_ns;
+        }
         new.stamp_level();
         let filters = filters(&new);
-        if filters != self.filters {
+        let same = filters.len() == self.filters.len()
+            && filters.iter().all(|filter| self.filters.contains(filter));
+        if !same {
             self.filters = filters;
             self.searched = 0;
             self.count.forget();

@@ -36,6 +36,14 @@ impl Consumer {
         Paused { paused: self.pausing, pause_until: until.unwrap_or(0), pause_remaining: remaining }
     }
 
+    /// Says that it is paused, if it is: who creates or updates it cannot change that, and hears of it
+    /// (nats-server 2.15.1).
+    pub(crate) fn recall_pause(&self, ctx: &mut Ctx<'_>) {
+        if let Some(until) = self.config.pause_until.filter(|until| *until > ctx.now.unix_ns) {
+            self.advise_pause(ctx, true, until);
+        }
+    }
+
     /// When the pause ends, monotonic nanoseconds.
     pub(super) fn pause_ends(&self) -> Option<u64> {
         let until = self.config.pause_until.filter(|_| self.pausing)?;

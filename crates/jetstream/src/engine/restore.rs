@@ -455,6 +455,7 @@ impl JetStream {
             }
             consumer::fill_defaults(config, &limits, false).map_err(refused)?;
             consumer::check(config, &limits).map_err(refused)?;
+            consumer::fill_threshold(config, None);
             stream.check_queue("", config).map_err(refused)?;
             if archived.name.is_empty() {
                 archived.name = nuid::text(NAME_LEN, || host.random());

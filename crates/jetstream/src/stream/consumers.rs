@@ -109,6 +109,11 @@ impl Stream {
         self.call_named(host, now, name, |consumer, ctx| consumer.pause(ctx, until))
     }
 
+    /// Says again that a consumer is paused, if it is.
+    pub(crate) fn recall_pause(&mut self, host: &mut dyn Host, now: Now, name: &str) {
+        self.call_named(host, now, name, |consumer, ctx| consumer.recall_pause(ctx));
+    }
+
     /// Lets another client be pinned in a group of a consumer.
     pub(crate) fn unpin(&mut self, host: &mut dyn Host, now: Now, name: &str, group: &str) {
         self.call_named(host, now, name, |consumer, ctx| consumer.unpin(ctx, group));

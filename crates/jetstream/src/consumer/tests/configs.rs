@@ -15,6 +15,7 @@ fn configurations_are_filled_in_and_refused_as_by_the_reference() {
         config.name = "c".to_owned();
         let result = fill_defaults(&mut config, &limits, pedantic == "pedantic")
             .and_then(|()| check(&config, &limits));
+        fill_threshold(&mut config, None);
         let actual = match result {
             Ok(()) => serde_json::to_string(&config).unwrap(),
             Err(error) => format!("{} {} {error}", error.err_code(), error.code()),
