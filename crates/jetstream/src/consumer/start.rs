@@ -50,8 +50,8 @@ impl Consumer {
                 let last = end - 1;
                 let list = ctx.log.last_per_subject(&self.filters, last);
                 self.state.list = list.into();
-                self.state.list_end = last;
-                // Without any match it waits behind the last message.
+                // Without any match it waits at the last message, which other filters may yet select.
+                self.state.list_end = if self.state.list.is_empty() { 0 } else { last };
                 self.state.list.front().copied().unwrap_or(last)
             }
         };

@@ -165,3 +165,27 @@ fn a_reset_goes_where_its_policy_allows() {
         assert_eq!(reset(&mut rig, seq), Err(expected.to_owned()));
     }
 }
+
+#[test]
+fn the_list_of_last_messages_stays_when_the_filters_change() {
+    let config = |filters: &str| {
+        format!(
+            r#"{{"durable_name":"c","name":"c","ack_policy":"explicit","deliver_policy":"last_per_subject","filter_subjects":[{filters}]}}"#
+        )
+    };
+    let mut rig = Rig::with(&["s.a", "s.b", "s.a", "s.b", "s.c"]);
+    rig.create(&config(r#""s.a","s.b""#));
+    rig.state("0/2 0/2 0 0 0 2");
+    rig.publish("s.b");
+    rig.update(&config(r#""s.b","s.c""#)).unwrap();
+    rig.pull("5");
+    rig.sent(&[r#"in <- s.a 1.3.1+2 "3""#, r#"in <- s.b 1.4.2+1 "4""#, r#"in <- s.b 1.6.3+0 "6""#]);
+    // Without a list the last message is still before it.
+    let mut rig = Rig::with(&["s.a", "s.b"]);
+    rig.create(&config(r#""s.c""#));
+    rig.state("0/1 0/1 0 0 0 0");
+    rig.update(&config(r#""s.a","s.b""#)).unwrap();
+    rig.state("0/1 0/1 0 0 0 1");
+    rig.pull("1");
+    rig.sent(&[r#"in <- s.b 1.2.1+0 "2""#]);
+}
