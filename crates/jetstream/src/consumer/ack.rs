@@ -116,6 +116,8 @@ impl Consumer {
         let (seq, now) = (token.stream_seq, ctx.now.unix_ns);
         if self.state.policy == AckPolicy::All {
             let entry = self.state.pending.get(seq).copied();
+            // What was passed over behind the last delivery is not acknowledged with it.
+            let seq = seq.min(self.state.delivered().stream);
             let cseq = token.consumer_seq.min(self.state.consumer_seq);
             self.state.settle_through(seq, cseq, now);
             return entry;

@@ -38,6 +38,17 @@ fn an_ack_is_answered_by_an_empty_message_also_the_second_time() {
 }
 
 #[test]
+fn an_ack_of_all_reaches_no_further_than_the_last_delivery() {
+    let mut rig = Rig::with(&["s.b", "s.b"]);
+    rig.durable(r#""ack_policy":"all","filter_subject":"s.a""#);
+    rig.pull("100");
+    rig.collect();
+    rig.host.sent.clear();
+    rig.ack_on("$JS.ACK.S.c.1.2.2.5.0", "");
+    rig.state("0/0 0/0 0 0 1 0");
+}
+
+#[test]
 fn a_consumer_without_acks_takes_none() {
     let mut rig = Rig::with(&["s.a", "s.a"]);
     rig.create(r#"{"durable_name":"c","ack_policy":"none"}"#);
