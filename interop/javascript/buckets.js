@@ -72,7 +72,8 @@ async function objects(nc) {
   const big = new Uint8Array(320_000).map((_, n) => n % 251);
   const info = await store.putBlob({ name: "big", metadata: { a: "1" } }, big);
   show("put", info.name, info.size, info.chunks, info.digest, info.metadata);
-  show("same", Buffer.compare(big, await store.getBlob("big")) === 0);
+  const got = await store.getBlob("big");
+  show("same", got.length === big.length && got.every((byte, n) => byte === big[n]));
   const bytes = (value) => new TextEncoder().encode(value);
   const read = async (name) => new TextDecoder().decode(await store.getBlob(name));
   await store.putBlob({ name: "small" }, bytes("one"));

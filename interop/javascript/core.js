@@ -1,20 +1,12 @@
-// Core NATS, and the ways to log in.
-import { readFileSync } from "node:fs";
-import WebSocket from "ws";
-import { credsAuthenticator, headers, nkeyAuthenticator, wsconnect } from "@nats-io/transport-node";
-import { fields, open, refused, show, until, URL } from "./everyday.js";
+// Core NATS.
+import { headers } from "@nats-io/transport-node";
+import { fields, open, refused, show, until } from "./everyday.js";
 
 export async function core() {
   await calls(await open({ name: "everyday", inboxPrefix: "_MINE", pingInterval: 1000, verbose: true, pedantic: true }));
 }
 
-// The same calls through a WebSocket, as a browser makes them.
-export async function websocket() {
-  globalThis.WebSocket ??= WebSocket;
-  await calls(await wsconnect({ servers: process.env.NATS_WS_URL }));
-}
-
-async function calls(nc) {
+export async function calls(nc) {
   const other = await open({ noEcho: true });
   show("connected", nc.info.max_payload, nc.info.headers, (await nc.rtt()) >= 0);
   await messages(nc, other);
@@ -27,7 +19,7 @@ async function calls(nc) {
 }
 
 // A subscription whose messages are asked for one by one.
-function subscribe(nc, subject, options) {
+export function subscribe(nc, subject, options) {
   const sub = nc.subscribe(subject, options);
   const messages = sub[Symbol.asyncIterator]();
   return { sub, next: async () => (await messages.next()).value };
@@ -100,35 +92,4 @@ async function drained(nc, other) {
   await nc.flush();
   await draining.drain();
   show("drained", got, draining.isClosed());
-}
-
-// Logs in with what NATS_TOKEN, NATS_CREDS, NATS_SEED or NATS_CA say, and shows whether that is enough.
-export async function login() {
-  const { NATS_TOKEN: token, NATS_CREDS: creds, NATS_SEED: seed, NATS_CA: caFile } = process.env;
-  const options = { servers: URL, reconnect: false };
-  if (token) options.token = token;
-  if (creds) options.authenticator = credsAuthenticator(readFileSync(creds));
-  if (seed) options.authenticator = nkeyAuthenticator(new TextEncoder().encode(readFileSync(seed, "utf8").trim()));
-  if (caFile) options.tls = { caFile };
-  let nc;
-  try {
-    nc = await open(options);
-  } catch (error) {
-    return show("login", "error", error.name, error.message);
-  }
-  const { next } = subscribe(nc, "foo");
-  nc.publish("foo", "hello");
-  show("login", (await next()).string(), "TLS", nc.info.tls_required ?? false);
-  if (creds) {
-    const errors = [];
-    (async () => {
-      for await (const status of nc.status()) if (status.type === "error") errors.push(status.error.message);
-    })();
-    nc.publish("secret");
-    await until(() => errors.length === 1);
-    nc.subscribe("secret", { callback: () => {} });
-    await until(() => errors.length === 2);
-    show("errors", errors);
-  }
-  await nc.close();
 }

@@ -3,7 +3,8 @@
 //!
 //! The programs lie in `interop/go`, `interop/c` and `interop/javascript`; a run makes one part of them. What
 //! they are made with comes from Debian and from npm. Where that is not at hand and cannot be installed, the
-//! client is left out, and said to be.
+//! client is left out, and said to be. What the client for JavaScript does in Node it does in a browser too,
+//! where there is one.
 
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -51,9 +52,24 @@ const CLIENTS: &[Client] = &[
         packages: &["nodejs", "npm"],
         ready: || runs("node", "--version") && runs("npm", "--version"),
         make: make_javascript,
-        parts: &["core", "websocket", "jetstream", "buckets", "services"],
+        parts: &[
+            "core",
+            "websocket",
+            "jetstream",
+            "buckets",
+            "services",
+            "browser-core",
+            "browser-jetstream",
+            "browser-buckets",
+            "browser-services",
+        ],
     },
 ];
+
+/// What the parts begin with that a browser does.
+const BY_BROWSER: &str = "browser-";
+/// What is called a browser. None is installed for this.
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 
 /// Where Debian puts Go code that has no module of its own.
 const GO_CODE: &str = "/usr/share/gocode";
@@ -67,13 +83,21 @@ pub(super) fn run(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> 
     let mut none = true;
     for client in CLIENTS {
         let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
-        let parts = [client.parts, &["login", "restart"]].concat();
-        let names: Vec<String> =
-            parts.iter().map(|part| format!("{}-{part}", client.name)).collect();
-        if !names.iter().any(|name| wanted(name)) {
+        let mut parts = [client.parts, &["login", "restart"]].concat();
+        parts.retain(|part| wanted(&format!("{}-{part}", client.name)));
+        if parts.is_empty() {
             continue;
         }
         none = false;
+        let by_browser = |part: &str| part.starts_with(BY_BROWSER);
+        if parts.iter().any(|part| by_browser(part)) && browser().is_none() {
+            println!("left out: {} in a browser: none of {BROWSERS:?} is here", client.name);
+            left_out.push("browser");
+            parts.retain(|part| !by_browser(part));
+            if parts.is_empty() {
+                continue;
+            }
+        }
         if let Err(error) = client.install() {
             println!("left out: the client for {}: {error:#}", client.name);
             left_out.push(client.name);
@@ -82,6 +106,8 @@ pub(super) fn run(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> 
         let directory = tempfile::tempdir()?;
         let command = (client.make)(directory.path())
             .with_context(|| format!("making the programs of the client for {}", client.name))?;
+        let names: Vec<String> =
+            parts.iter().map(|part| format!("{}-{part}", client.name)).collect();
         let scenarios: Vec<_> = names
             .iter()
             .zip(&parts)
@@ -131,6 +157,10 @@ fn may_install() -> bool {
 
 fn runs(program: &str, argument: &str) -> bool {
     Command::new(program).arg(argument).output().is_ok_and(|output| output.status.success())
+}
+
+fn browser() -> Option<&'static str> {
+    BROWSERS.iter().copied().find(|browser| runs(browser, "--version"))
 }
 
 fn source(name: &str) -> PathBuf {
@@ -200,16 +230,18 @@ fn start(
 
 /// One part on a fresh server.
 fn play(stage: &Stage<'_>, name: &str, part: &str, command: &[PathBuf]) -> Result<()> {
+    let browser = part.strip_prefix(BY_BROWSER).and_then(|_| browser());
     let lines = match part {
         "login" => logins(stage, command)?,
-        "websocket" => {
+        _ if part == "websocket" || browser.is_some() => {
             let [port] = crate::servers::free_ports()?;
             let config = stage.path("websocket.conf");
             let text = format!("websocket {{ host: 127.0.0.1, port: {port}, no_tls: true }}\n");
             std::fs::write(&config, text)?;
-            let server = stage.server(&["-c", text_of(&config)?])?;
+            let server = stage.jetstream(&["-c", text_of(&config)?])?;
             let through = format!("ws://127.0.0.1:{port}");
-            let variables = [("NATS_WS_URL", through.as_str())];
+            let variables =
+                [("NATS_WS_URL", through.as_str()), ("BROWSER", browser.unwrap_or_default())];
             start(stage, command, part, &server.url(), &variables)?.finish()?
         }
         "restart" => {
@@ -225,7 +257,8 @@ fn play(stage: &Stage<'_>, name: &str, part: &str, command: &[PathBuf]) -> Resul
             start(stage, command, part, &server.url(), &[])?.finish()?
         }
     };
-    recorded(name, &lines)
+    // A browser says what Node says.
+    recorded(&name.replace(BY_BROWSER, ""), &lines)
 }
 
 /// Each way to log in, and without it.
