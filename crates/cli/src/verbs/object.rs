@@ -6,10 +6,10 @@ mod list;
 mod put;
 mod watch;
 
-use async_nats::jetstream::object_store::{ObjectInfo, ObjectStore};
 use clap::{Args, Subcommand};
-use futures_util::StreamExt as _;
-use natterjack::Connector;
+use natterjack::error::ObjectError;
+use natterjack::objects::ObjectInfo;
+use natterjack::{Connector, Objects};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -82,7 +82,7 @@ impl Verb {
 /// A bucket on a connection.
 struct Bucket {
     connector: Connector,
-    store: ObjectStore,
+    objects: Objects,
     api: Api,
     /// The server's object of the stream behind it.
     info: Value,
@@ -98,25 +98,21 @@ impl Bucket {
             Ok(info) => info,
             Err(failure) => return Err(api.did_you_mean(failure, &stream).await),
         };
-        let prefix = context.jetstream(&connector).prefix().to_owned();
-        let jetstream = async_nats::jetstream::with_prefix(connector.raw()?, &prefix);
-        let store = jetstream.get_object_store(name).await.map_err(failed)?;
-        Ok(Self { connector, store, api, info })
+        let objects = context.jetstream(&connector).objects(name).open().await?;
+        Ok(Self { connector, objects, api, info })
     }
 
     /// What is known of a file.
     async fn find(&self, name: &str) -> Result<ObjectInfo, Failure> {
-        use async_nats::jetstream::object_store::InfoErrorKind;
-        match self.store.info(name).await {
-            Ok(info) if info.deleted => Err(self.missing(name).await),
+        match self.objects.info(name).await {
             Ok(info) => Ok(info),
-            Err(error) if error.kind() == InfoErrorKind::NotFound => Err(self.missing(name).await),
-            Err(error) => Err(failed(error)),
+            Err(ObjectError::NotFound(_)) => Err(self.missing(name).await),
+            Err(error) => Err(error.into()),
         }
     }
 
     async fn missing(&self, name: &str) -> Failure {
-        let names: Vec<String> = match self.list().await {
+        let names: Vec<String> = match self.objects.list().await {
             Ok(list) => list.into_iter().map(|info| info.name).collect(),
             Err(_) => Vec::new(),
         };
@@ -126,17 +122,6 @@ impl Bucket {
         };
         let text = format!("object {name} not found");
         Failure::new(status::NOT_FOUND, "js.not_found", text).hint(hint)
-    }
-
-    /// All files, by name.
-    async fn list(&self) -> Result<Vec<ObjectInfo>, Failure> {
-        let mut list = self.store.list().await.map_err(failed)?;
-        let mut all = Vec::new();
-        while let Some(info) = list.next().await {
-            all.push(info.map_err(failed)?);
-        }
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(all)
     }
 
     async fn close(self) -> Outcome {
@@ -170,9 +155,9 @@ impl Del {
             out.line(format!("would delete {} > {file}", self.bucket));
             return Ok(());
         }
-        let size = units::size(info.size as u64);
+        let size = units::size(info.size);
         prompt::confirm(&format!("Delete {size} file {} > {file}", self.bucket), self.force)?;
-        bucket.store.delete(file).await.map_err(failed)?;
+        bucket.objects.delete(file).await?;
         if out.json {
             out.object(&json!({ "bucket": self.bucket, "name": file, "deleted": true }));
         } else {
@@ -198,10 +183,5 @@ fn failed(error: impl std::error::Error) -> Failure {
 
 /// A file's object, as `--json` prints it.
 fn object_json(info: &ObjectInfo) -> Value {
-    let mut object = serde_json::to_value(info).expect("what is known of a file encodes");
-    // What is not there is left out, as servers' objects do.
-    if let Some(map) = object.as_object_mut() {
-        map.retain(|_, value| !value.is_null());
-    }
-    object
+    serde_json::to_value(info).expect("what is known of a file encodes")
 }

@@ -164,6 +164,24 @@ fn a_file_is_replaced_and_deleted_when_asked() {
     drop(dir);
 }
 
+// Other clients write no time into what they store: the message has it.
+#[test]
+fn when_a_file_was_stored_is_the_time_of_its_message() {
+    let (server, _dir, path) = with_file();
+    let stored = put(&server, &path, &["--json"]).ok().json();
+    assert!(stored["mtime"].as_str().unwrap().starts_with("20"), "{stored}");
+    let body = r#"{"name":"theirs","bucket":"B","nuid":"N","size":0,"chunks":0,"mtime":"0001-01-01T00:00:00Z"}"#;
+    run(&server, &["pub", "-J", "$O.B.M.dGhlaXJz", body, "-q"]).ok();
+    for name in ["big.bin", "theirs"] {
+        let info = run(&server, &["object", "info", "B", name]).ok();
+        assert!(info.text().contains("Modification Time: 20"), "{info:?}");
+    }
+    let table = run(&server, &["object", "ls", "B", "--output", "tsv"]).ok();
+    assert!(table.text().contains("\ntheirs\t0 B\t20"), "{table:?}");
+    let watched = run(&server, &["object", "watch", "B", "--count", "2"]).ok();
+    assert!(!watched.text().contains("[-]"), "{watched:?}");
+}
+
 // Shows U-088.
 #[test]
 fn a_damaged_file_is_not_written() {

@@ -58,8 +58,11 @@ impl Get {
         if !to_stdout && target.exists() {
             prompt::confirm(&format!("Replace existing file {}", target.display()), self.force)?;
         }
-        let object = bucket.store.get(&self.file).await.map_err(failed)?;
-        let size = info.size as u64;
+        let prefix = context.jetstream(&bucket.connector).prefix().to_owned();
+        let jetstream = async_nats::jetstream::with_prefix(bucket.connector.raw()?, &prefix);
+        let store = jetstream.get_object_store(&self.bucket).await.map_err(failed)?;
+        let object = store.get(&self.file).await.map_err(failed)?;
+        let size = info.size;
         let mut bar = Bar::new(out, format!("Fetching {}", self.file), size, !self.no_progress);
         if to_stdout {
             copy(object, &mut bar, async |piece: &[u8]| {

@@ -1,8 +1,8 @@
 //! `natterjack object ls` and `info`.
 
-use async_nats::jetstream::object_store::ObjectInfo;
 use base64::Engine as _;
 use clap::Args;
+use natterjack::objects::ObjectInfo;
 use serde_json::{Value, json};
 
 use super::{Bucket, object_json};
@@ -92,7 +92,7 @@ async fn buckets(context: &Context, names: bool) -> Outcome {
 async fn files(context: &Context, name: &str, names: bool) -> Outcome {
     let out = context.out;
     let bucket = Bucket::open(context, name).await?;
-    let files = bucket.list().await?;
+    let files = bucket.objects.list().await?;
     bucket.close().await?;
     if names {
         let names: Vec<&String> = files.iter().map(|file| &file.name).collect();
@@ -104,7 +104,7 @@ async fn files(context: &Context, name: &str, names: bool) -> Outcome {
     } else {
         let mut table = Table::new("Bucket Contents", &["Name", "Size", "Time"]).right(&[1]);
         for file in &files {
-            table.row([file.name.clone(), units::size(file.size as u64), modified(file)]);
+            table.row([file.name.clone(), units::size(file.size), modified(file)]);
         }
         table.print(&out);
     }
@@ -113,7 +113,7 @@ async fn files(context: &Context, name: &str, names: bool) -> Outcome {
 
 /// When a file was stored, in local time.
 pub(super) fn modified(info: &ObjectInfo) -> String {
-    units::moment(text(&object_json(info), "/mtime"), "-")
+    units::moment(&info.mtime, "-")
 }
 
 /// The server's object of the bucket's stream, or a sheet.
@@ -150,28 +150,25 @@ pub(super) fn show_object(context: &Context, info: &ObjectInfo) {
     }
     let title = format!("Object information for {} > {}", info.bucket, info.name);
     let mut sheet = Sheet::new(title);
-    let description = info.description.clone().filter(|text| !text.is_empty());
-    sheet.row_if("Description", description);
-    sheet.row("Size", units::size(info.size as u64));
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    sheet.row_if("Description", given(&info.description));
+    sheet.row("Size", units::size(info.size));
     sheet.row("Modification Time", modified(info));
-    sheet.row("Chunks", units::count(info.chunks as u64));
-    sheet.row_if("Digest", info.digest.as_deref().map(digest));
-    let link = info.options.as_ref().and_then(|options| options.link.as_ref());
-    sheet.row_if(
-        "Link To",
-        link.map(|to| format!("{} > {}", to.bucket, to.name.as_deref().unwrap_or("(the bucket)"))),
-    );
-    let headers = info.headers.iter().flat_map(async_nats::HeaderMap::iter);
-    for (name, values) in headers {
+    sheet.row("Chunks", units::count(info.chunks));
+    sheet.row_if("Digest", given(&info.digest).as_deref().map(digest));
+    let link = info.link().map(|to| {
+        let name = given(&to.name).unwrap_or_else(|| "(the bucket)".to_owned());
+        format!("{} > {name}", to.bucket)
+    });
+    sheet.row_if("Link To", link);
+    for (name, values) in &info.headers {
         for value in values {
-            sheet.row("Header", format!("{name}: {}", value.as_str()));
+            sheet.row("Header", format!("{name}: {value}"));
         }
     }
     if !info.metadata.is_empty() {
         sheet.section("Metadata");
-        let mut all: Vec<_> = info.metadata.iter().collect();
-        all.sort();
-        for (key, value) in all {
+        for (key, value) in &info.metadata {
             sheet.row(key, value.as_str());
         }
     }

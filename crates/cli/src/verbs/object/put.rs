@@ -59,8 +59,7 @@ impl Put {
         let name = self.name(file)?;
         let source = Source::open(file).await?;
         let bucket = Bucket::open(context, &self.bucket).await?;
-        let objects = context.jetstream(&bucket.connector).objects(&self.bucket).open().await?;
-        match objects.info(&name).await {
+        match bucket.objects.info(&name).await {
             Ok(_) => {
                 let question = format!("Replace existing file {} > {name}", self.bucket);
                 prompt::confirm(&question, self.force)?;
@@ -70,7 +69,7 @@ impl Put {
         }
         let bar = Bar::new(context.out, format!("Storing {name}"), source.size, !self.no_progress);
         let mut metered = Metered { inner: source.reader, bar };
-        let mut put = objects.put(&name, &mut metered).chunk(self.chunk(&bucket)?);
+        let mut put = bucket.objects.put(&name, &mut metered).chunk(self.chunk(&bucket)?);
         for (header, value) in pairs(&self.headers)? {
             put = put.header(&header, value);
         }

@@ -1,10 +1,10 @@
 //! `natterjack object watch`.
 
-use async_nats::jetstream::object_store::ObjectInfo;
 use clap::Args;
-use futures_util::StreamExt as _;
+use natterjack::objects::{ObjectEvent, ObjectInfo};
+use serde_json::json;
 
-use super::{Bucket, failed, list, object_json};
+use super::{Bucket, list, object_json};
 use crate::complete;
 use crate::connect::Context;
 use crate::exit::{Failure, Outcome, status};
@@ -29,10 +29,10 @@ impl Watch {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let bucket = Bucket::open(context, &self.bucket).await?;
         let watch = match self.updates {
-            true => bucket.store.watch().await,
-            false => bucket.store.watch_with_history().await,
+            true => bucket.objects.watch_new().await,
+            false => bucket.objects.watch().await,
         };
-        let mut watch = watch.map_err(failed)?;
+        let mut watch = watch?;
         context.interrupt.finish_gracefully();
         context.out.log(format!("Watching bucket {}", self.bucket));
         let mut seen = 0;
@@ -41,11 +41,25 @@ impl Watch {
                 change = watch.next() => change,
                 () = context.interrupt.raised() => break,
             };
-            let Some(change) = change else {
-                let text = format!("the watch of bucket {} is over", self.bucket);
-                return Err(Failure::new(status::FAILED, "js.object", text));
-            };
-            print(context, &change.map_err(failed)?);
+            match change {
+                Some(ObjectEvent::Put(info) | ObjectEvent::Deleted(info)) => print(context, &info),
+                Some(ObjectEvent::Resumed { missed }) => {
+                    match context.out.json {
+                        true => context.out.object(&json!({
+                            "bucket": self.bucket,
+                            "op": "RESUMED",
+                            "changes": missed,
+                        })),
+                        false => context.out.log(format!("resumed, {missed} changes to come")),
+                    }
+                    continue;
+                }
+                Some(_) => continue,
+                None => {
+                    let text = format!("the watch of bucket {} is over", self.bucket);
+                    return Err(Failure::new(status::FAILED, "js.object", text));
+                }
+            }
             seen += 1;
             if self.count.is_some_and(|count| seen >= count) {
                 break;
@@ -69,7 +83,7 @@ fn print(context: &Context, info: &ObjectInfo) {
     out.line(match info.deleted {
         true => format!("[{time}] {} {place}", out.paint(Paint::Red, "DEL")),
         false => {
-            let (size, chunks) = (units::size(info.size as u64), units::count(info.chunks as u64));
+            let (size, chunks) = (units::size(info.size), units::count(info.chunks));
             let put = out.paint(Paint::Cyan, "PUT");
             format!("[{time}] {put} {place}: {size} in {chunks} chunks")
         }
