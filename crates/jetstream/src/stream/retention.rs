@@ -132,7 +132,8 @@ impl Stream {
         }
     }
 
-    /// What a work queue asks of the consumer `name`.
+    /// What a work queue asks of the consumer `name`, or of a new one without a name yet. The policies of
+    /// one that is there cannot change anyway, and that is what its update is told (nats-server 2.15.1).
     ///
     /// # Errors
     /// 10098 to 10101.
@@ -145,11 +146,12 @@ impl Stream {
             return Ok(());
         }
         let each = [consumer::AckPolicy::Explicit, consumer::AckPolicy::FlowControl];
-        if !each.contains(&config.ack_policy) {
+        let new = name.is_empty();
+        if new && !each.contains(&config.ack_policy) {
             return Err(ApiError::ConsumerWqRequiresExplicitAck);
         }
         let all = consumer::DeliverPolicy::All;
-        if ![all, consumer::DeliverPolicy::Undefined].contains(&config.deliver_policy) {
+        if new && ![all, consumer::DeliverPolicy::Undefined].contains(&config.deliver_policy) {
             return Err(ApiError::ConsumerWqConsumerNotDeliverAll);
         }
         let mut others = self
