@@ -18,6 +18,7 @@ func main() {
 	parts := map[string]func(){
 		"core": core, "login": login, "restart": restart,
 		"jetstream": jetstream, "buckets": buckets, "services": services,
+		"make-tokens": makeTokens, "tokens": tokens, "audit": audit,
 	}
 	parts[os.Args[1]]()
 	show("done", os.Args[1])

@@ -35,10 +35,17 @@ struct Client {
 const CLIENTS: &[Client] = &[
     Client {
         name: "go",
-        packages: &["golang-go", "golang-github-nats-io-go-nats-dev"],
-        ready: || runs("go", "version") && Path::new(GO_CODE).join(GO_CLIENT).is_dir(),
+        packages: &[
+            "golang-go",
+            "golang-github-nats-io-go-nats-dev",
+            "golang-github-nats-io-jwt-dev",
+        ],
+        ready: || {
+            let has = |code| Path::new(GO_CODE).join(code).is_dir();
+            runs("go", "version") && has(GO_CLIENT) && has(GO_TOKENS)
+        },
         make: make_go,
-        parts: &["core", "jetstream", "buckets", "services"],
+        parts: &["core", "jetstream", "buckets", "services", "tokens", "audit"],
     },
     Client {
         name: "c",
@@ -74,10 +81,11 @@ const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 /// Where Debian puts Go code that has no module of its own.
 const GO_CODE: &str = "/usr/share/gocode";
 const GO_CLIENT: &str = "src/github.com/nats-io/nats.go";
+const GO_TOKENS: &str = "src/github.com/nats-io/jwt/v2";
 const C_CLIENT: &str = "/usr/include/nats/nats.h";
 
 /// Runs the parts of each client on each of these makes.
-pub(super) fn run(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> {
+pub(super) fn run(makes: &[Make], ours: &Path, peers: &Peers, only: &[String]) -> Result<()> {
     let mut outcome = Ok(());
     let mut left_out = Vec::new();
     let mut none = true;
@@ -112,7 +120,7 @@ pub(super) fn run(makes: &[Make], peers: &Peers, only: &[String]) -> Result<()> 
             .iter()
             .zip(&parts)
             .map(|(name, part)| {
-                (name.as_str(), |stage: &Stage<'_>| play(stage, name, part, &command))
+                (name.as_str(), |stage: &Stage<'_>| play(stage, name, part, &command, ours))
             })
             .collect();
         outcome = outcome.and(programs(makes, peers, &scenarios, only));
@@ -229,10 +237,12 @@ fn start(
 }
 
 /// One part on a fresh server.
-fn play(stage: &Stage<'_>, name: &str, part: &str, command: &[PathBuf]) -> Result<()> {
+fn play(stage: &Stage<'_>, name: &str, part: &str, command: &[PathBuf], ours: &Path) -> Result<()> {
     let browser = part.strip_prefix(BY_BROWSER).and_then(|_| browser());
     let lines = match part {
         "login" => logins(stage, command)?,
+        "tokens" => tokens(stage, command)?,
+        "audit" => audit(stage, command, ours)?,
         _ if part == "websocket" || browser.is_some() => {
             let [port] = crate::servers::free_ports()?;
             let config = stage.path("websocket.conf");
@@ -293,6 +303,42 @@ fn logins(stage: &Stage<'_>, command: &[PathBuf]) -> Result<Vec<String>> {
         attempt(&server, &[])?;
     }
     Ok(lines)
+}
+
+/// Tokens that the client's library makes, on a server that has them in its configuration.
+fn tokens(stage: &Stage<'_>, command: &[PathBuf]) -> Result<Vec<String>> {
+    let mut lines = start(stage, command, "make-tokens", "", &[])?.finish()?;
+    let server = stage.jetstream(&["-c", text_of(&stage.path("tokens.conf"))?])?;
+    lines.extend(start(stage, command, "tokens", &server.url(), &[])?.finish()?);
+    Ok(lines)
+}
+
+/// Tokens that `natterjack auth` makes: what the client's library says of them, and a login by them.
+fn audit(stage: &Stage<'_>, command: &[PathBuf], ours: &Path) -> Result<Vec<String>> {
+    let home = stage.path("home");
+    let made = |arguments: &str| {
+        let mut auth = Command::new(ours);
+        auth.arg("auth").args(arguments.split(' ')).current_dir(stage.directory.path());
+        // The store lies below these.
+        auth.env("HOME", &home).env("XDG_DATA_HOME", home.join("data"));
+        auth.env("XDG_CONFIG_HOME", home.join("config"));
+        for name in ["NSC_HOME", "NKEYS_PATH"] {
+            auth.env_remove(name);
+        }
+        succeed(&mut auth).with_context(|| format!("natterjack auth {arguments}"))
+    };
+    made("operator add O")?;
+    made("account add A --connections 50 --payload 4096 --js-disk 1G --tag x --description all")?;
+    made("account keys add A --role worker --pub-allow tasks.> --response-max 3")?;
+    made("user add plain A --pub-deny secret --sub-deny secret --source 127.0.0.0/8 --expire 1h")?;
+    made("user add worker A --key worker")?;
+    made("quick quick")?;
+    let lines = start(stage, command, "audit", "", &[])?.finish()?;
+    made("resolver memory --out accounts.conf")?;
+    let server = stage.server(&["-c", text_of(&stage.path("accounts.conf"))?])?;
+    let creds = home.join("data/nats/nsc/keys/creds/O/A/plain.creds");
+    let login = start(stage, command, "login", &server.url(), &[("NATS_CREDS", text_of(&creds)?)])?;
+    Ok([lines, login.finish()?].concat())
 }
 
 fn text_of(path: &Path) -> Result<&str> {

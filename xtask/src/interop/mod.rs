@@ -19,7 +19,7 @@ use crate::arguments::Arguments;
 use crate::peers::Peers;
 use crate::programs::Program;
 use crate::root;
-use crate::servers::{Make, Server};
+use crate::servers::{Make, Server, built};
 
 use scenarios::SCENARIOS;
 
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
     let witness = arguments.option("--witness")?.unwrap_or("both".into());
     let only = arguments.options("--only")?;
     let ours = arguments.path("--ours")?;
+    let tool = ours.clone();
     let reference = arguments.path("--reference")?;
     let (all, async_nats) = (arguments.switch("--all"), arguments.switch("--async-nats"));
     let others = arguments.switch("--clients");
@@ -56,7 +57,8 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<()> {
         outcome = programs(&makes, &peers, SCENARIOS, &only);
     }
     if all || others {
-        outcome = outcome.and(clients::run(&makes, &peers, &only));
+        let tool = tool.map_or_else(built, Ok)?;
+        outcome = outcome.and(clients::run(&makes, &tool, &peers, &only));
     }
     if all || async_nats {
         outcome = outcome.and(suite::run(&makes, &only, workers));
