@@ -251,6 +251,9 @@ fn validation_finds_what_is_missing() {
     assert_eq!(lines[0]["valid"], false);
     assert!(lines[0]["problems"][0].as_str().unwrap().contains("/no/such.creds"));
     assert_eq!(lines[1], json!({"name": "good", "valid": true, "problems": []}));
+    std::fs::write(home.join("nats/context/bad.json"), r#"{"url":5,"token":null}"#).unwrap();
+    let ended = run(home, &["context", "validate", "bad"]).exits(1);
+    assert_eq!(ended.text(), "bad: ERROR: url is no text\n");
 }
 
 // Shows U-091.

@@ -107,6 +107,7 @@ impl Validate {
                 Ok(settings) => {
                     let mut problems: Vec<String> =
                         check(&settings).err().map(|f| f.message).into_iter().collect();
+                    problems.extend(wrong_kinds(&settings));
                     problems.extend(missing_files(&settings));
                     if self.connect && problems.is_empty() {
                         problems.extend(try_connect(context, name).await.err().map(|f| f.message));
@@ -140,6 +141,14 @@ impl Validate {
 async fn try_connect(context: &Context, name: &str) -> Outcome {
     context.connect_by(name).await?.close().await?;
     Ok(())
+}
+
+/// What a context says of the login and the server that is no text.
+fn wrong_kinds(settings: &Settings) -> Vec<String> {
+    let text = |value: &Value| value.is_null() || value.is_string();
+    let wrong = |key: &&str| settings.get(*key).is_some_and(|value| !text(value));
+    let keys = ["url", "user", "cert", "key", "ca"].into_iter().chain(SECRETS);
+    keys.filter(wrong).map(|key| format!("{key} is no text")).collect()
 }
 
 /// The files that a context names and that are not there.
