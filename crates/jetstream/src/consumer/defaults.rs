@@ -41,7 +41,7 @@ pub(crate) fn fill_threshold(config: &mut Config, was: Option<&Config>) {
 }
 
 /// Fills in what was left out and corrects what may be corrected, but for what
-/// [`fill_threshold`] adds.
+/// `fill_threshold` adds.
 ///
 /// # Errors
 /// 10157 with `pedantic` where something would be corrected silently.
