@@ -1,6 +1,5 @@
 //! `natterjack request`: asks, and prints the answers with their round trip times.
 
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +20,7 @@ use crate::units;
 pub(crate) struct Request {
     /// Subject to ask on
     subject: String,
-    /// Body; `-` reads it from standard input, as does none where that is no terminal
+    /// Body; `-` reads it from standard input
     body: Option<String>,
     /// Answers to wait for; 0 takes all until --timeout
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -58,13 +57,8 @@ impl Request {
         let templates = Templates { on: !self.no_templates, out };
         let blueprint = Blueprint::new(&self.subject, &self.header, templates)?;
         let bodies = match self.body.as_deref() {
-            // An empty one, where nobody has asked for more and nothing is piped in.
-            None if std::io::stdin().is_terminal() => Bodies::Bytes(Bytes::new()),
-            None | Some("-") => {
-                out.log("Reading payload from STDIN");
-                Bodies::Bytes(read_stdin().await?)
-            }
-            Some(body) => Bodies::Text(templates.read("body", body)),
+            Some("-") => Bodies::Bytes(read_stdin().await?),
+            body => Bodies::Text(templates.read("body", body.unwrap_or_default())),
         };
         let connector = context.connect().await?;
         for nth in 1..=self.count {

@@ -191,17 +191,6 @@ fn an_inbox_can_be_listened_on() {
     assert_eq!(sub.end().ok().text(), "for you\n");
 }
 
-#[test]
-fn a_request_takes_what_is_piped_in() {
-    let server = server();
-    let mut reply = Running::start(command(&server, &["reply", "echo", "--echo", "--count", "2"]));
-    reply.wait_for("Listening on \"echo\"");
-    for ask in [&["request", "echo", "--raw"][..], &["request", "echo", "-", "--raw"]] {
-        assert_eq!(feed(&server, ask, b"piped").ok().text(), "piped\n", "{ask:?}");
-    }
-    reply.end().ok();
-}
-
 // Shows U-082.
 #[test]
 fn requests_get_bodies_round_trips_and_headers() {
