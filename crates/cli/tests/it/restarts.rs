@@ -36,6 +36,10 @@ fn readers_of_a_stream_go_on_over_a_restart() {
     // Nothing goes on only because a limit is over.
     let read = ["sub", "--stream", "S", "--raw", "--timeout", "1h"];
     let mut passing = Running::start(command(&server, &read));
+    // Begins behind the end, and not at the beginning after the restart.
+    let read = ["sub", "--stream", "S", "--start-sequence", "2", "--raw", "--timeout", "1h"];
+    let mut late = Running::start(command(&server, &read));
+    late.wait_for("Subscribing");
     let read = ["consumer", "sub", "S", "C", "--raw", "--timeout", "1h"];
     let mut durable = Running::start(command(&server, &read));
     assert_eq!((passing.line(), durable.line()), ("m1".to_owned(), "m1".to_owned()));
@@ -44,10 +48,11 @@ fn readers_of_a_stream_go_on_over_a_restart() {
         info["ack_floor"]["stream_seq"].clone()
     };
     while acked() != 1 {}
-    let server = restart(server, store.path(), &mut [&mut passing, &mut durable]);
+    let server = restart(server, store.path(), &mut [&mut passing, &mut late, &mut durable]);
     run(&server, &["pub", "-J", "s.2", "m2", "-q"]).ok();
     assert_eq!((passing.line(), durable.line()), ("m2".to_owned(), "m2".to_owned()));
-    for reader in [passing, durable] {
+    assert_eq!(late.line(), "m2");
+    for reader in [passing, late, durable] {
         reader.signal("INT");
         reader.end().ok();
     }

@@ -46,6 +46,8 @@ pub(crate) struct Puller {
     heard: Instant,
     /// Something was heard since the requests before were lost.
     proven: bool,
+    /// The consumer allows no long requests.
+    short: bool,
     /// Of the last request.
     heartbeat: Duration,
     generation: u64,
@@ -75,6 +77,8 @@ enum Meaning {
     Later,
     /// Look the consumer up.
     Doubt,
+    /// The consumer does not allow requests like this one.
+    Limited,
     /// Asking again will not help.
     Fatal,
 }
@@ -88,6 +92,7 @@ fn meaning(code: u16, text: &str) -> Meaning {
         }
         409 if text == "Consumer is push based" => Meaning::Fatal,
         409 if text == "Consumer Deleted" => Meaning::Doubt,
+        409 if text.starts_with("Exceeded MaxRequest") => Meaning::Limited,
         // Leadership Change, Server Shutdown, Exceeded MaxWaiting, ..
         409 => Meaning::Later,
         503 => Meaning::Doubt,
@@ -111,6 +116,7 @@ impl Puller {
             open: VecDeque::new(),
             heard: Instant::now(),
             proven: false,
+            short: false,
             heartbeat: TRIAL_HEARTBEAT,
             not_before: None,
             doubtful: false,
@@ -198,7 +204,7 @@ impl Puller {
             return Ok(());
         }
         let number = self.next;
-        let (expires, heartbeat) = match self.proven {
+        let (expires, heartbeat) = match self.proven && !self.short {
             true => (EXPIRES, HEARTBEAT),
             false => (TRIAL_EXPIRES, TRIAL_HEARTBEAT),
         };
@@ -258,9 +264,14 @@ impl Puller {
             return Ok(None);
         }
         match meaning {
+            Meaning::Limited
+                if self.proven && !self.short && text.contains("MaxRequestExpires") =>
+            {
+                self.short = true;
+            }
             Meaning::Later => self.not_before = Some(Instant::now() + SEARCH.wait(0, 0.0)),
             Meaning::Doubt => self.doubtful = true,
-            Meaning::Fatal => {
+            Meaning::Fatal | Meaning::Limited => {
                 return Err(error::Api {
                     code: status.as_u16(),
                     err_code: 0,

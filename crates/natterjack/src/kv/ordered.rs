@@ -149,6 +149,8 @@ impl Ordered {
             }
             let deadline = current.heard + HEARTBEAT * MISSING;
             let message = tokio::select! {
+                // What has come counts, however late it is asked for.
+                biased;
                 message = current.reader.next() => message,
                 _ = state.changed() => continue,
                 () = tokio::time::sleep_until(deadline.into()) => {
@@ -266,7 +268,8 @@ impl Ordered {
             "flow_control": true, "idle_heartbeat": nanos(HEARTBEAT), "mem_storage": true,
             "num_replicas": 1, "inactive_threshold": nanos(INACTIVE),
         });
-        let started = self.ready || self.last_seq > 0;
+        // Where nothing has come yet it begins where it was told to, also after a restart.
+        let started = self.last_seq > 0;
         let (policy, start) = match self.from {
             // Until all latest values are there, only they are wanted; passed ones are skipped.
             WatchFrom::Latest if !self.ready => ("last_per_subject", None),

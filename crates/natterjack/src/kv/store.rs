@@ -270,6 +270,10 @@ impl<T> Kv<T> {
             let filter = format!("{}{}", self.shared.prefix, meta.key);
             // Up to the mark and no further: what was put meanwhile is no deleted key any more.
             let end = meta.revision + u64::from(old);
+            if end <= 1 {
+                // There is nothing before the first message. nats-server to 2.14.0 would take all.
+                continue;
+            }
             let body = json!({ "filter": filter, "seq": end });
             let target = Target::of("purge", "bucket", &self.shared.bucket);
             let call = format!("STREAM.PURGE.{}", self.shared.stream);

@@ -159,8 +159,8 @@ impl<'a> Replayer<'a> {
     /// it does not fit in here.
     pub(super) fn torn_erasure(&mut self, damages: &mut Damages, gone: &Torn) -> bool {
         let Torn { seq, offset, len, headers, time, .. } = *gone;
-        let fits = self.index.chunks.back().is_some_and(|chunk| chunk.takes(seq));
-        if seq <= self.last_seq() || !fits {
+        let fits = || self.index.chunks.back().is_some_and(|chunk| chunk.takes(seq));
+        if seq <= self.last_seq() || !fits() {
             return false;
         }
         damages.behind(seq);
