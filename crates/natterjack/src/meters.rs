@@ -159,8 +159,8 @@ impl Meters {
         self.dead_lettered.increment(1);
     }
 
-    pub(crate) fn dropped_in(&self) {
-        self.dropped_in.increment(1);
+    pub(crate) fn dropped_in(&self, messages: u64) {
+        self.dropped_in.increment(messages);
     }
 
     pub(crate) fn dropped_out(&self) {

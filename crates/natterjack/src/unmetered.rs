@@ -35,7 +35,7 @@ impl Meters {
 
     pub(crate) fn dead_lettered(&self) {}
 
-    pub(crate) fn dropped_in(&self) {}
+    pub(crate) fn dropped_in(&self, _messages: u64) {}
 
     pub(crate) fn dropped_out(&self) {}
 

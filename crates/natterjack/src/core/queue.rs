@@ -108,16 +108,15 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a message; true if it, or others for it, were dropped.
-    fn push(&self, message: Message) -> bool {
+    /// Adds a message. How many were dropped: it, or others for it.
+    fn push(&self, message: Message) -> u64 {
         let mut inner = self.inner();
         if inner.ended || inner.reader_gone {
-            return false;
+            return 0;
         }
         inner.received += 1;
-        let size = message.length as u64;
-        let full = inner.is_full(self.room, size);
-        if full && self.overflow == Overflow::DropNewest {
+        let (size, before) = (message.length as u64, inner.dropped);
+        if inner.is_full(self.room, size) && self.overflow == Overflow::DropNewest {
             inner.dropped += 1;
         } else {
             while inner.is_full(self.room, size) {
@@ -133,12 +132,13 @@ impl Queue {
                 inner.ended = true;
             }
         }
+        let dropped = inner.dropped - before;
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
         }
-        full
+        dropped
     }
 
     fn end(&self) {
@@ -226,8 +226,9 @@ pub(crate) async fn pump(link: Arc<Link>, queue: Arc<Queue>, mut subscriber: Sub
             message = subscriber.next() => match message {
                 Some(message) => {
                     link.meters.received(&message.subject, message.payload.len());
-                    if queue.push(message) {
-                        link.meters.dropped_in();
+                    let dropped = queue.push(message);
+                    if dropped > 0 {
+                        link.meters.dropped_in(dropped);
                         reports.dropped(&link, &queue);
                     }
                     if queue.is_ended() {
@@ -258,9 +259,7 @@ async fn drain_subscriber(subscriber: &mut Subscriber, link: &Link, queue: &Queu
     let rest = async {
         while let Some(message) = subscriber.next().await {
             link.meters.received(&message.subject, message.payload.len());
-            if queue.push(message) {
-                link.meters.dropped_in();
-            }
+            link.meters.dropped_in(queue.push(message));
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;
@@ -399,9 +398,8 @@ mod tests {
 
     fn fill(room: Room, overflow: Overflow, limit: Option<u64>, sizes: &[usize]) -> (Vec<u8>, u64) {
         let queue = Queue::new("s".into(), None, room, overflow, limit, false);
-        for (n, size) in (0..).zip(sizes) {
-            queue.push(message(n, *size));
-        }
+        let pushed = (0..).zip(sizes).map(|(n, size)| queue.push(message(n, *size)));
+        assert_eq!(pushed.sum::<u64>(), queue.dropped());
         queue.end();
         let mut cx = Context::from_waker(Waker::noop());
         let mut kept = Vec::new();
